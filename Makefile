@@ -1,0 +1,48 @@
+# Every verb makes its own environment in $(VENV) when that is absent.
+#   make map       the main job: a map of the bundled prompts, offline, on the embedded model
+#   make test      the whole test suite (no accelerator, no web)
+#   make lint      style and types
+#   make bench     the benchmarks
+#   make install   the environment for developers, and nothing else
+#
+# TORCH=torch takes the newest PyTorch instead of the one that the tests run on. On Linux PyPI's
+# wheels carry CUDA (several GB); for a CPU-only build add PyTorch's CPU index:
+#   make test TORCH="torch==2.13.0 --index-url <PyTorch's CPU wheel index>"
+
+VENV   ?= .venv
+PYTHON ?= python3
+TORCH  ?= torch==2.13.0
+BIN    := $(VENV)/bin
+BENCHES = $(wildcard benchmarks/bench_*.py)
+
+.PHONY: map install test lint bench clean
+
+map: $(VENV)/.core
+	$(BIN)/conjure map -o map.png
+
+install: $(VENV)/.dev
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.core
+	@test -n "$(BENCHES)" || { echo "there is no benchmarks/bench_*.py"; exit 1; }
+	for script in $(BENCHES); do $(BIN)/python "$$script" || exit 1; done
+
+clean:
+	rm -rf .venv build dist map.png .pytest_cache .ruff_cache .mypy_cache
+
+$(VENV)/.core: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install $(TORCH)
+	$(BIN)/pip install -e .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.core
+	$(BIN)/pip install -e ".[dev]"
+	touch $@

@@ -1,0 +1,224 @@
+"""Geometry of a map of prompts: where points, thumbnails and labels go, and how far to trust it.
+
+`layout` and `stress` (public through `plot`) place n prompts in the plane so that distances resemble
+sqrt(J); `fit_limits`, `spread`, `place_labels` and `shorten` give each thumbnail and label its room.
+Layer 4, no drawing; scikit-learn and umap are imported where they are used.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+
+import numpy as np
+from scipy.spatial.distance import pdist, squareform
+
+from conjure_kernel._checks import check_choice, check_square
+
+__all__ = [
+    "check_coordinates",
+    "fit_limits",
+    "layout",
+    "place_labels",
+    "shorten",
+    "spread",
+    "stress",
+]
+
+RandomState = int | np.random.RandomState | None
+FEWEST_FOR_UMAP = 5
+MANY = 200  # prompts from which one random start is enough
+
+
+def layout(
+    divergences: np.ndarray, *, method: str = "mds", random_state: RandomState = 0
+) -> np.ndarray:
+    """Points in the plane whose distances resemble sqrt(J).
+
+    Parameters
+    ----------
+    divergences : array of shape (n, n)
+        Symmetric Jeffreys divergences.
+    method : {"mds", "umap"}
+        "mds" minimises the squared errors of all distances: the best of a classical and a few
+        random starts. "umap" starts there and keeps neighbourhoods; its distances mean little.
+        It needs five prompts: with fewer it warns and falls back to "mds".
+    random_state : int, RandomState or None
+        The same seed gives the same coordinates on the same machine.
+
+    Returns
+    -------
+    coordinates : ndarray of shape (n, 2)
+        Centred, greatest extent along the first axis. In the unit of sqrt(J) for "mds", in none
+        for "umap".
+    """
+    distances = np.sqrt(check_square(divergences, "divergences"))
+    check_choice(method, "method", ("mds", "umap"))
+    coordinates = _mds(distances, random_state)
+    if method == "umap" and len(distances) < FEWEST_FOR_UMAP:
+        warnings.warn(
+            f'method="umap" needs {FEWEST_FOR_UMAP} prompts, {len(distances)} came: "mds" is used.',
+            stacklevel=2,
+        )
+    elif method == "umap" and distances.any():
+        coordinates = _umap(distances, coordinates, random_state)
+    return _principal_axes(coordinates)
+
+
+def stress(divergences: np.ndarray, coordinates: np.ndarray) -> float:
+    r"""Kruskal's stress-1 of a layout of sqrt(J), at the layout's best scale.
+
+    .. math:: \min_c \sqrt{\sum_{a<b} (c \sqrt{J_{ab}} - d_{ab})^2 / \sum_{a<b} d_{ab}^2}
+
+    Parameters
+    ----------
+    divergences : array of shape (n, n)
+        Symmetric Jeffreys divergences.
+    coordinates : array of shape (n, 2)
+        The layout, with distances d; neither its unit nor its scale matters.
+
+    Returns
+    -------
+    stress : float
+        0 (all distances right) to 1. 0.05 is good, 0.1 fair; above 0.2 distances mislead.
+    """
+    matrix = check_square(divergences, "divergences")
+    wanted = squareform(np.sqrt(matrix), checks=False)
+    drawn = pdist(check_coordinates(coordinates, len(matrix)))
+    if not wanted.any() or not drawn.any():
+        return float(wanted.any() or drawn.any())
+    wanted *= (wanted @ drawn) / (wanted @ wanted)
+    return float(np.sqrt(np.sum((wanted - drawn) ** 2) / np.sum(drawn**2)))
+
+
+def check_coordinates(coordinates: np.ndarray, n: int) -> np.ndarray:
+    """Float64 copy of n finite points in the plane."""
+    points = np.array(coordinates, dtype=np.float64)
+    if points.shape != (n, 2):
+        raise ValueError(f"coordinates: shape {points.shape} came, ({n}, 2) is needed.")
+    if not np.isfinite(points).all():
+        raise ValueError("coordinates hold NaN or infinity: drop those prompts first.")
+    return points
+
+
+def shorten(names: list[str], width: int) -> list[str]:
+    """One line each, cut at the end, or in the middle where only the ends tell prompts apart."""
+    lines = [" ".join(name.split()) for name in names]
+    cut = [line if len(line) <= width else f"{_head(line, width - 1)}…" for line in lines]
+    count, tail = Counter(cut), width - width // 2
+    return [
+        f"{_head(a, width // 2 - 1)}…{a[-tail:].lstrip()}" if count[c] > 1 and len(a) > width else c
+        for a, c in zip(lines, cut, strict=True)
+    ]
+
+
+def _head(line: str, width: int) -> str:
+    """First words that fit, or first letters where that would lose more than a third."""
+    words = line[: width + 1].rpartition(" ")[0]
+    return (words if 3 * len(words) >= 2 * width else line[:width]).rstrip(" ,;:.")
+
+
+def fit_limits(points: np.ndarray, size: np.ndarray, margin: np.ndarray) -> np.ndarray:
+    """Limits ((x0, y0), (x1, y1)) of a frame of so many pixels, with one scale for both axes.
+
+    All points lie at least `margin` pixels inside.
+    """
+    scale = (np.ptp(points, axis=0) / np.maximum(size - 2 * margin, 1)).max() or 1.0
+    middle = (points.max(axis=0) + points.min(axis=0)) / 2
+    return middle + scale * size * np.array([[-0.5], [0.5]])
+
+
+def spread(centres: np.ndarray, size: np.ndarray, frame: np.ndarray) -> np.ndarray:
+    """Centres (n, 2) of equal boxes, each pushed out of its neighbours until none overlap.
+
+    A pair parts along the axis where it overlaps less. `size` is (width, height), `frame` the
+    ((x0, y0), (x1, y1)) that no box leaves. Gives up after 200 rounds where there is no room.
+    """
+    angle = 2.4 * np.arange(len(centres))  # parts boxes that lie exactly on each other
+    places = centres + 1e-3 * size * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    for _ in range(200):
+        gap = places[:, None] - places[None]
+        overlap = np.maximum(size - np.abs(gap), 0)
+        touching = overlap.all(axis=-1) & ~np.eye(len(places), dtype=bool)
+        if not touching.any():
+            break
+        less = (overlap == overlap.min(axis=-1, keepdims=True)) & touching[..., None]
+        places += 0.4 * (np.sign(gap) * overlap * less).sum(axis=1)
+        places = np.clip(places, frame[0] + size / 2, frame[1] - size / 2)
+    return places
+
+
+def place_labels(
+    sizes: np.ndarray, centres: np.ndarray, reach: float, frame: np.ndarray
+) -> np.ndarray:
+    """Boxes (n, 4) of labels beside their markers as x0, y0, x1, y1; NaN where there is no room.
+
+    `sizes` (n, 2) are the labels' widths and heights, `reach` is half a marker's side. Loneliest
+    markers choose first; each takes the first place that is inside the frame and clear of all
+    markers and of the labels placed before.
+    """
+    boxes = np.full((len(centres), 4), np.nan)
+    taken = np.hstack([centres - reach, centres + reach])
+    apart = squareform(pdist(centres)) + np.diag(np.full(len(centres), np.inf))
+    for i in np.argsort(-apart.min(axis=1), kind="stable"):
+        options = _places_round(centres[i], sizes[i] / 2, reach)
+        inside = (options[:, :2] >= frame[0]) & (options[:, 2:] <= frame[1])
+        clear = (options[:, None, :2] >= taken[:, 2:]) | (options[:, None, 2:] <= taken[:, :2])
+        free = np.flatnonzero(inside.all(axis=1) & clear.any(axis=-1).all(axis=1))
+        if len(free):
+            boxes[i] = options[free[0]]
+            taken = np.vstack([taken, boxes[i]])
+    return boxes
+
+
+def _places_round(centre: np.ndarray, half: np.ndarray, reach: float) -> np.ndarray:
+    """Twelve boxes round a marker: below, above, right, left, then flush with its corners."""
+    x, y = half + reach
+    inner_x, inner_y = half - reach
+    steps = [(0, -y), (0, y), (x, 0), (-x, 0)]
+    steps += [(sign * inner_x, side * y) for side in (-1, 1) for sign in (1, -1)]
+    steps += [(side * x, sign * inner_y) for side in (1, -1) for sign in (1, -1)]
+    places = centre + np.array(steps)
+    return np.hstack([places - half, places + half])
+
+
+def _mds(distances: np.ndarray, random_state: RandomState) -> np.ndarray:
+    """Points of least stress that SMACOF finds from the classical solution and random starts."""
+    from sklearn.manifold import smacof
+
+    n, scale = len(distances), distances.mean()
+    if scale == 0:
+        return np.zeros((n, 2))
+    scaled = distances / scale
+    centring = np.eye(n) - 1 / n
+    values, vectors = np.linalg.eigh(-0.5 * centring @ scaled**2 @ centring)
+    classical = (vectors * np.sqrt(np.maximum(values, 0)))[:, :-3:-1]
+    runs = [
+        smacof(scaled, init=classical, n_init=1),
+        smacof(scaled, n_init=4 if n < MANY else 1, random_state=random_state),
+    ]
+    return scale * min(runs, key=lambda run: run[1])[0]
+
+
+def _umap(distances: np.ndarray, start: np.ndarray, random_state: RandomState) -> np.ndarray:
+    with warnings.catch_warnings():  # two lines of umap's that say nothing to our users
+        warnings.filterwarnings("ignore", message=".*inverse_transform will be unavailable")
+        warnings.filterwarnings("ignore", message=".*n_jobs value .* overridden")
+        from umap import UMAP
+
+        reducer = UMAP(
+            n_neighbors=min(15, len(distances) - 1),
+            metric="precomputed",
+            init=start,
+            random_state=random_state,
+            n_jobs=1,
+        )
+        return np.asarray(reducer.fit_transform(distances), dtype=np.float64)
+
+
+def _principal_axes(coordinates: np.ndarray) -> np.ndarray:
+    """Centred, turned to the axes of greatest extent, each with its farthest point positive."""
+    centred = coordinates - coordinates.mean(axis=0)
+    turned = centred @ np.linalg.svd(centred.T @ centred)[0]
+    farthest = turned[np.abs(turned).argmax(axis=0), [0, 1]]
+    return turned * np.where(farthest < 0, -1.0, 1.0)

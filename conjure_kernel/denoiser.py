@@ -1,0 +1,292 @@
+"""The Denoiser: what the estimator asks of a text-conditioned diffusion model.
+
+Two tasks are driven through a model, one noise prediction a step: `Trace` runs the reverse chain
+and records states and predictions at the nodes; `Replay` walks along recorded states, whatever the
+model says there, and compares. A model needs one method, `run`, that feeds its predictions to a
+task; `Denoiser` makes trajectories and energies out of it. Layer 2.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from conjure_kernel.reverse import Chain, ReverseChain
+from conjure_kernel.schedule import Grid, Schedule, make_grid
+
+__all__ = ["Denoiser", "Reading", "Replay", "Task", "Trace", "Trajectory"]
+
+
+@dataclass
+class Trajectory:
+    """What the reverse chains of one prompt visited.
+
+    Attributes
+    ----------
+    x : tensor of shape (K, T, *shape)
+        States at the nodes as the network saw them, in its dtype.
+    eps : tensor of shape (K, T, *shape)
+        The prompt's own conditional noise predictions there.
+    x0 : tensor of shape (K, *shape)
+        Clean prediction at the end of each chain: the picture that was conjured.
+    truncated : bool
+        Every text encoder lost part of the prompt.
+    tokens : str
+        Digest of what the text encoders were given.
+    """
+
+    x: torch.Tensor
+    eps: torch.Tensor
+    x0: torch.Tensor
+    truncated: bool = False
+    tokens: str = ""
+
+    @property
+    def n_draws(self) -> int:
+        """Number of draws, K."""
+        return len(self.x)
+
+    def extend(self, more: Trajectory) -> Trajectory:
+        """The same prompt with further draws."""
+        x, eps, x0 = (torch.cat([getattr(self, n), getattr(more, n)]) for n in ("x", "eps", "x0"))
+        return Trajectory(x, eps, x0, more.truncated, more.tokens)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the text encoders made of one prompt."""
+
+    truncated: bool = False
+    tokens: str = ""
+
+
+class Task(Protocol):
+    """Something to do along a chain of noise levels."""
+
+    @property
+    def grid(self) -> Grid:
+        """The levels."""
+
+    @property
+    def state(self) -> torch.Tensor:
+        """States to predict at first, shape (R, *shape)."""
+
+    def step(self, eps: torch.Tensor, x_t: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Take the prediction at x_t; return the next states and the clean prediction."""
+
+
+@dataclass
+class Trace:
+    """Run the reverse chain; record (x_t, eps, x0) at the nodes."""
+
+    reverse: ReverseChain
+    x: list[torch.Tensor] = field(default_factory=list)
+    eps: list[torch.Tensor] = field(default_factory=list)
+    x0: torch.Tensor = field(default_factory=lambda: torch.empty(0))
+    _step: int = 0
+
+    @property
+    def grid(self) -> Grid:  # noqa: D102
+        return self.reverse.chain.grid
+
+    @property
+    def state(self) -> torch.Tensor:  # noqa: D102
+        return self.reverse.x
+
+    def step(self, eps: torch.Tensor, x_t: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:  # noqa: D102
+        if self.grid.is_node[self._step]:
+            self.x.append(x_t.clone())
+            self.eps.append(eps.clone())
+        self._step += 1
+        self.x0 = self.reverse.advance(eps)
+        return self.reverse.x, self.x0
+
+
+@dataclass
+class Replay:
+    """Predict along recorded states x (T, R, *shape).
+
+    With `eps`, reduces ||prediction - eps||^2 on the spot to `energies` (T, R); without, keeps the
+    predictions.
+    """
+
+    grid: Grid
+    x: torch.Tensor
+    eps: torch.Tensor | None = None
+    energies: list[torch.Tensor] = field(default_factory=list)
+    predictions: list[torch.Tensor] = field(default_factory=list)
+    _step: int = 0
+
+    @property
+    def state(self) -> torch.Tensor:  # noqa: D102
+        return self.x[0]
+
+    def step(self, eps: torch.Tensor, x_t: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:  # noqa: D102
+        if self.eps is None:
+            self.predictions.append(eps.clone())
+        else:
+            gap = (eps - self.eps[self._step]).flatten(1)
+            self.energies.append(gap.square().sum(1))
+        self._step = min(self._step + 1, len(self.x) - 1)
+        return self.x[self._step], eps
+
+
+class Denoiser(ABC):
+    """A text-conditioned diffusion model as the estimator sees it.
+
+    A subclass says what it is (`schedule`, `shape`, `fingerprint`) and drives a task (`run`).
+    It is heavy and read-only: clones of an estimator share it.
+
+    Attributes
+    ----------
+    schedule : Schedule
+        Law of the forward process.
+    shape : tuple of int
+        Of one state x_t.
+    dtype, state_dtype : torch.dtype
+        Of the network, and of the chain's arithmetic.
+    device : torch.device
+        Where states live.
+    n_evaluations : int
+        Noise predictions made so far (rows through the network), pictures and calibration apart.
+    prompts_share_a_call : bool
+        Several prompts may go through one call without changing each other's rows.
+    probe : tuple of float, optional
+        Answer to one fixed question, once loaded: tells models of equal fingerprint apart.
+    """
+
+    schedule: Schedule
+    shape: tuple[int, ...]
+    dtype: torch.dtype = torch.float32
+    state_dtype: torch.dtype = torch.float32
+    device: torch.device = torch.device("cpu")
+    n_evaluations: int = 0
+    prompts_share_a_call: bool = True
+    probe: tuple[float, ...] | None = None
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Hex digest of everything in the model that changes a prediction."""
+
+    @abstractmethod
+    def run(
+        self, task: Task, prompts: Sequence[str], rows_per_prompt: int, guidance_scale: float
+    ) -> list[Reading]:
+        """Drive `task` through the model; rows are grouped by prompt, in order.
+
+        Returns one `Reading` per prompt.
+        """
+
+    @abstractmethod
+    def decode(self, x0: torch.Tensor) -> np.ndarray:
+        """Pictures of clean states (R, *shape): uint8 array of shape (R, H, W, 3)."""
+
+    def load(self) -> Denoiser:
+        """Bring the weights into memory, if they are not; returns the denoiser."""
+        return self
+
+    def __sklearn_clone__(self) -> Denoiser:
+        return self
+
+    def __deepcopy__(self, memo: dict) -> Denoiser:
+        return self
+
+    def make_grid(self, n_steps: int, **options: Any) -> Grid:
+        """`schedule.make_grid` at model times that this network can represent."""
+        return make_grid(self.schedule, n_steps, snap=self._representable, **options)
+
+    def _representable(self, times: np.ndarray) -> np.ndarray:
+        return torch.as_tensor(times).to(self.dtype).double().numpy()
+
+    def trace(self, prompts: Sequence[str], draws: Sequence[int], chain: Chain) -> list[Trajectory]:
+        """Run the reverse chain of each prompt for each draw.
+
+        Costs len(prompts) * len(draws) predictions a step, twice that with guidance, plus one per
+        node with guidance for the prompt's own conditional predictions.
+        """
+        rows = [(p, k) for p in prompts for k in draws]
+        reverse = ReverseChain(
+            chain,
+            [p for p, _ in rows],
+            [k for _, k in rows],
+            self.shape,
+            self.device,
+            self.state_dtype,
+        )
+        task = Trace(reverse)
+        guided = chain.guidance_scale != 1
+        readings = self.run(task, prompts, len(draws), chain.guidance_scale)
+        self.n_evaluations += len(rows) * len(chain.grid.times) * (2 if guided else 1)
+        x, eps = torch.stack(task.x), torch.stack(task.eps)
+        self._refuse_nan(eps.flatten(2).sum(2), chain.grid, prompts, len(draws))
+        if guided:
+            eps = self.predict_eps(prompts, x, chain.grid)
+        parts = zip(
+            x.transpose(0, 1).split(len(draws)),
+            eps.transpose(0, 1).split(len(draws)),
+            task.x0.split(len(draws)),
+            readings,
+            strict=True,
+        )
+        return [
+            Trajectory(
+                x.cpu().contiguous(), eps.cpu().contiguous(), x0.cpu(), r.truncated, r.tokens
+            )
+            for x, eps, x0, r in parts
+        ]
+
+    def predict(
+        self, prompts: Sequence[str], x: torch.Tensor, eps: torch.Tensor, chain: Chain
+    ) -> torch.Tensor:
+        """Energies ||eps_w,a - eps_w,b||^2 of guided predictions along recorded trajectories.
+
+        Parameters
+        ----------
+        prompts : sequence of str, length P
+            The targets b; rows are grouped by prompt.
+        x, eps : tensors of shape (T, R, *shape)
+            The sources' states and own conditional predictions; R a multiple of P.
+        chain : Chain
+            The chain that made them.
+
+        Returns
+        -------
+        energies : tensor of shape (T, R), on the CPU
+            With guidance the unconditional part cancels at equal x_t, so that they are w^2 times
+            the conditional ones and cost no unconditional prediction.
+        """
+        task = Replay(chain.grid.nodes_only(), x.to(self.device), eps.to(self.device))
+        self._replay(task, prompts)
+        energies = torch.stack(task.energies).cpu() * chain.guidance_scale**2
+        self._refuse_nan(energies, task.grid, prompts, x.shape[1] // len(prompts))
+        return energies
+
+    def predict_eps(self, prompts: Sequence[str], x: torch.Tensor, grid: Grid) -> torch.Tensor:
+        """Conditional noise predictions (T, R, *shape) along recorded states."""
+        task = Replay(grid.nodes_only(), x.to(self.device))
+        self._replay(task, prompts)
+        eps = torch.stack(task.predictions)
+        self._refuse_nan(eps.flatten(2).sum(2), task.grid, prompts, x.shape[1] // len(prompts))
+        return eps
+
+    def _replay(self, task: Replay, prompts: Sequence[str]) -> None:
+        self.run(task, prompts, task.x.shape[1] // len(prompts), 1.0)
+        self.n_evaluations += task.x.shape[0] * task.x.shape[1]
+
+    def _refuse_nan(
+        self, values: torch.Tensor, grid: Grid, prompts: Sequence[str], rows_per_prompt: int
+    ) -> None:
+        bad = ~torch.isfinite(values)
+        if bad.any():
+            node, row = (int(i) for i in bad.nonzero()[0])
+            raise FloatingPointError(
+                f"prompt {prompts[row // rows_per_prompt]!r}: the model predicted NaN or infinity "
+                f"at log-SNR {grid.node_log_snr[node]:.3g} in {self.dtype}. Try dtype='bfloat16' "
+                "or 'float32', a narrower log_snr_range or a smaller guidance_scale."
+            )

@@ -1,0 +1,322 @@
+"""`ConjureDistance`: prompts in, distances out, as a scikit-learn transformer. Layer 4."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted
+
+from conjure_kernel._checks import check_choice, check_number, check_prompts
+from conjure_kernel.divergence import Divergence
+from conjure_kernel.energies import Engine
+from conjure_kernel.kernels import (
+    handle_negative,
+    jeffreys_kernel,
+    median_bandwidth,
+    warn_if_flat,
+)
+from conjure_kernel.pairwise import DEFAULTS, measure_matrix, open_engine, resolve_seed
+
+__all__ = ["ConjureDistance"]
+
+OUTPUTS = ("distance", "divergence", "kl", "kernel")
+
+
+class _LeftBehind:
+    """Stands for a model object in a pickled estimator: weights do not travel."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"<{self.name} left behind>"
+
+
+class ConjureDistance(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    r"""Distances between prompts by the images that they evoke in a text-to-image model.
+
+    J(a, b), half the sum of both directed KL divergences between the reverse-time diffusions that
+    the model runs under a and under b, in nats; exact for exact scores on the log-SNR range, an
+    estimate with a standard error otherwise. The first step of a Pipeline: text in, matrix out.
+
+    .. math:: KL(P_a || P_b) = \tfrac12 \int E_{x_t \sim P_a}
+              \| \epsilon_a(x_t) - \epsilon_b(x_t) \|^2 d\lambda
+
+    Parameters
+    ----------
+    model : str, path, diffusers pipeline or Denoiser, default "embedded"
+        What `load_denoiser` takes: the small model in the package, a hub id, a folder, a pipeline.
+    model_kwargs : dict, optional
+        Further arguments of `load_denoiser`: revision, token_env, height, width, ...
+    n_steps : int, default 10
+        Noise levels T at which predictions are compared. More lowers the bias (below 2 % at 10).
+    n_draws : int, default 4
+        Trajectories K per prompt. Standard errors fall as 1 / sqrt(K); with 1 there is none.
+    guidance_scale : float, default 1
+        Classifier-free guidance w of the trajectories and of the compared scores; 1 is the model
+        itself and costs half.
+    weighting : {"jeffreys", "paper", "noise"}
+        "jeffreys": nats. "paper": squared score differences with g = 1, uniform in model time.
+        "noise": squared noise differences, uniform in model time.
+    sampler : {"sde", "ode", "sde1", "ode1"}
+        The reverse SDE (the definition) or the probability-flow ODE; a trailing 1: first order.
+    substeps : int, default 2
+        Steps of the chain per noise level.
+    nodes : {"log_snr", "timesteps"}
+        Noise levels equally spaced in log-SNR, or in model time as in the paper's Algorithm 1.
+    log_snr_range : (float, float), optional
+        Default: the model's own, clipped to [-8, 8]. J grows with its upper end.
+    output : {"distance", "divergence", "kl", "kernel"}
+        sqrt(J), J, the directed KL(P_row || P_column), or exp(-J / bandwidth).
+    bandwidth : "median" or float
+        h of the kernel, in nats; "median" is the median J of the fitted prompts.
+    psd : {"warn", "clip", "raise"}
+        What to do when the kernel has negative eigenvalues. "clip" projects them away, new rows
+        by the same linear map; the diagonal is then not exactly 1.
+    memory : "auto", path, joblib.Memory or None
+        Disk cache of trajectories and energies; "auto" is a per-user folder. None keeps them in
+        the fitted estimator.
+    device, dtype : str, default "auto"
+        Of a model loaded by name; "auto" is float16 on CUDA, float32 elsewhere.
+    batch_size : int or "auto"
+        Rows per network call; halved when memory runs out.
+    random_state : int, RandomState or None, default 0
+        Seed of all noise. Fixed by default: a cached distance is the same tomorrow. None draws a
+        new one and never uses the cache.
+    verbose : int, default 0
+        Above 0: a progress bar.
+
+    Attributes
+    ----------
+    prompts_ : list of str
+        The fitted prompts, as given (NFC-normalised).
+    divergences_, standard_errors_, kl_ : arrays of shape (n_prompts, n_prompts)
+        J and its Monte Carlo standard error, and the directed legs, whatever the output.
+    bandwidth_ : float
+        h in nats.
+    min_eigenvalue_ : float
+        Of the kernel before clipping; only with output="kernel".
+    truncated_ : bool array of shape (n_prompts,)
+        Prompts of which every text encoder lost a part.
+    n_evaluations_ : int
+        Noise predictions that `fit` cost (0 from a warm cache).
+    provenance_ : dict
+        Model, fingerprint, settings, log-SNR range and versions.
+
+    Notes
+    -----
+    sqrt(J) obeys no triangle inequality and `exp(-J / h)` need not be positive semi-definite.
+    `SpectralClustering` needs `output="kernel"` and `affinity="precomputed"`: its default builds an
+    RBF kernel on the ROWS of whatever comes, without a word.
+
+    References
+    ----------
+    Liu and Soatto, "Conjuring Semantic Similarity", arXiv 2410.16431 (ICLR 2026).
+
+    Examples
+    --------
+    >>> from conjure_kernel import ConjureDistance, GaussianDenoiser
+    >>> world = GaussianDenoiser({"a dog": 0.7, "a cat": -0.4, "a car": 3.0})
+    >>> ConjureDistance(world, memory=None).fit_transform(["a dog", "a cat"]).round(3)
+    array([[0.   , 0.778],
+           [0.778, 0.   ]])
+    """
+
+    def __init__(
+        self,
+        model: Any = "embedded",
+        *,
+        model_kwargs: dict[str, Any] | None = None,
+        n_steps: int = 10,
+        n_draws: int = 4,
+        guidance_scale: float = 1.0,
+        weighting: str = "jeffreys",
+        sampler: str = "sde",
+        substeps: int = 2,
+        nodes: str = "log_snr",
+        log_snr_range: tuple[float, float] | None = None,
+        output: str = "distance",
+        bandwidth: float | str = "median",
+        psd: str = "warn",
+        memory: Any = "auto",
+        device: str = "auto",
+        dtype: str = "auto",
+        batch_size: int | str = "auto",
+        random_state: Any = 0,
+        verbose: int = 0,
+    ) -> None:
+        self.model = model
+        self.model_kwargs = model_kwargs
+        self.n_steps = n_steps
+        self.n_draws = n_draws
+        self.guidance_scale = guidance_scale
+        self.weighting = weighting
+        self.sampler = sampler
+        self.substeps = substeps
+        self.nodes = nodes
+        self.log_snr_range = log_snr_range
+        self.output = output
+        self.bandwidth = bandwidth
+        self.psd = psd
+        self.memory = memory
+        self.device = device
+        self.dtype = dtype
+        self.batch_size = batch_size
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, prompts: Sequence[str], y: Any = None) -> ConjureDistance:
+        """Measure all pairs of `prompts`; they become the columns.
+
+        Parameters
+        ----------
+        prompts : sequence of str, length n_prompts
+            List, tuple, array or Series of strings. Equal ones are at distance 0 and cost nothing.
+        y : ignored
+
+        Returns
+        -------
+        self : ConjureDistance
+        """
+        checked = check_prompts(prompts)
+        self._check_output()
+        self.seed_ = resolve_seed(self.random_state)
+        self._engine = self._open()
+        self._keep(checked, measure_matrix(self._engine, self.weighting, checked, checked))
+        self._prepare_kernel()
+        return self
+
+    def transform(self, prompts: Sequence[str]) -> np.ndarray:
+        """Distances (or what `output` says) of `prompts` from the fitted ones.
+
+        Parameters
+        ----------
+        prompts : sequence of str, length n_new
+
+        Returns
+        -------
+        matrix : array of shape (n_new, n_prompts)
+            Rows of fitted prompts equal those of `fit_transform`. A new prompt costs its own
+            trajectory and 2 n_prompts blocks of predictions.
+        """
+        check_is_fitted(self)
+        checked = check_prompts(prompts)
+        measured = measure_matrix(self._reopened(), self.weighting, checked, self.prompts_)
+        return self._express(measured.values, measured.legs[0])
+
+    def fit_transform(self, prompts: Sequence[str], y: Any = None, **fit_params: Any) -> np.ndarray:
+        """Fit, and return the square matrix of `prompts`: exactly symmetric unless output="kl"."""
+        self.fit(prompts, y)
+        matrix = self._express(self.divergences_, self.kl_)
+        return matrix if self._clipping is None else (matrix + matrix.T) / 2
+
+    def conjure_images(self, prompts: Sequence[str] | None = None, n: int = 1) -> np.ndarray:
+        """Pictures at the ends of the first `n` measured trajectories of each prompt.
+
+        Parameters
+        ----------
+        prompts : sequence of str, optional
+            Default: the fitted ones.
+        n : int
+            Pictures per prompt: the ends of draws 0 to n - 1.
+
+        Returns
+        -------
+        images : uint8 array of shape (n_prompts, n, height, width, 3)
+        """
+        check_is_fitted(self)
+        checked = self.prompts_ if prompts is None else check_prompts(prompts)
+        return self._reopened().images(checked, check_number(n, "n", least=1, integer=True))
+
+    def _check_output(self) -> None:
+        check_choice(self.output, "output", OUTPUTS)
+        check_choice(self.psd, "psd", ("warn", "clip", "raise"))
+        if self.bandwidth != "median":
+            check_number(self.bandwidth, "bandwidth", least=0, exclusive=True)
+
+    def _open(self) -> Engine:
+        if isinstance(self.model, _LeftBehind):
+            raise ValueError(
+                f"{self.model!r}: model objects do not travel to other processes or into pickles. "
+                "Save the pipeline with save_pretrained and pass the folder's name as model, use "
+                "n_jobs=1, or set_params(model=...) again."
+            )
+        settings = {name: getattr(self, name) for name in DEFAULTS}
+        if self.random_state is not None:
+            settings["random_state"] = self.seed_
+        return open_engine(settings)[0]
+
+    def _reopened(self) -> Engine:
+        if getattr(self, "_engine", None) is None:
+            self._engine = self._open()
+        return self._engine
+
+    def _keep(self, prompts: list[str], measured: Divergence) -> None:
+        engine = self._engine
+        self.prompts_ = prompts
+        self.divergences_, self.standard_errors_ = measured.values, measured.standard_errors
+        self.kl_ = measured.legs[0]
+        self.truncated_ = engine.truncated(prompts)
+        self.n_evaluations_ = measured.n_evaluations
+        self.provenance_ = {
+            **engine.key,
+            "model": self.model if isinstance(self.model, str) else repr(engine.denoiser)[:200],
+            "n_draws": self.n_draws,
+            "weighting": self.weighting,
+            "log_snr_range": measured.grid.log_snr_range,
+            "versions": {name: version(name) for name in ("torch", "diffusers", "scikit-learn")},
+        }
+        self._n_features_out = len(prompts)
+
+    def _prepare_kernel(self) -> None:
+        given, self._clipping = self.bandwidth, None
+        median = given == "median"
+        self.bandwidth_ = median_bandwidth(self.divergences_) if median else float(given)
+        if self.output != "kernel":
+            return
+        kernel = jeffreys_kernel(self.divergences_, self.bandwidth_)
+        warn_if_flat(kernel, self.divergences_, self.bandwidth_)
+        self.min_eigenvalue_, self._clipping = handle_negative(kernel, self.psd)
+
+    def _express(self, divergences: np.ndarray, kl: np.ndarray) -> np.ndarray:
+        """What `output` asks for."""
+        if self.output == "kl":
+            return kl.copy()
+        if self.output == "divergence":
+            return divergences.copy()
+        if self.output == "distance":
+            return np.sqrt(divergences)
+        kernel = jeffreys_kernel(divergences, self.bandwidth_)
+        return kernel if self._clipping is None else kernel @ self._clipping
+
+    def __sklearn_clone__(self) -> ConjureDistance:
+        params = self.get_params(deep=False)
+        copied = {k: v if k == "model" else clone(v, safe=False) for k, v in params.items()}
+        return type(self)(**copied)
+
+    def __deepcopy__(self, memo: dict) -> ConjureDistance:
+        shared = {"model", "_engine"}
+        twin = type(self).__new__(type(self))
+        for name, value in vars(self).items():
+            setattr(twin, name, value if name in shared else copy.deepcopy(value, memo))
+        return twin
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(super().__getstate__())
+        state.pop("_engine", None)
+        if hasattr(self.model, "components"):  # a pipeline object: its weights do not travel
+            state["model"] = _LeftBehind(type(self.model).__name__)
+        return state
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.one_d_array = True
+        tags.input_tags.two_d_array = False
+        return tags

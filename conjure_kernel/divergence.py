@@ -1,0 +1,233 @@
+"""From energies to divergences: KL legs, Jeffreys, their errors, profiles and what they mean.
+
+An energy is `e[a, b, k, t] = ||eps_a - eps_b||^2` at node t of draw k of a's chain. With node
+weights w_t (design: half the width in log-SNR)::
+
+    KL(P_a || P_b) = mean_k sum_t w_t e[a, b, k, t]
+    J(a, b)        = [ KL(P_a || P_b) + KL(P_b || P_a) ] / 2
+
+Half the sum, in nats (Liu & Soatto, arXiv 2410.16431, whose convention this is); other texts call
+the sum itself Jeffreys. Layer 1, numpy only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from conjure_kernel.schedule import Grid
+
+__all__ = ["Divergence", "accuracy_bound", "divergence_for_accuracy", "leg_draws"]
+
+
+def leg_draws(energies: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Directed KL of every draw, in nats: energies (..., K, T) -> float64 (..., K)."""
+    # One leading row at a time: float64 copies of everything need not fit.
+    if energies.ndim > 3:
+        return np.stack([leg_draws(row, weights) for row in energies])
+    return (energies * weights).sum(-1)
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """Jeffreys divergences with their uncertainty.
+
+    Attributes
+    ----------
+    prompts_a, prompts_b : list of str
+        Rows and columns of a matrix (`paired=False`), or the two sides of each pair.
+    forward, backward : arrays of shape (n_a, n_b, K, T), or (n_pairs, K, T) if paired
+        Energies of a's chains under b, and of b's chains under a, entry for entry.
+    grid : Grid
+        Noise levels and quadrature weights.
+    weighting : {"jeffreys", "paper", "noise"}
+        "jeffreys" is in nats.
+    paired : bool
+        Whether entries belong to pairs rather than to a matrix.
+    n_evaluations : int
+        Noise predictions that this call cost (0 from a warm cache).
+
+    Notes
+    -----
+    Standard errors are Monte Carlo errors over the K draws; the bias of a finite number of steps
+    is not in them. Pairs share trajectories, so the errors of different entries are correlated:
+    take the error of a mean or a difference of entries from `draws`, not by adding variances.
+    """
+
+    prompts_a: list[str]
+    prompts_b: list[str]
+    forward: np.ndarray
+    backward: np.ndarray
+    grid: Grid
+    weighting: str = "jeffreys"
+    paired: bool = False
+    n_evaluations: int = 0
+
+    @property
+    def n_draws(self) -> int:
+        """Number of draws, K."""
+        return self.forward.shape[-2]
+
+    @cached_property
+    def leg_draws(self) -> tuple[np.ndarray, np.ndarray]:
+        """KL(P_a || P_b) and KL(P_b || P_a) of every draw, each (..., K), in nats."""
+        weights = self.grid.weights(self.weighting)
+        return leg_draws(self.forward, weights), leg_draws(self.backward, weights)
+
+    @property
+    def draws(self) -> np.ndarray:
+        """J of every draw, (..., K): for jackknife errors of anything computed from a matrix."""
+        forward, backward = self.leg_draws
+        return (forward + backward) / 2
+
+    @property
+    def legs(self) -> tuple[np.ndarray, np.ndarray]:
+        """KL(P_a || P_b) and KL(P_b || P_a), in nats."""
+        forward, backward = self.leg_draws
+        return forward.mean(-1), backward.mean(-1)
+
+    @property
+    def values(self) -> np.ndarray:
+        """J in nats, half the sum of the legs; at least 0."""
+        forward, backward = self.legs
+        return (forward + backward) / 2
+
+    @property
+    def standard_errors(self) -> np.ndarray:
+        """Monte Carlo standard error of J, in nats; NaN with one draw."""
+        variance = sum(_variance(leg) for leg in self.leg_draws)
+        return np.sqrt(variance / (4 * self.n_draws))
+
+    @property
+    def distances(self) -> np.ndarray:
+        """sqrt(J)."""
+        return np.sqrt(self.values)
+
+    @property
+    def distance_standard_errors(self) -> np.ndarray:
+        """Standard error of sqrt(J), by the delta method: se / (2 sqrt J)."""
+        return _ratio(self.standard_errors, 2 * self.distances)
+
+    def interval(self, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+        """Confidence interval of J: J exp(+- t se / J), Welch degrees of freedom.
+
+        On the log scale because J is positive and skewed; around the estimator's own limit, which
+        differs from the integral by the discretisation bias.
+        """
+        forward, backward = (_variance(leg) for leg in self.leg_draws)
+        squares = _ratio(forward**2 + backward**2, (forward + backward) ** 2, empty=1.0)
+        freedom = (self.n_draws - 1) / squares if self.n_draws > 1 else np.nan
+        quantile = stats.t.ppf((1 + level) / 2, freedom)
+        values = self.values
+        factor = np.exp(quantile * _ratio(self.standard_errors, values))
+        return values / factor, values * factor
+
+    @property
+    def profile(self) -> np.ndarray:
+        """Share of J that each node holds, (..., T), noisiest first; sums to J."""
+        energies = (self.forward.mean(-2, dtype=float) + self.backward.mean(-2, dtype=float)) / 2
+        return energies * self.grid.weights(self.weighting)
+
+    @property
+    def profile_standard_errors(self) -> np.ndarray:
+        """Monte Carlo standard error of the profile, (..., T); NaN with one draw."""
+        variance = sum(_variance(e.swapaxes(-1, -2)) for e in (self.forward, self.backward))
+        weights = self.grid.weights(self.weighting)
+        return weights * np.sqrt(variance / (4 * self.n_draws))
+
+    @property
+    def cumulative(self) -> np.ndarray:
+        """Divergence of the images blurred to the end of each node's interval, (..., T)."""
+        return self.profile.cumsum(-1)
+
+    def telling_log_snr(self, accuracy: float = 0.75) -> np.ndarray:
+        """Log-SNR below which no viewer tells a from b with this accuracy; NaN if none does.
+
+        Where the cumulative profile crosses `divergence_for_accuracy(accuracy)`: finite, and
+        robust to where the log-SNR range is cut off.
+        """
+        threshold = divergence_for_accuracy(accuracy)
+        edges = self.grid.log_snr_range[0] + np.cumsum(np.r_[0.0, self.grid.d_log_snr])
+        rising = np.concatenate([np.zeros((*self.profile.shape[:-1], 1)), self.cumulative], -1)
+        flat = rising.reshape(-1, rising.shape[-1])
+        found = [np.interp(threshold, row, edges, right=np.nan) for row in flat]
+        return np.reshape(found, rising.shape[:-1])
+
+    def to_pandas(self) -> Any:
+        """Long table, one row per pair (of a matrix: every cell)."""
+        import pandas as pd
+
+        a, b = self.prompts_a, self.prompts_b
+        if not self.paired:
+            a, b = [x for x in a for _ in b], [y for _ in a for y in b]
+        (low, high), (forward, backward) = self.interval(), self.legs
+        columns = {
+            "divergence": self.values,
+            "standard_error": self.standard_errors,
+            "low": low,
+            "high": high,
+            "kl_ab": forward,
+            "kl_ba": backward,
+            "distance": self.distances,
+        }
+        flat = {name: np.ravel(column) for name, column in columns.items()}
+        return pd.DataFrame({"prompt_a": a, "prompt_b": b, **flat})
+
+
+def accuracy_bound(divergence: Any) -> np.ndarray:
+    """Largest accuracy with which any viewer can tell two prompts apart from one image.
+
+    The images come from either prompt with equal odds. `(2A - 1) log(A / (1 - A)) <= J`: from
+    J >= TV log((1 + TV) / (1 - TV)) and A = (1 + TV) / 2.
+
+    Parameters
+    ----------
+    divergence : array
+        J (half the sum of the legs), in nats.
+
+    Returns
+    -------
+    accuracy : array of the same shape
+        In [0.5, 1).
+
+    Examples
+    --------
+    >>> accuracy_bound([0.0, 0.5493, 4.503]).round(3)
+    array([0.5 , 0.75, 0.99])
+    """
+    target = np.asarray(divergence, dtype=np.float64)
+    low, high = np.zeros_like(target), target + 2
+    for _ in range(80):  # bisection on the logit L of A: tanh(L / 2) L = J
+        middle = (low + high) / 2
+        below = np.tanh(middle / 2) * middle < target
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    return 1 / (1 + np.exp(-(low + high) / 2))
+
+
+def divergence_for_accuracy(accuracy: float) -> float:
+    """Smallest J with which a viewer can reach this accuracy: the inverse of `accuracy_bound`.
+
+    Examples
+    --------
+    >>> round(divergence_for_accuracy(0.75), 4)
+    0.5493
+    """
+    if not 0.5 <= accuracy < 1:
+        raise ValueError(f"accuracy={accuracy!r}: expected a number in [0.5, 1).")
+    return (2 * accuracy - 1) * float(np.log(accuracy / (1 - accuracy)))
+
+
+def _variance(draws: np.ndarray) -> np.ndarray:
+    """Variance over the last axis; NaN with one draw."""
+    if draws.shape[-1] == 1:
+        return np.full(draws.shape[:-1], np.nan)
+    return draws.var(-1, ddof=1, dtype=np.float64)
+
+
+def _ratio(over: np.ndarray, under: np.ndarray, empty: float = 0.0) -> np.ndarray:
+    """Quotient with `empty` for 0 / 0 (a prompt against itself)."""
+    return np.where(under == 0, empty, over / np.where(under == 0, 1.0, under))

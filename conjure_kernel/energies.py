@@ -1,0 +1,299 @@
+"""The hot loop: which energies e[a, b, k, t] are missing, and how to get them in few, full calls.
+
+Sources are worked on in tiles whose draws fill one batch; for each tile every target is predicted
+along its trajectories, one call per block, one text encoding per call. Trajectories are shared by
+all pairs of a source: that is the method's first optimisation. What is finished is kept, whatever
+interrupts. Layer 3.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from conjure_kernel.batches import Batches, Block
+from conjure_kernel.denoiser import Denoiser, Trajectory
+from conjure_kernel.reverse import Chain
+from conjure_kernel.schedule import Grid
+from conjure_kernel.store import EnergyRow, digest, open_store
+
+__all__ = ["Engine", "Known", "Settings"]
+
+FLUSH_SECONDS = 30.0
+PROBE_TOLERANCE = 0.05
+
+Requests = Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that fixes the energies but the model, the prompts and the draws."""
+
+    n_steps: int = 10
+    substeps: int = 2
+    sampler: str = "sde"
+    guidance_scale: float = 1.0
+    log_snr_range: tuple[float, float] | None = None
+    nodes: str = "log_snr"
+    seed: int = 0
+    shared_noise: bool = False
+
+    def key(self, denoiser: Denoiser) -> dict[str, Any]:
+        """Fields of the cache key: never device, batch size, path or object identity."""
+        model = {"dtype": str(denoiser.dtype), "fingerprint": denoiser.fingerprint}
+        return {**asdict(self), **model}
+
+    def grid(self, denoiser: Denoiser) -> Grid:
+        """Noise levels for a loaded model."""
+        return denoiser.make_grid(
+            self.n_steps,
+            substeps=self.substeps,
+            log_snr_range=self.log_snr_range,
+            nodes=self.nodes,
+        )
+
+    def chain(self, grid: Grid) -> Chain:
+        """How trajectories are run on these noise levels."""
+        return Chain(grid, self.sampler, self.guidance_scale, self.seed, self.shared_noise)
+
+
+class Known(NamedTuple):
+    """Energies (n_targets, K, T) of one source, and how its text was read."""
+
+    energies: np.ndarray
+    truncated: bool
+    tokens: str
+
+
+class Engine:
+    """Energies of one model under one `Settings`, from the store or newly computed.
+
+    Parameters
+    ----------
+    denoiser : Denoiser
+        Loaded only if something is missing.
+    settings : Settings
+    n_draws : int
+        K.
+    memory
+        What `open_store` takes.
+    batch_size : int or "auto"
+        Rows per network call.
+    verbose : int
+        Above 0: a progress bar with predictions per second and the time left.
+    """
+
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        settings: Settings,
+        *,
+        n_draws: int = 4,
+        memory: Any = "auto",
+        batch_size: int | str = "auto",
+        verbose: int = 0,
+    ) -> None:
+        self.denoiser, self.settings, self.n_draws = denoiser, settings, n_draws
+        self.key = settings.key(denoiser)
+        self._memory, self._batch_size, self._verbose = memory, batch_size, verbose
+        self._store = open_store(memory, self.key)
+        self._chains: dict[str, Trajectory] = {}
+        self._pending: dict[str, list[tuple[str, int, np.ndarray]]] = defaultdict(list)
+        facts = self._store.read_run()
+        self._grid: Grid | None = None if facts is None else Grid.from_dict(facts["grid"])
+
+    @property
+    def grid(self) -> Grid:
+        """Noise levels: remembered by the cache, or asked of the model."""
+        if self._grid is None:
+            self.load()
+        assert self._grid is not None
+        return self._grid
+
+    def measure(self, requests: Requests) -> dict[str, Known]:
+        """Energies of each source's chains under each of its targets.
+
+        Parameters
+        ----------
+        requests : mapping of source prompt to target prompts
+            A prompt may be among its own targets: that energy is 0.
+
+        Returns
+        -------
+        known : dict of source prompt to Known
+            In the order of the sources and targets asked for.
+        """
+        known = {source: self._look_up(source, targets) for source, targets in requests.items()}
+        missing = {s: requests[s] for s, row in known.items() if row is None}
+        if missing:
+            self.load()
+            with self._progress(self.cost(missing)) as self._bar:
+                for tile in self._tiles(missing):
+                    self._fill(tile)
+                    known.update((s, self._look_up(s, requests[s])) for s in tile)
+            self._store.trim()
+        return {source: row for source, row in known.items() if row is not None}
+
+    def cost(self, requests: Requests) -> int:
+        """Noise predictions that `measure` would make now."""
+        branches = 1 if self.settings.guidance_scale == 1 else 2
+        a_draw = self.settings.n_steps * self.settings.substeps * branches
+        a_draw += self.settings.n_steps * (branches - 1)
+        total = 0
+        for source, targets in requests.items():
+            row = self._row(source)
+            total += max(0, self.n_draws - row.values.shape[1]) * a_draw
+            total += self._lacks(row, source, targets).sum() * self.settings.n_steps
+        return int(total)
+
+    def images(self, prompts: Sequence[str], n: int = 1) -> np.ndarray:
+        """Pictures where the first n chains end: uint8 (n_prompts, n, H, W, 3)."""
+        self.load()
+        ends = {}
+        for prompt in dict.fromkeys(prompts):
+            chain = self._store.read_trajectory(prompt, self.settings.n_steps)
+            if chain is None or chain.n_draws < n:
+                ((_, chain),) = self._batches.trace([prompt], range(n), self._chain)
+            ends[prompt] = chain.x0[:n]
+        pictures = self.denoiser.decode(torch.cat([ends[p] for p in prompts]))
+        return pictures.reshape(len(prompts), n, *pictures.shape[1:])
+
+    def truncated(self, prompts: Sequence[str]) -> np.ndarray:
+        """Bool (n_prompts,): measured prompts of which every text encoder lost a part."""
+        flags = {prompt: self._row(prompt).truncated for prompt in set(prompts)}
+        return np.array([flags[prompt] for prompt in prompts])
+
+    def load(self) -> None:
+        """Bring the model in; one that answers otherwise than it did gets a run of its own."""
+        self.denoiser.load()
+        probe, facts = self.denoiser.probe, self._store.read_run()
+        if probe and facts and not np.allclose(probe, facts["probe"], atol=PROBE_TOLERANCE):
+            warnings.warn(
+                "the model answers otherwise than when this cache was filled (same weights, other "
+                "behaviour): its values are computed anew.",
+                stacklevel=4,
+            )
+            behaviour = [round(value, 2) for value in probe]
+            self._store = open_store(self._memory, {**self.key, "behaviour": behaviour})
+            facts = self._store.read_run()
+        if facts is None:
+            grid = self.settings.grid(self.denoiser)
+            self._store.write_run({"grid": grid.to_dict(), "probe": probe})
+            facts = self._store.read_run() or {"grid": grid.to_dict()}
+        self._grid = Grid.from_dict(facts["grid"])
+        self._chain = self.settings.chain(self._grid)
+        self._batches = Batches(self.denoiser, self._batch_size)
+
+    def _row(self, source: str) -> EnergyRow:
+        n_nodes = self.settings.n_steps
+        return self._store.read_energies(source, n_nodes) or EnergyRow.empty(n_nodes)
+
+    def _look_up(self, source: str, targets: Sequence[str]) -> Known | None:
+        row = self._row(source)
+        energies = row.take(_names(targets), self.n_draws)
+        complete = row.values.shape[1] >= self.n_draws and not np.isnan(energies[..., 0]).any()
+        return Known(energies, row.truncated, row.tokens) if complete else None
+
+    def _lacks(self, row: EnergyRow, source: str, targets: Sequence[str]) -> np.ndarray:
+        """Boolean (n_targets, K): what is still to be predicted; a source's own never is."""
+        lacks = np.isnan(row.take(_names(targets), self.n_draws)[..., 0])
+        lacks[[target == source for target in targets]] = False
+        return lacks
+
+    def _tiles(self, requests: Requests) -> Iterator[dict[str, Sequence[str]]]:
+        """Sources whose draws fill a batch, those that want most first."""
+        ordered = sorted(requests, key=lambda source: -len(requests[source]))
+        while ordered:
+            size = max(1, self._batches.size // self.n_draws)
+            tile, ordered = ordered[:size], ordered[size:]
+            yield {source: requests[source] for source in tile}
+
+    def _fill(self, requests: Requests) -> None:
+        """Compute what a tile lacks; another process may have done some of it meanwhile."""
+        with self._store.lock(requests):
+            try:
+                flushed = time.monotonic()
+                self._bring_trajectories(list(requests))
+                for call in self._batches.pack(self._blocks(requests)):
+                    self._predict(call)
+                    if time.monotonic() - flushed > FLUSH_SECONDS:
+                        self._flush()
+                        flushed = time.monotonic()
+            finally:
+                self._flush()
+                self._chains.clear()
+
+    def _bring_trajectories(self, sources: Sequence[str]) -> None:
+        """K draws of each source: read, extended or traced. Its own energies are 0."""
+        n_nodes, chains = self.settings.n_steps, self._chains
+        found = {s: self._store.read_trajectory(s, n_nodes) for s in sources}
+        chains.update((s, chain) for s, chain in found.items() if chain is not None)
+        have = {s: chains[s].n_draws if s in chains else 0 for s in sources}
+        short = sorted((s for s in sources if have[s] < self.n_draws), key=have.__getitem__)
+        for first, group in groupby(short, key=have.__getitem__):
+            draws, before = range(first, self.n_draws), self.denoiser.n_evaluations
+            for prompt, chain in self._batches.trace(list(group), draws, self._chain):
+                chains[prompt] = chains[prompt].extend(chain) if first else chain
+                self._store.write_trajectory(prompt, chains[prompt])
+                self._bar.update(self.denoiser.n_evaluations - before)
+                before = self.denoiser.n_evaluations
+        for source in sources:
+            zeros = np.zeros((self.n_draws, n_nodes), np.float32)
+            self._pending[source].append((source, 0, zeros))
+
+    def _blocks(self, requests: Requests) -> Iterator[Block]:
+        """For each target the rows that lack it, at most a batch of them, longest first."""
+        rows: dict[str, list[tuple[str, int]]] = {}
+        for source, targets in requests.items():
+            lacks = self._lacks(self._row(source), source, targets)
+            for target, draws in zip(targets, lacks, strict=True):
+                if draws.any():
+                    rows.setdefault(target, []).extend(
+                        (source, int(k)) for k in np.flatnonzero(draws)
+                    )
+        for target, wanted in sorted(rows.items(), key=lambda item: -len(item[1])):
+            for start in range(0, len(wanted), self._batches.size):
+                yield Block(target, tuple(wanted[start : start + self._batches.size]))
+
+    def _predict(self, call: list[Block]) -> None:
+        rows = [row for block in call for row in block.rows]
+        x, eps = (
+            torch.stack([getattr(self._chains[source], name)[draw] for source, draw in rows], 1)
+            for name in ("x", "eps")
+        )
+        targets = [block.target for block in call]
+        energies = self._batches.predict(targets, x, eps, self._chain).T.numpy()
+        self._bar.update(energies.size)
+        for block, values in zip(call, np.split(energies, len(call)), strict=True):
+            for (source, draw), value in zip(block.rows, values, strict=True):
+                self._pending[source].append((block.target, draw, value[None]))
+
+    def _flush(self) -> None:
+        """Merge what is computed into the store."""
+        for source, entries in self._pending.items():
+            place = {target: i for i, target in enumerate(dict.fromkeys(t for t, _, _ in entries))}
+            shape = (len(place), self.n_draws, self.settings.n_steps)
+            values = np.full(shape, np.nan, np.float32)
+            for target, draw, value in entries:
+                values[place[target], draw : draw + len(value)] = value
+            chain = self._chains[source]
+            row = EnergyRow(_names(list(place)), values, chain.truncated, chain.tokens)
+            self._store.merge_energies(source, row)
+        self._pending = defaultdict(list)
+
+    def _progress(self, total: int) -> tqdm:
+        silent = not self._verbose
+        return tqdm(total=total, unit="pred", unit_scale=True, disable=silent, leave=False)
+
+
+def _names(prompts: Sequence[str]) -> np.ndarray:
+    return np.array([digest(prompt) for prompt in prompts], dtype="S32")

@@ -1,0 +1,280 @@
+"""Divergences as numbers: `pairwise_divergence` (a matrix), `paired_divergence` (a vector).
+
+Here the parameters of the public face are checked and become an `Engine`. Layer 4.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from conjure_kernel._checks import (
+    check_choice,
+    check_number,
+    check_pairs,
+    check_prompts,
+    check_range,
+)
+from conjure_kernel.denoiser import Denoiser
+from conjure_kernel.divergence import Divergence
+from conjure_kernel.energies import Engine, Known, Requests, Settings
+from conjure_kernel.reverse import SAMPLERS
+from conjure_kernel.schedule import WEIGHTINGS
+
+__all__ = ["open_engine", "paired_divergence", "pairwise_divergence"]
+
+LAST_NODE_SHARE = 0.25
+DEFAULTS: dict[str, Any] = {
+    "model": "embedded",
+    "model_kwargs": None,
+    "n_steps": 10,
+    "n_draws": 4,
+    "guidance_scale": 1.0,
+    "weighting": "jeffreys",
+    "sampler": "sde",
+    "substeps": 2,
+    "nodes": "log_snr",
+    "log_snr_range": None,
+    "memory": "auto",
+    "device": "auto",
+    "dtype": "auto",
+    "batch_size": "auto",
+    "random_state": 0,
+    "verbose": 0,
+}
+
+
+def pairwise_divergence(
+    a: Sequence[str], b: Sequence[str] | None = None, **settings: Any
+) -> Divergence:
+    """Jeffreys divergence of every prompt in `a` from every prompt in `b`.
+
+    Half the sum of both directed KL legs, in nats (weighting="jeffreys").
+
+    Parameters
+    ----------
+    a : sequence of str, length n_a
+        Rows. Equal prompts are computed once.
+    b : sequence of str, length n_b, optional
+        Columns. Default: `a`, a symmetric matrix with zeros on its diagonal.
+    **settings
+        As of `ConjureDistance`: model, model_kwargs, n_steps, n_draws, guidance_scale, weighting,
+        sampler, substeps, nodes, log_snr_range, memory, device, dtype, batch_size, random_state,
+        verbose.
+
+    Returns
+    -------
+    divergence : Divergence
+        `.values`, `.standard_errors`, `.interval()`, `.legs`, `.profile`, `.to_pandas()`.
+
+    Notes
+    -----
+    n prompts, T nodes, K draws: n^2 T K + n (S - T) K predictions with S = T * substeps.
+
+    Examples
+    --------
+    >>> from conjure_kernel import GaussianDenoiser
+    >>> world = GaussianDenoiser({"a dog": [0.7, 0], "a cat": [-0.4, 0]})
+    >>> pairwise_divergence(["a dog", "a cat"], model=world, memory=None).values.round(3)
+    array([[0.   , 0.605],
+           [0.605, 0.   ]])
+    """
+    rows = check_prompts(a, "a")
+    columns = rows if b is None else check_prompts(b, "b")
+    engine, weighting = open_engine(settings)
+    return measure_matrix(engine, weighting, rows, columns)
+
+
+def paired_divergence(
+    a: Sequence[str], b: Sequence[str] | None = None, **settings: Any
+) -> Divergence:
+    """Jeffreys divergence of a[i] from b[i], for every i: only the pairs asked for.
+
+    Parameters
+    ----------
+    a, b : sequences of str, length n_pairs
+        The two sides; or `a` alone, a list of (text_a, text_b). Trajectories are shared between
+        pairs that share a text.
+    **settings
+        As of `pairwise_divergence`.
+
+    Returns
+    -------
+    divergence : Divergence
+        With arrays of shape (n_pairs,).
+
+    Examples
+    --------
+    >>> from conjure_kernel import GaussianDenoiser
+    >>> world = GaussianDenoiser({"a dog": 0.7, "a cat": -0.4, "a car": 3.0})
+    >>> pairs = [("a dog", "a cat"), ("a dog", "a car")]
+    >>> paired_divergence(pairs, model=world, memory=None).values.round(2)
+    array([0.6 , 2.64])
+    """
+    if b is None:
+        left, right = check_pairs(a, "a")
+    else:
+        left, right = check_prompts(a, "a"), check_prompts(b, "b")
+    if len(left) != len(right):
+        raise ValueError(f"a has {len(left)} prompts and b {len(right)}: expected equally many.")
+    engine, weighting = open_engine(settings)
+    wanted: dict[str, dict[str, int]] = {prompt: {} for prompt in [*left, *right]}
+    for x, y in zip(left, right, strict=True):
+        wanted[x].setdefault(y, len(wanted[x]))
+        wanted[y].setdefault(x, len(wanted[y]))
+    known, spent = _measure(engine, {source: list(targets) for source, targets in wanted.items()})
+    forward, backward = (
+        np.stack([known[s].energies[wanted[s][t]] for s, t in zip(*sides, strict=True)])
+        for sides in ((left, right), (right, left))
+    )
+    return _checked(Divergence(left, right, forward, backward, engine.grid, weighting, True, spent))
+
+
+def measure_matrix(
+    engine: Engine, weighting: str, rows: list[str], columns: list[str]
+) -> Divergence:
+    """Matrix of any, also repeated, prompts: distinct ones are measured, then expanded."""
+    left, right = list(dict.fromkeys(rows)), list(dict.fromkeys(columns))
+    twice = set(left) & set(right)
+    union = list(dict.fromkeys([*right, *left]))
+    requests = {p: left for p in right} | {p: union if p in twice else right for p in left}
+    known, spent = _measure(engine, requests)
+
+    def matrix(sources: list[str], targets: list[str]) -> np.ndarray:
+        found = np.empty((len(sources), len(targets), *known[sources[0]].energies.shape[1:]), "f4")
+        for row, source in zip(found, sources, strict=True):
+            asked = requests[source]
+            place = slice(None) if asked == targets else _places(asked, targets)
+            row[:] = known[source].energies[place]
+        return found
+
+    forward = matrix(left, right)
+    backward = forward if left == right else matrix(right, left)
+    if left != rows or right != columns:
+        i, j = _places(left, rows), _places(right, columns)
+        forward, backward = forward[np.ix_(i, j)], backward[np.ix_(j, i)]
+    backward = backward.swapaxes(0, 1)
+    return _checked(
+        Divergence(rows, columns, forward, backward, engine.grid, weighting, False, spent)
+    )
+
+
+def open_engine(settings: dict[str, Any]) -> tuple[Engine, str]:
+    """Engine and weighting from the parameters of the public face; missing ones are defaults."""
+    if unknown := sorted(set(settings) - set(DEFAULTS)):
+        raise TypeError(f"unexpected {', '.join(unknown)}: expected among {', '.join(DEFAULTS)}.")
+    given = {**DEFAULTS, **settings}
+    fixed = _check_settings(given)
+    memory = given["memory"]
+    if given["random_state"] is None and memory is not None:
+        warnings.warn(
+            "random_state=None draws a new seed each time, so the cache is not used. "
+            "Pass an integer to keep what is computed.",
+            stacklevel=3,
+        )
+        memory = None
+    engine = Engine(
+        _open_model(given),
+        fixed,
+        n_draws=check_number(given["n_draws"], "n_draws", least=1, integer=True),
+        memory=memory,
+        batch_size=given["batch_size"],
+        verbose=given["verbose"],
+    )
+    return engine, given["weighting"]
+
+
+def _check_settings(given: dict[str, Any]) -> Settings:
+    check_choice(given["weighting"], "weighting", WEIGHTINGS)
+    if given["batch_size"] != "auto":
+        check_number(given["batch_size"], "batch_size", least=1, integer=True)
+    ends = given["log_snr_range"]
+    return Settings(
+        n_steps=check_number(given["n_steps"], "n_steps", least=1, integer=True),
+        substeps=check_number(given["substeps"], "substeps", least=1, integer=True),
+        sampler=check_choice(given["sampler"], "sampler", SAMPLERS),
+        guidance_scale=check_number(given["guidance_scale"], "guidance_scale", least=0),
+        log_snr_range=None if ends is None else check_range(ends),
+        nodes=check_choice(given["nodes"], "nodes", ("log_snr", "timesteps")),
+        seed=resolve_seed(given["random_state"]),
+    )
+
+
+def resolve_seed(random_state: Any) -> int:
+    """Integer seed of an int, a RandomState or None (a new one)."""
+    if isinstance(random_state, int | np.integer) and not isinstance(random_state, bool):
+        return check_number(random_state, "random_state", least=0, integer=True)
+    if random_state is None:
+        return int(np.random.default_rng().integers(2**31))
+    return int(check_random_state(random_state).randint(2**31))
+
+
+def _open_model(given: dict[str, Any]) -> Denoiser:
+    model = given["model"]
+    if isinstance(model, Denoiser):
+        if (given["device"], given["dtype"]) != ("auto", "auto") or given["model_kwargs"]:
+            raise ValueError(
+                "device, dtype and model_kwargs are for models loaded by name: "
+                "a Denoiser that is passed in stays where and as it is."
+            )
+        return model
+    from conjure_kernel.pretrained.load import open_denoiser
+
+    options = given["model_kwargs"] or {}
+    return open_denoiser(model, device=given["device"], dtype=given["dtype"], **options)
+
+
+def _measure(engine: Engine, requests: Requests) -> tuple[dict[str, Known], int]:
+    """Energies of each source under its targets, and the predictions that they cost."""
+    before = engine.denoiser.n_evaluations
+    known = engine.measure(requests)
+    _report_reading(known)
+    return known, engine.denoiser.n_evaluations - before
+
+
+def _places(names: Sequence[str], wanted: Sequence[str]) -> list[int]:
+    """Where each wanted name stands among the names."""
+    place = {name: i for i, name in enumerate(names)}
+    return [place[name] for name in wanted]
+
+
+def _checked(measured: Divergence) -> Divergence:
+    """Warn where the answer hangs on the cut-off of the range, or has no standard error."""
+    last, total = measured.profile[..., -1].sum(), measured.values.sum()
+    if total > 0 and last > LAST_NODE_SHARE * total:
+        warnings.warn(
+            f"{last / total:.0%} of the divergence lies at the last noise level (log-SNR "
+            f"{measured.grid.node_log_snr[-1]:.3g}): the value depends on where the range ends. "
+            "Quote it with log_snr_range, or raise n_steps.",
+            stacklevel=4,
+        )
+    if measured.n_draws == 1:
+        warnings.warn(
+            "n_draws=1: there is no standard error. Raise n_draws to at least 2.", stacklevel=4
+        )
+    return measured
+
+
+def _report_reading(known: dict[str, Known]) -> None:
+    """One warning for prompts that the text encoders cut, one for those they cannot tell apart."""
+    cut = [prompt for prompt, row in known.items() if row.truncated]
+    if cut:
+        warnings.warn(
+            f"{len(cut)} of {len(known)} prompts are longer than every text encoder of this model "
+            f"reads and were cut, e.g. {cut[0][:60]!r}. Shorten them; `truncated_` names them.",
+            stacklevel=4,
+        )
+    readers: dict[str, list[str]] = {}
+    for prompt in cut:
+        readers.setdefault(known[prompt].tokens, []).append(prompt)
+    alike = [group for group in readers.values() if len(group) > 1]
+    if alike:
+        warnings.warn(
+            f"{sum(map(len, alike))} prompts are indistinguishable after the cut, e.g. "
+            f"{alike[0][0][:40]!r} and {alike[0][1][:40]!r}: their divergence is 0.",
+            stacklevel=4,
+        )

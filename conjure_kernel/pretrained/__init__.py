@@ -1,0 +1,5 @@
+"""Pipelines of diffusers, measured through their own loop; nothing else imports diffusers.
+
+`instrument.py`: the scheduler that records and decides; `calibrate.py`: what a pipeline does with
+guidance, rows and layouts; `pipeline.py`: the `Denoiser` around a pipeline; `load.py`: by name.
+"""

@@ -1,0 +1,204 @@
+"""What a pipeline does with guidance, rows and layouts: measured at load, not read off its class.
+
+A handful of single-step calls, counted apart, show the layout of a state, whether `latents=` is
+the state that the network sees, what `guidance_scale` means, whether a companion prompt changes a
+row, and how the model answers one fixed question (the behavioural probe of the cache).
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import DiffusionPipeline
+
+from conjure_kernel.pretrained.instrument import (
+    Dialect,
+    make_instrument,
+    measuring,
+    read_dialect,
+)
+from conjure_kernel.reverse import standard_normal
+from conjure_kernel.schedule import Grid, make_grid
+
+__all__ = ["Calibration", "calibrate", "network_of"]
+
+PROBE = "a photograph of a dog"
+COMPANION = "two red umbrellas and a very small house by the sea in winter"
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How to measure one pipeline.
+
+    Attributes
+    ----------
+    dialect : Dialect
+    shape : tuple of int
+        Of one state, in the layout that `step` sees.
+    device, dtype : torch.device, torch.dtype
+        Of the states that the pipeline carries.
+    rows_argument : str
+        Name of the argument for several images (waveforms, videos) per prompt.
+    guidance_offset : float or None
+        The argument is w + offset in the convention eps_0 + w (eps_y - eps_0); None: the model has
+        no classifier-free guidance and is measured at the pipeline's default.
+    prompts_share_a_call : bool
+        A companion prompt leaves a row as it is.
+    probe : tuple of float
+        Answer to one fixed question.
+    n_evaluations : int
+        Rows through the network that calibration cost.
+    """
+
+    dialect: Dialect
+    shape: tuple[int, ...]
+    device: torch.device
+    dtype: torch.dtype
+    rows_argument: str
+    guidance_offset: float | None
+    prompts_share_a_call: bool
+    probe: tuple[float, ...]
+    n_evaluations: int
+
+
+class _Peek:
+    """A task of one step that looks and moves nothing; the pipeline brings its own state."""
+
+    state: torch.Tensor
+
+    def __init__(self, grid: Grid) -> None:
+        self.grid = grid
+
+    def step(self, eps: torch.Tensor, x_t: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        self.eps, self.x_t = eps.clone(), x_t.clone()
+        return x_t, eps
+
+
+class _Bench:
+    """Single-step calls of a pipeline, with the rows that its network evaluated."""
+
+    def __init__(self, pipeline: DiffusionPipeline, call_kwargs: dict[str, Any]) -> None:
+        self.pipeline, self.call_kwargs = pipeline, call_kwargs
+        self.dialect = read_dialect(pipeline.scheduler)
+        middle = make_grid(self.dialect.schedule, 1)
+        self.grid, self.n_evaluations = middle, 0
+
+    def call(self, prompts: Sequence[str], **kwargs: Any) -> tuple[_Peek, int]:
+        peek = _Peek(self.grid)
+        instrument = make_instrument(self.pipeline.scheduler, self.dialect, peek)
+        with measuring(self.pipeline, instrument), _count_rows(self.pipeline) as rows:
+            self.pipeline(
+                prompt=list(prompts),
+                num_inference_steps=1,
+                output_type="latent",
+                **{**self.call_kwargs, **kwargs},
+            )
+        self.n_evaluations += sum(rows)
+        return peek, sum(rows)
+
+
+def calibrate(pipeline: DiffusionPipeline, call_kwargs: dict[str, Any]) -> Calibration:
+    """Measure how `pipeline` is to be measured."""
+    bench = _Bench(pipeline, call_kwargs)
+    first, _ = bench.call([PROBE], generator=torch.Generator().manual_seed(0))
+    shape, dtype = tuple(first.x_t.shape[1:]), first.x_t.dtype
+    noise = standard_normal(shape, seed=0, prompt=PROBE, draw=0, step=0)[None]
+    latents = noise.to(first.x_t.device, dtype)
+    _check_layout(bench, latents)
+    offset, conditional = _find_guidance(bench, latents)
+    guidance = {} if offset is None else {"guidance_scale": 1 + offset}
+    return Calibration(
+        bench.dialect,
+        shape,
+        first.x_t.device,
+        dtype,
+        _rows_argument(pipeline),
+        offset,
+        _is_alone(bench, latents, conditional, guidance),
+        tuple(float(v) for v in conditional.flatten()[:8]),
+        bench.n_evaluations,
+    )
+
+
+def network_of(pipeline: DiffusionPipeline) -> torch.nn.Module:
+    """The module that predicts noise."""
+    for name in ("unet", "transformer"):
+        if isinstance(network := getattr(pipeline, name, None), torch.nn.Module):
+            return network
+    raise ValueError(
+        f"{type(pipeline).__name__} has neither a unet nor a transformer: "
+        "pass a text-to-image diffusion pipeline."
+    )
+
+
+@contextmanager
+def _count_rows(pipeline: DiffusionPipeline) -> Iterator[list[int]]:
+    rows: list[int] = []
+
+    def note(module: torch.nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
+        sample = args[0] if args else kwargs["sample" if "sample" in kwargs else "hidden_states"]
+        rows.append(len(sample))
+
+    handle = network_of(pipeline).register_forward_pre_hook(note, with_kwargs=True)
+    try:
+        yield rows
+    finally:
+        handle.remove()
+
+
+def _check_layout(bench: _Bench, latents: torch.Tensor) -> None:
+    seen, _ = bench.call([PROBE], latents=latents)
+    if seen.x_t.shape != latents.shape or not torch.equal(seen.x_t, latents):
+        raise ValueError(
+            f"{type(bench.pipeline).__name__} changes the layout of latents= on the way to its "
+            "network and cannot be measured yet."
+        )
+
+
+def _find_guidance(bench: _Bench, latents: torch.Tensor) -> tuple[float | None, torch.Tensor]:
+    """(offset of the argument, conditional prediction), from rows and outputs at 0 to 3."""
+    if "guidance_scale" not in inspect.signature(bench.pipeline.__call__).parameters:
+        return None, bench.call([PROBE], latents=latents)[0].eps
+    at = {g: bench.call([PROBE], latents=latents, guidance_scale=float(g)) for g in (0, 1, 2, 3)}
+    rows = {g: count for g, (_, count) in at.items()}
+    eps = {g: peek.eps for g, (peek, _) in at.items()}
+    if rows[3] == rows[1] == rows[0]:
+        return None, bench.call([PROBE], latents=latents)[0].eps
+    offset = 0.0 if rows[1] < rows[2] else -1.0
+    conditional = eps[1] if offset == 0 else eps[0]
+    # guided = c + (w - 1)(c - u): equal steps of w move the prediction equally.
+    step, further = (eps[2] - eps[1], eps[3] - eps[2])
+    if not _close(step, further) or (offset == -1.0 and not _close(eps[1] - conditional, step)):
+        raise ValueError(
+            f"{type(bench.pipeline).__name__}: guidance is not linear in guidance_scale. Switch "
+            "its rescaling or normalisation off by its argument, e.g. guidance_rescale=0."
+        )
+    return offset, conditional
+
+
+def _is_alone(
+    bench: _Bench, latents: torch.Tensor, conditional: torch.Tensor, guidance: dict[str, Any]
+) -> bool:
+    pair = torch.cat([latents, latents])
+    together, _ = bench.call([PROBE, COMPANION], latents=pair, **guidance)
+    return _close(together.eps[:1], conditional)
+
+
+def _close(a: torch.Tensor, b: torch.Tensor) -> bool:
+    tolerance = 1e-3 if a.dtype == torch.float32 else 2e-2
+    scale = max(float(a.norm()), float(b.norm()), float(np.sqrt(a.numel())) * 1e-3)
+    return float((a - b).norm()) <= tolerance * scale
+
+
+def _rows_argument(pipeline: DiffusionPipeline) -> str:
+    parameters = inspect.signature(pipeline.__call__).parameters
+    for kind in ("images", "waveforms", "videos"):
+        if (name := f"num_{kind}_per_prompt") in parameters:
+            return name
+    raise ValueError(f"{type(pipeline).__name__} takes no num_images_per_prompt: not supported.")

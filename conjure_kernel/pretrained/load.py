@@ -1,0 +1,220 @@
+"""Pipelines by name, folder or object: `load_denoiser`.
+
+"embedded" is the small model that ships with the package; it takes the same road as any folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import DiffusionPipeline
+
+from conjure_kernel.denoiser import Denoiser
+from conjure_kernel.pretrained.calibrate import network_of
+from conjure_kernel.pretrained.instrument import quiet
+from conjure_kernel.pretrained.pipeline import PretrainedDenoiser, fingerprint_pipeline
+
+__all__ = ["load_denoiser", "open_denoiser"]
+
+DTYPES = ("auto", "float32", "float16", "bfloat16")
+
+
+def load_denoiser(
+    model: Any = "embedded",
+    *,
+    revision: str | None = None,
+    variant: str | None = None,
+    token_env: str | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    **call_kwargs: Any,
+) -> Denoiser:
+    """Load a text-to-image diffusion model, ready to be measured.
+
+    Parameters
+    ----------
+    model : str, path or DiffusionPipeline
+        "embedded" (ships with the package), a folder made by `save_pretrained`, a hub id such as
+        "stable-diffusion-v1-5/stable-diffusion-v1-5", or a pipeline of your own, which is
+        measured as it is and left as it was found.
+    revision, variant : str, optional
+        Branch, tag or commit on the hub; file variant such as "fp16".
+    token_env : str, optional
+        NAME of the environment variable that holds a hub token.
+    device : str
+        "auto" takes CUDA, then Apple's MPS, then the CPU.
+    dtype : {"auto", "float32", "float16", "bfloat16"}
+        "auto" is float16 on CUDA and float32 elsewhere.
+    **call_kwargs
+        Passed on to every call of the pipeline, e.g. height=512, width=512.
+
+    Returns
+    -------
+    Denoiser
+        With `trace`, `predict`, `decode` and `fingerprint`.
+
+    Raises
+    ------
+    OSError
+        The model is neither a folder nor to be had from the hub.
+    ValueError
+        Its scheduler, guidance or layout cannot be measured, or device or dtype are given for a
+        pipeline object.
+
+    Examples
+    --------
+    >>> load_denoiser("embedded").shape
+    (4, 8, 8)
+    """
+    options = {"revision": revision, "variant": variant, "token_env": token_env}
+    return open_denoiser(model, device=device, dtype=dtype, **options, **call_kwargs).load()
+
+
+def open_denoiser(
+    model: Any,
+    *,
+    revision: str | None = None,
+    variant: str | None = None,
+    token_env: str | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    **call_kwargs: Any,
+) -> Denoiser:
+    """`load_denoiser` without reading the weights until they are needed."""
+    if isinstance(model, Denoiser | DiffusionPipeline) and (device, dtype) != ("auto", "auto"):
+        raise ValueError(
+            f"device={device!r}, dtype={dtype!r}: a model that is passed in stays where and as it "
+            "is. Move it yourself with .to(...) and leave both at 'auto'."
+        )
+    if isinstance(model, Denoiser):
+        return model
+    if isinstance(model, DiffusionPipeline):
+        return _from_object(model, call_kwargs)
+    if not isinstance(model, str | os.PathLike):
+        raise TypeError(
+            f"model={type(model).__name__}: expected 'embedded', a hub id, a folder, a diffusers "
+            "pipeline or a Denoiser."
+        )
+    place = _pick_device(device)
+    number = _pick_dtype(dtype, place)
+    folder = _find_folder(os.fspath(model), revision, variant, token_env)
+
+    def read() -> DiffusionPipeline:
+        return _read_pipeline(folder, variant, number).to(place)
+
+    again = {"revision": revision, "variant": variant, "token_env": token_env}
+    again |= {"device": device, "dtype": dtype, **call_kwargs}
+    return PretrainedDenoiser(
+        read,
+        os.fspath(model),
+        lambda: _fingerprint_folder(folder),
+        number,
+        call_kwargs,
+        reopen=(_reopen, (os.fspath(model), again)),
+    )
+
+
+def _reopen(model: str, options: dict[str, Any]) -> Denoiser:
+    return open_denoiser(model, **options)
+
+
+def _from_object(pipeline: DiffusionPipeline, call_kwargs: dict[str, Any]) -> PretrainedDenoiser:
+    return PretrainedDenoiser(
+        lambda: pipeline,
+        type(pipeline).__name__,
+        lambda: fingerprint_pipeline(pipeline),
+        next(network_of(pipeline).parameters()).dtype,
+        call_kwargs,
+    )
+
+
+def _find_folder(
+    model: str, revision: str | None, variant: str | None, token_env: str | None
+) -> Path:
+    if model == "embedded":
+        return Path(str(files("conjure_kernel") / "embedded" / "model"))
+    if (folder := Path(model).expanduser()).is_dir():
+        return folder
+    try:
+        found = DiffusionPipeline.download(
+            model,
+            revision=revision,
+            variant=variant,
+            token=_token(token_env),
+            use_safetensors=True,
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise OSError(
+            f"model {model!r}: not a folder here, and the hub did not give it "
+            f"({type(error).__name__}: {str(error).strip().splitlines()[0][:160]}). If it was "
+            "removed or renamed, try a mirror's id or an earlier revision=...; for a private one "
+            "name its token with token_env=...; offline, pass the folder of a pipeline saved with "
+            "save_pretrained, or model='embedded'."
+        ) from error
+    return Path(found)
+
+
+def _token(token_env: str | None) -> str | None:
+    if token_env is None:
+        return None
+    if token_env not in os.environ:
+        raise ValueError(f"token_env={token_env!r}: no environment variable of that name is set.")
+    return os.environ[token_env]
+
+
+def _read_pipeline(folder: Path, variant: str | None, dtype: torch.dtype) -> DiffusionPipeline:
+    if not (folder / "model_index.json").is_file():
+        raise OSError(
+            f"model {str(folder)!r} has no model_index.json: expected a folder made by a "
+            "pipeline's save_pretrained."
+        )
+    with quiet():
+        return DiffusionPipeline.from_pretrained(
+            folder, variant=variant, dtype=dtype, use_safetensors=True, local_files_only=True
+        )
+
+
+def _fingerprint_folder(folder: Path) -> str:
+    state = hashlib.blake2b(digest_size=16)
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        name = path.relative_to(folder)
+        if not any(part.startswith(".") for part in name.parts):
+            stat = path.stat()
+            state.update(name.as_posix().encode())
+            state.update(_hash_file(path, stat.st_size, stat.st_mtime_ns))
+    return state.hexdigest()
+
+
+@cache
+def _hash_file(path: Path, size: int, modified: int) -> bytes:
+    state = hashlib.blake2b(digest_size=16)
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 22):
+            state.update(block)
+    return state.digest()
+
+
+def _pick_device(device: str) -> torch.device:
+    if device != "auto":
+        try:
+            return torch.device(device)
+        except RuntimeError:
+            raise ValueError(f"device={device!r}: expected 'auto', 'cpu', 'cuda', ...") from None
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def _pick_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
+    name = str(dtype).removeprefix("torch.")
+    if name not in DTYPES:
+        raise ValueError(f"dtype={dtype!r}: expected one of {', '.join(map(repr, DTYPES))}.")
+    if name == "auto":
+        return torch.float16 if device.type == "cuda" else torch.float32
+    return getattr(torch, name)

@@ -1,0 +1,197 @@
+"""`PretrainedDenoiser`: any diffusers text-to-image pipeline as a `Denoiser`.
+
+Nothing is copied from diffusers or reached around: the only entry is `pipeline(prompt=..., ...)`,
+so adapters, quantised weights, offload and compiled modules work because the pipeline is the
+user's own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import DiffusionPipeline
+
+from conjure_kernel.denoiser import Denoiser, Reading, Task
+from conjure_kernel.pretrained.calibrate import Calibration, calibrate
+from conjure_kernel.pretrained.instrument import make_instrument, measuring
+from conjure_kernel.pretrained.reading import read, watching
+from conjure_kernel.schedule import Grid, make_grid
+
+__all__ = ["PretrainedDenoiser", "fingerprint_pipeline"]
+
+PICTURES_A_CALL = 16
+
+
+class _Show:
+    """A task of one step that hands the pipeline stored clean states to decode."""
+
+    def __init__(self, grid: Grid, x0: torch.Tensor) -> None:
+        self.grid, self.state = grid, x0
+
+    def step(self, eps: torch.Tensor, x_t: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.state, self.state
+
+
+class PretrainedDenoiser(Denoiser):
+    """A diffusers pipeline, measured through its own loop and left as it was found.
+
+    Made by `load_denoiser`; loads on first use.
+
+    Parameters
+    ----------
+    open_pipeline : callable
+        Returns the pipeline.
+    name : str
+        For messages and provenance.
+    fingerprint : callable
+        Returns the hex digest of the weights and everything else that changes a prediction.
+    dtype : torch.dtype
+        Of the network.
+    call_kwargs : dict
+        Passed on to every call of the pipeline (height, width, negative_prompt, ...).
+    reopen : tuple, optional
+        (function, arguments) that rebuild this object in another process.
+    """
+
+    calibration: Calibration | None = None
+
+    def __init__(
+        self,
+        open_pipeline: Callable[[], DiffusionPipeline],
+        name: str,
+        fingerprint: Callable[[], str],
+        dtype: torch.dtype,
+        call_kwargs: dict[str, Any],
+        reopen: tuple[Callable, tuple] | None = None,
+    ) -> None:
+        self.name, self.dtype, self.call_kwargs = name, dtype, dict(call_kwargs)
+        self._open, self._fingerprint, self._reopen = open_pipeline, fingerprint, reopen
+        self._digest: str | None = None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
+
+    def __reduce__(self) -> tuple:
+        if self._reopen is None:
+            raise TypeError(
+                f"{self!r} wraps a pipeline object and cannot be sent to another process. Save it "
+                "with save_pretrained and pass the folder's name as model, or use n_jobs=1."
+            )
+        return self._reopen
+
+    @property
+    def fingerprint(self) -> str:  # noqa: D102
+        if self._digest is None:
+            call = json.dumps(self.call_kwargs, sort_keys=True, default=repr)
+            whole = f"{self._fingerprint()}|{call}"
+            self._digest = hashlib.blake2b(whole.encode(), digest_size=16).hexdigest()
+        return self._digest
+
+    def load(self) -> PretrainedDenoiser:
+        """Bring the pipeline into memory and calibrate it; nothing happens the second time."""
+        if self.calibration is not None:
+            return self
+        pipeline = self._open()
+        modules = [m for m in vars(pipeline).values() if isinstance(m, torch.nn.Module)]
+        if any(m.training for m in modules):
+            raise ValueError(f"{self!r} is in training mode: call .eval() on its modules.")
+        with torch.no_grad():
+            calibration = calibrate(pipeline, self.call_kwargs)
+        self.pipeline, self.calibration = pipeline, calibration
+        self.schedule, self.shape = calibration.dialect.schedule, calibration.shape
+        self.prompts_share_a_call = calibration.prompts_share_a_call
+        self.device, self.probe = calibration.device, calibration.probe
+        return self
+
+    @torch.no_grad()
+    def run(  # noqa: D102
+        self, task: Task, prompts: Sequence[str], rows_per_prompt: int, guidance_scale: float
+    ) -> list[Reading]:
+        calibration = self._calibrated()
+        guidance = self._guidance(calibration, guidance_scale)
+        with watching(self.pipeline) as tokenizers:
+            self._call(task, prompts, rows_per_prompt, output_type="latent", **guidance)
+            return read(tokenizers, len(prompts))
+
+    @torch.no_grad()
+    def decode(self, x0: torch.Tensor) -> np.ndarray:  # noqa: D102
+        calibration = self._calibrated()
+        grid = make_grid(self.schedule, 1)
+        guidance = self._guidance(calibration, 1.0)
+        pictures = []
+        for part in x0.split(PICTURES_A_CALL):
+            show = _Show(grid, part.to(self.device))
+            pictures.append(self._call(show, [""], len(part), output_type="np", **guidance)[0])
+        return (255 * np.concatenate(pictures)).round().clip(0, 255).astype(np.uint8)
+
+    def _call(self, task: Task, prompts: Sequence[str], rows: int, **kwargs: Any) -> Any:
+        calibration = self._calibrated()
+        instrument = make_instrument(self.pipeline.scheduler, calibration.dialect, task)
+        with measuring(self.pipeline, instrument):
+            result = self.pipeline(
+                prompt=list(prompts),
+                num_inference_steps=len(task.grid.times),
+                latents=task.state.to(self.device, calibration.dtype),
+                return_dict=False,
+                **{calibration.rows_argument: rows},
+                **{**self.call_kwargs, **kwargs},
+            )
+        if instrument.index != len(task.grid.times):
+            raise RuntimeError(
+                f"{self!r} made {instrument.index} of {len(task.grid.times)} steps: its loop does "
+                "not follow scheduler.timesteps, so it cannot be measured."
+            )
+        return result
+
+    def _calibrated(self) -> Calibration:
+        self.load()
+        assert self.calibration is not None
+        return self.calibration
+
+    def _guidance(self, calibration: Calibration, guidance_scale: float) -> dict[str, float]:
+        if calibration.guidance_offset is not None:
+            return {"guidance_scale": guidance_scale + calibration.guidance_offset}
+        if guidance_scale != 1:
+            raise ValueError(
+                f"guidance_scale={guidance_scale:g}: {self!r} has no classifier-free guidance "
+                "(it is distilled, or takes no such argument). Use guidance_scale=1."
+            )
+        return {}
+
+
+def fingerprint_pipeline(pipeline: DiffusionPipeline) -> str:
+    """Digest of a pipeline object: classes, configs, vocabularies, parameters and adapters."""
+    state = hashlib.blake2b(digest_size=16)
+    for name, component in sorted(pipeline.components.items()):
+        state.update(f"{name}:{type(component).__qualname__}".encode())
+        config: Any = getattr(component, "config", None)
+        if hasattr(config, "items") or hasattr(config, "to_dict"):
+            whole = config.to_dict() if hasattr(config, "to_dict") else config
+            fields = {k: v for k, v in dict(whole).items() if not k.startswith("_")}
+            state.update(json.dumps(fields, sort_keys=True, default=str).encode())
+        if hasattr(component, "get_vocab"):
+            state.update(repr(sorted(component.get_vocab().items())).encode())
+        if isinstance(component, torch.nn.Module):
+            _hash_tensors(state, component)
+    if hasattr(pipeline, "get_active_adapters"):
+        state.update(repr(_active_adapters(pipeline)).encode())
+    return state.hexdigest()
+
+
+def _hash_tensors(state: Any, module: torch.nn.Module) -> None:
+    for key, tensor in sorted(module.state_dict().items()):
+        state.update(f"{key}:{tensor.dtype}".encode())
+        if isinstance(tensor, torch.Tensor) and tensor.device.type != "meta":
+            state.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+
+
+def _active_adapters(pipeline: DiffusionPipeline) -> list[str]:
+    try:
+        return list(pipeline.get_active_adapters())
+    except (ValueError, ImportError):  # no adapter library, hence no adapter
+        return []

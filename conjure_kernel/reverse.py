@@ -1,0 +1,139 @@
+"""One step of the reverse chain, and the noise that drives it.
+
+With half-log-SNR step h, x0 the clean prediction and D1 = (x0_i - x0_{i-1}) h / h_prev::
+
+    ODE  x' = (s'/s) x        + a' [ (1 - e^-h)  x0 + ((h - 1 + e^-h) / h)         D1 ]
+    SDE  x' = (s'/s) e^-h x   + a' [ (1 - e^-2h) x0 + (1 - (1 - e^-2h) / (2h))     D1 ] + s' r z
+
+with r = sqrt(1 - e^-2h): exponential integrators exact for x0 linear in log-SNR (DPM-Solver++ 2M,
+"heun" coefficient; Lu et al. 2022, arXiv 2211.01095). First order drops D1 (DDIM is the ODE's).
+Layer 1; below layer 4 the only file that draws random numbers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from conjure_kernel.schedule import Grid
+
+__all__ = ["SAMPLERS", "Chain", "ReverseChain", "standard_normal"]
+
+SAMPLERS = ("sde", "ode", "sde1", "ode1")
+START = -1
+
+
+@dataclass(frozen=True)
+class Chain:
+    """How trajectories are run: everything that fixes them but the model, prompts and draws.
+
+    Attributes
+    ----------
+    grid : Grid
+        The noise levels.
+    sampler : {"sde", "ode", "sde1", "ode1"}
+        Reverse SDE or probability-flow ODE; second order unless the name ends in 1.
+    guidance_scale : float
+        w of eps_w = eps_0 + w (eps_y - eps_0), along the trajectory.
+    seed : int
+        Of all noise.
+    shared_noise : bool
+        Draw k uses the same noise for every prompt (pictures, `explain`). Default: independent,
+        which has the smaller variance for a divergence.
+    """
+
+    grid: Grid
+    sampler: str = "sde"
+    guidance_scale: float = 1.0
+    seed: int = 0
+    shared_noise: bool = False
+
+
+def standard_normal(
+    shape: Sequence[int], *, seed: int, prompt: str, draw: int, step: int
+) -> torch.Tensor:
+    """Float32 normal numbers that depend on (seed, prompt, draw, step) and nothing else."""
+    name = f"{seed}\x1f{draw}\x1f{step}\x1f{prompt}".encode()
+    number = int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "little")
+    generator = torch.Generator().manual_seed(number)
+    return torch.randn(tuple(shape), generator=generator, dtype=torch.float32)
+
+
+class ReverseChain:
+    """The states of R reverse chains, advanced one noise prediction at a time.
+
+    Parameters
+    ----------
+    chain : Chain
+        The law of the chain.
+    prompts, draws : sequences of length R
+        What each row is: they name its noise.
+    shape : tuple of int
+        Of one state.
+    device, dtype
+        Of the states; float32 whatever the network's own dtype, or float64.
+    """
+
+    def __init__(
+        self,
+        chain: Chain,
+        prompts: Sequence[str],
+        draws: Sequence[int],
+        shape: Sequence[int],
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self.chain, self.shape = chain, tuple(shape)
+        self._rows = list(zip(prompts, draws, strict=True))
+        self._device, self._dtype = device, dtype
+        self._step, self._previous_x0 = 0, torch.empty(0)
+        grid = chain.grid
+        self._start = self._noise(START)
+        # Flow models have alpha^2 + sigma^2 < 1: the noisiest state is not quite z.
+        self.x = math.hypot(grid.alpha[0], grid.sigma[0]) * self._start
+
+    def advance(self, eps: torch.Tensor) -> torch.Tensor:
+        """Move every row to the next level; return the clean prediction x0 at the level left."""
+        grid, i = self.chain.grid, self._step
+        x0 = (self.x - grid.sigma[i] * eps) / grid.alpha[i]
+        if i == 0 and not grid.is_node[0]:
+            self.x = grid.alpha[0] * x0 + grid.sigma[0] * self._start
+        if i + 1 < len(grid.log_snr):
+            self.x = self._next_state(i, x0)
+        self._previous_x0, self._step = x0, i + 1
+        return x0
+
+    def _next_state(self, i: int, x0: torch.Tensor) -> torch.Tensor:
+        grid, sampler = self.chain.grid, self.chain.sampler
+        h = float(grid.log_snr[i + 1] - grid.log_snr[i]) / 2
+        stochastic = sampler.startswith("sde")
+        decay = math.exp(-h) if stochastic else 1.0
+        rate = 2 * h if stochastic else h
+        gain = -math.expm1(-rate)
+        x = (grid.sigma[i + 1] / grid.sigma[i] * decay) * self.x + (grid.alpha[i + 1] * gain) * x0
+        if i > 0 and not sampler.endswith("1"):
+            h_previous = float(grid.log_snr[i] - grid.log_snr[i - 1]) / 2
+            slope = (x0 - self._previous_x0) * (h / h_previous)
+            x = x + (grid.alpha[i + 1] * (1 - gain / rate)) * slope
+        if stochastic:
+            x = x + (grid.sigma[i + 1] * math.sqrt(gain)) * self._noise(i)
+        return x
+
+    def _noise(self, step: int) -> torch.Tensor:
+        """Row by row, so that batches, order and further draws cannot shift it."""
+        chain = self.chain
+        rows = [
+            standard_normal(
+                self.shape,
+                seed=chain.seed,
+                prompt="" if chain.shared_noise else prompt,
+                draw=draw,
+                step=step,
+            )
+            for prompt, draw in self._rows
+        ]
+        return torch.stack(rows).to(device=self._device, dtype=self._dtype)
