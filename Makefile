@@ -13,7 +13,7 @@ VENV   ?= .venv
 PYTHON ?= python3
 TORCH  ?= torch==2.13.0
 BIN    := $(VENV)/bin
-BENCHES = $(wildcard benchmarks/bench_*.py)
+BENCHES = $(wildcard benchmarks/*.py)
 
 .PHONY: map install test lint bench clean
 
@@ -31,7 +31,7 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 
 bench: $(VENV)/.core
-	@test -n "$(BENCHES)" || { echo "there is no benchmarks/bench_*.py"; exit 1; }
+	@test -n "$(BENCHES)" || { echo "there are no benchmarks"; exit 1; }
 	for script in $(BENCHES); do $(BIN)/python "$$script" || exit 1; done
 
 clean:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from numbers import Integral, Real
 from typing import Any
 
@@ -20,14 +20,18 @@ __all__ += ["check_range", "check_square"]
 
 
 def check_prompts(prompts: Any, name: str = "prompts") -> list[str]:
-    """List of NFC-normalised prompts from a list, tuple, array, Series or one-column table."""
+    """List of NFC-normalised prompts from a list, tuple, array, Series or one-column table.
+
+    Any text is a prompt, the empty one, white space and very long ones included: what it evokes is
+    for the model to say.
+    """
     if isinstance(prompts, str | bytes):
         raise ValueError(
             f"{name}={_short(prompts)}: one string came, a list of strings is needed. "
             f"Write [{_short(prompts)}]."
         )
-    if not isinstance(prompts, Iterable):
-        raise TypeError(f"{name}={_short(prompts)}: expected a list of strings.")
+    if not isinstance(prompts, Iterable) or isinstance(prompts, Set | Mapping):
+        raise TypeError(f"{name}={_short(prompts)}: expected a list of strings, in order.")
     shape = getattr(prompts, "shape", None)
     if shape is not None and len(shape) == 2 and shape[1] == 1:
         prompts = np.asarray(prompts, dtype=object)[:, 0]
@@ -45,6 +49,13 @@ def _check_prompt(prompt: Any, index: int, name: str) -> str:
             f"{name}[{index}]={_short(prompt)}: expected a string, got "
             f"{type(prompt).__name__}. Drop or fill missing values and convert numbers with str()."
         )
+    try:
+        prompt.encode()
+    except UnicodeEncodeError:
+        raise ValueError(
+            f"{name}[{index}]={_short(prompt)}: holds half of a surrogate pair, so it is no valid "
+            "text. Decode the source again, e.g. with errors='replace'."
+        ) from None
     return unicodedata.normalize("NFC", str(prompt))
 
 

@@ -1,7 +1,7 @@
 """Geometry of a map of prompts: where points, thumbnails and labels go, and how far to trust it.
 
-`layout` and `stress` (public through `plot`) place n prompts in the plane so that distances resemble
-sqrt(J); `fit_limits`, `spread`, `place_labels` and `shorten` give each thumbnail and label its room.
+`layout` and `stress` (public through `plot`) are about points whose distances resemble sqrt(J);
+`fit_limits`, `spread`, `place_labels` and `shorten` give thumbnails and labels their room.
 Layer 4, no drawing; scikit-learn and umap are imported where they are used.
 """
 
@@ -11,6 +11,7 @@ import warnings
 from collections import Counter
 
 import numpy as np
+from scipy.spatial import KDTree
 from scipy.spatial.distance import pdist, squareform
 
 from conjure_kernel._checks import check_choice, check_square
@@ -105,9 +106,9 @@ def shorten(names: list[str], width: int) -> list[str]:
     """One line each, cut at the end, or in the middle where only the ends tell prompts apart."""
     lines = [" ".join(name.split()) for name in names]
     cut = [line if len(line) <= width else f"{_head(line, width - 1)}…" for line in lines]
-    count, tail = Counter(cut), width - width // 2
+    count, half = Counter(c.rstrip("…") for c in cut), width // 2
     return [
-        f"{_head(a, width // 2 - 1)}…{a[-tail:].lstrip()}" if count[c] > 1 and len(a) > width else c
+        f"{_head(a, half - 1)}…{_head(a[::-1], half)[::-1]}" if a != c and count[c[:-1]] > 1 else c
         for a, c in zip(lines, cut, strict=True)
     ]
 
@@ -137,13 +138,14 @@ def spread(centres: np.ndarray, size: np.ndarray, frame: np.ndarray) -> np.ndarr
     angle = 2.4 * np.arange(len(centres))  # parts boxes that lie exactly on each other
     places = centres + 1e-3 * size * np.stack([np.cos(angle), np.sin(angle)], axis=1)
     for _ in range(200):
-        gap = places[:, None] - places[None]
-        overlap = np.maximum(size - np.abs(gap), 0)
-        touching = overlap.all(axis=-1) & ~np.eye(len(places), dtype=bool)
-        if not touching.any():
+        close = KDTree(places / size).query_pairs(0.999, p=np.inf, output_type="ndarray")
+        if not len(close):
             break
-        less = (overlap == overlap.min(axis=-1, keepdims=True)) & touching[..., None]
-        places += 0.4 * (np.sign(gap) * overlap * less).sum(axis=1)
+        gap = places[close[:, 0]] - places[close[:, 1]]
+        overlap = size - np.abs(gap)
+        push = 0.4 * np.sign(gap) * overlap * (overlap == overlap.min(axis=1, keepdims=True))
+        np.add.at(places, close[:, 0], push)
+        np.add.at(places, close[:, 1], -push)
         places = np.clip(places, frame[0] + size / 2, frame[1] - size / 2)
     return places
 
@@ -158,13 +160,14 @@ def place_labels(
     markers and of the labels placed before.
     """
     boxes = np.full((len(centres), 4), np.nan)
-    taken = np.hstack([centres - reach, centres + reach])
+    side = 0.999 * reach  # a label may touch its own marker, whatever the rounding
+    taken = np.hstack([centres - side, centres + side])
     apart = squareform(pdist(centres)) + np.diag(np.full(len(centres), np.inf))
     for i in np.argsort(-apart.min(axis=1), kind="stable"):
         options = _places_round(centres[i], sizes[i] / 2, reach)
-        inside = (options[:, :2] >= frame[0]) & (options[:, 2:] <= frame[1])
+        inside = np.hstack([options[:, :2] >= frame[0], options[:, 2:] <= frame[1]]).all(axis=1)
         clear = (options[:, None, :2] >= taken[:, 2:]) | (options[:, None, 2:] <= taken[:, :2])
-        free = np.flatnonzero(inside.all(axis=1) & clear.any(axis=-1).all(axis=1))
+        free = np.flatnonzero(inside & np.all(np.any(clear, axis=-1), axis=1))
         if len(free):
             boxes[i] = options[free[0]]
             taken = np.vstack([taken, boxes[i]])
@@ -172,12 +175,14 @@ def place_labels(
 
 
 def _places_round(centre: np.ndarray, half: np.ndarray, reach: float) -> np.ndarray:
-    """Twelve boxes round a marker: below, above, right, left, then flush with its corners."""
+    """Boxes round a marker: below, above, right, left, each centred first, then shifted along."""
     x, y = half + reach
-    inner_x, inner_y = half - reach
-    steps = [(0, -y), (0, y), (x, 0), (-x, 0)]
-    steps += [(sign * inner_x, side * y) for side in (-1, 1) for sign in (1, -1)]
-    steps += [(side * x, sign * inner_y) for side in (1, -1) for sign in (1, -1)]
+    steps = [(0.0, -y), (0.0, y), (x, 0.0), (-x, 0.0)]
+    for part in (0.5, 1.0):  # at 1 the box is flush with the marker's corner
+        along_x, along_y = part * (half - reach)
+        steps += [(sign * along_x, side * y) for side in (-1, 1) for sign in (1, -1)]
+        steps += [(side * x, sign * along_y) for side in (1, -1) for sign in (1, -1)]
+    steps += [(sign * half[0], side * y) for side in (-1, 1) for sign in (1, -1)]
     places = centre + np.array(steps)
     return np.hstack([places - half, places + half])
 
@@ -201,17 +206,16 @@ def _mds(distances: np.ndarray, random_state: RandomState) -> np.ndarray:
 
 
 def _umap(distances: np.ndarray, start: np.ndarray, random_state: RandomState) -> np.ndarray:
-    with warnings.catch_warnings():  # two lines of umap's that say nothing to our users
-        warnings.filterwarnings("ignore", message=".*inverse_transform will be unavailable")
-        warnings.filterwarnings("ignore", message=".*n_jobs value .* overridden")
-        from umap import UMAP
+    from umap import UMAP
 
+    with warnings.catch_warnings():  # our users never asked for an inverse
+        warnings.filterwarnings("ignore", message=".*inverse_transform will be unavailable")
         reducer = UMAP(
             n_neighbors=min(15, len(distances) - 1),
             metric="precomputed",
             init=start,
             random_state=random_state,
-            n_jobs=1,
+            n_jobs=1,  # anything else is overridden, with a warning
         )
         return np.asarray(reducer.fit_transform(distances), dtype=np.float64)
 

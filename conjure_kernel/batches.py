@@ -21,6 +21,9 @@ __all__ = ["Batches", "Block"]
 BATCH_NUMBERS = {"cpu": 2**15, "cuda": 2**20, "mps": 2**18}
 LARGEST_BATCH = 128
 
+# Rows that fitted after memory ran out, by model and device: remembered for the session.
+_FITTING: dict[tuple[str, str], int] = {}
+
 
 class Block(NamedTuple):
     """Rows (source, draw) of states along which one target is to be predicted."""
@@ -44,7 +47,8 @@ class Batches:
         if isinstance(size, str):
             numbers = BATCH_NUMBERS.get(torch.device(denoiser.device).type, BATCH_NUMBERS["cpu"])
             size = max(1, min(LARGEST_BATCH, numbers // int(np.prod(denoiser.shape))))
-        self.denoiser, self.size = denoiser, size
+        self._here = (denoiser.fingerprint, str(denoiser.device))
+        self.denoiser, self.size = denoiser, min(size, _FITTING.get(self._here, size))
 
     def trace(
         self, prompts: Sequence[str], draws: range, chain: Chain
@@ -72,10 +76,12 @@ class Batches:
     ) -> torch.Tensor:
         """Energies (T, R) of rows grouped by target; a call that does not fit is halved."""
         n_rows = x.shape[1]
-        try:
-            return self.denoiser.predict(targets, x, eps, chain)
-        except RuntimeError as error:
-            self._halve_or_raise(error, n_rows)
+        if n_rows <= self.size:
+            try:
+                return self.denoiser.predict(targets, x, eps, chain)
+            except RuntimeError as error:
+                self._halve_or_raise(error, n_rows)
+            _free()
         if len(targets) == 1:
             left, right, cut = targets, targets, n_rows // 2
         else:
@@ -89,11 +95,13 @@ class Batches:
         return torch.cat(parts, 1)
 
     def _trace(self, prompts: Sequence[str], draws: range, chain: Chain) -> list[Trajectory]:
-        try:
-            if len(prompts) * len(draws) <= self.size or len(draws) == 1:
+        n_rows = len(prompts) * len(draws)
+        if n_rows <= self.size:
+            try:
                 return self.denoiser.trace(prompts, draws, chain)
-        except RuntimeError as error:
-            self._halve_or_raise(error, len(prompts) * len(draws))
+            except RuntimeError as error:
+                self._halve_or_raise(error, n_rows)
+            _free()
         if len(prompts) > 1:
             half = len(prompts) // 2
             return self._trace(prompts[:half], draws, chain) + self._trace(
@@ -106,9 +114,13 @@ class Batches:
     def _halve_or_raise(self, error: RuntimeError, n_rows: int) -> None:
         if not _is_out_of_memory(error) or n_rows == 1:
             raise error
-        self.size = max(1, min(self.size, n_rows // 2))
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        self.size = _FITTING[self._here] = n_rows // 2
+
+
+def _free() -> None:
+    """Hand the failed call's memory back; after its exception, which holds on to the tensors."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:

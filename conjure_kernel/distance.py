@@ -8,7 +8,7 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
@@ -21,7 +21,13 @@ from conjure_kernel.kernels import (
     median_bandwidth,
     warn_if_flat,
 )
-from conjure_kernel.pairwise import DEFAULTS, measure_matrix, open_engine, resolve_seed
+from conjure_kernel.pairwise import (
+    DEFAULTS,
+    cache_for,
+    measure_matrix,
+    open_engine,
+    resolve_seed,
+)
 
 __all__ = ["ConjureDistance"]
 
@@ -248,9 +254,8 @@ class ConjureDistance(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
                 "n_jobs=1, or set_params(model=...) again."
             )
         settings = {name: getattr(self, name) for name in DEFAULTS}
-        if self.random_state is not None:
-            settings["random_state"] = self.seed_
-        return open_engine(settings)[0]
+        settings["memory"] = cache_for(self.random_state, self.memory)
+        return open_engine({**settings, "random_state": self.seed_})[0]
 
     def _reopened(self) -> Engine:
         if getattr(self, "_engine", None) is None:
@@ -296,9 +301,11 @@ class ConjureDistance(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return kernel if self._clipping is None else kernel @ self._clipping
 
     def __sklearn_clone__(self) -> ConjureDistance:
-        params = self.get_params(deep=False)
-        copied = {k: v if k == "model" else clone(v, safe=False) for k, v in params.items()}
-        return type(self)(**copied)
+        shell = copy.copy(self)
+        shell.model = None
+        twin = super(ConjureDistance, shell).__sklearn_clone__()
+        twin.model = self.model  # heavy and read-only: shared
+        return twin
 
     def __deepcopy__(self, memo: dict) -> ConjureDistance:
         shared = {"model", "_engine"}

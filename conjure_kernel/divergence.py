@@ -148,8 +148,13 @@ class Divergence:
         """Log-SNR below which no viewer tells a from b with this accuracy; NaN if none does.
 
         Where the cumulative profile crosses `divergence_for_accuracy(accuracy)`: finite, and
-        robust to where the log-SNR range is cut off.
+        robust to where the log-SNR range is cut off. Needs nats, so weighting="jeffreys".
         """
+        if self.weighting != "jeffreys":
+            raise ValueError(
+                f"weighting={self.weighting!r} is not in nats, which a bound on accuracy needs. "
+                'Measure with weighting="jeffreys".'
+            )
         threshold = divergence_for_accuracy(accuracy)
         edges = self.grid.log_snr_range[0] + np.cumsum(np.r_[0.0, self.grid.d_log_snr])
         rising = np.concatenate([np.zeros((*self.profile.shape[:-1], 1)), self.cumulative], -1)

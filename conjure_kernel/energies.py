@@ -132,14 +132,16 @@ class Engine:
         known : dict of source prompt to Known
             In the order of the sources and targets asked for.
         """
-        known = {source: self._look_up(source, targets) for source, targets in requests.items()}
-        missing = {s: requests[s] for s, row in known.items() if row is None}
-        if missing:
+        known, store = self._look_up(requests), self._store
+        if None in known.values():
             self.load()
-            with self._progress(self.cost(missing)) as self._bar:
+            if self._store is not store:  # another behaviour: no row of the old run may stay
+                known = self._look_up(requests)
+            missing = _missing(requests, known)
+            with self._progress(missing) as self._bar:
                 for tile in self._tiles(missing):
                     self._fill(tile)
-                    known.update((s, self._look_up(s, requests[s])) for s in tile)
+                    known.update(self._look_up(tile))
             self._store.trim()
         return {source: row for source, row in known.items() if row is not None}
 
@@ -149,10 +151,10 @@ class Engine:
         a_draw = self.settings.n_steps * self.settings.substeps * branches
         a_draw += self.settings.n_steps * (branches - 1)
         total = 0
-        for source, targets in requests.items():
-            row = self._row(source)
-            total += max(0, self.n_draws - row.values.shape[1]) * a_draw
-            total += self._lacks(row, source, targets).sum() * self.settings.n_steps
+        for source, targets in _missing(requests, self._look_up(requests)).items():
+            chain = self._store.read_trajectory(source, self.settings.n_steps)
+            total += max(0, self.n_draws - (chain.n_draws if chain else 0)) * a_draw
+            total += self._lacks(source, targets).sum() * self.settings.n_steps
         return int(total)
 
     def images(self, prompts: Sequence[str], n: int = 1) -> np.ndarray:
@@ -176,7 +178,8 @@ class Engine:
         """Bring the model in; one that answers otherwise than it did gets a run of its own."""
         self.denoiser.load()
         probe, facts = self.denoiser.probe, self._store.read_run()
-        if probe and facts and not np.allclose(probe, facts["probe"], atol=PROBE_TOLERANCE):
+        known = facts and facts.get("probe")
+        if probe and known and not np.allclose(probe, known, atol=PROBE_TOLERANCE):
             warnings.warn(
                 "the model answers otherwise than when this cache was filled (same weights, other "
                 "behaviour): its values are computed anew.",
@@ -197,15 +200,19 @@ class Engine:
         n_nodes = self.settings.n_steps
         return self._store.read_energies(source, n_nodes) or EnergyRow.empty(n_nodes)
 
-    def _look_up(self, source: str, targets: Sequence[str]) -> Known | None:
-        row = self._row(source)
-        energies = row.take(_names(targets), self.n_draws)
-        complete = row.values.shape[1] >= self.n_draws and not np.isnan(energies[..., 0]).any()
-        return Known(energies, row.truncated, row.tokens) if complete else None
+    def _look_up(self, requests: Requests) -> dict[str, Known | None]:
+        """What the store has; None for a source that lacks anything."""
+        known: dict[str, Known | None] = {}
+        for source, targets in requests.items():
+            row = self._row(source)
+            energies = row.take(_names(targets), self.n_draws)
+            complete = row.values.shape[1] >= self.n_draws and not np.isnan(energies[..., 0]).any()
+            known[source] = Known(energies, row.truncated, row.tokens) if complete else None
+        return known
 
-    def _lacks(self, row: EnergyRow, source: str, targets: Sequence[str]) -> np.ndarray:
+    def _lacks(self, source: str, targets: Sequence[str]) -> np.ndarray:
         """Boolean (n_targets, K): what is still to be predicted; a source's own never is."""
-        lacks = np.isnan(row.take(_names(targets), self.n_draws)[..., 0])
+        lacks = np.isnan(self._row(source).take(_names(targets), self.n_draws)[..., 0])
         lacks[[target == source for target in targets]] = False
         return lacks
 
@@ -222,6 +229,7 @@ class Engine:
         with self._store.lock(requests):
             try:
                 flushed = time.monotonic()
+                requests = _missing(requests, self._look_up(requests))
                 self._bring_trajectories(list(requests))
                 for call in self._batches.pack(self._blocks(requests)):
                     self._predict(call)
@@ -252,17 +260,15 @@ class Engine:
 
     def _blocks(self, requests: Requests) -> Iterator[Block]:
         """For each target the rows that lack it, at most a batch of them, longest first."""
-        rows: dict[str, list[tuple[str, int]]] = {}
+        rows: dict[str, list[tuple[str, int]]] = defaultdict(list)
         for source, targets in requests.items():
-            lacks = self._lacks(self._row(source), source, targets)
-            for target, draws in zip(targets, lacks, strict=True):
-                if draws.any():
-                    rows.setdefault(target, []).extend(
-                        (source, int(k)) for k in np.flatnonzero(draws)
-                    )
-        for target, wanted in sorted(rows.items(), key=lambda item: -len(item[1])):
-            for start in range(0, len(wanted), self._batches.size):
-                yield Block(target, tuple(wanted[start : start + self._batches.size]))
+            for i, draw in np.argwhere(self._lacks(source, targets)):
+                rows[targets[i]].append((source, int(draw)))
+        for target in sorted(rows, key=lambda target: -len(rows[target])):
+            while rows[target]:
+                size = self._batches.size  # it shrinks when memory runs out
+                yield Block(target, tuple(rows[target][:size]))
+                del rows[target][:size]
 
     def _predict(self, call: list[Block]) -> None:
         rows = [row for block in call for row in block.rows]
@@ -290,9 +296,14 @@ class Engine:
             self._store.merge_energies(source, row)
         self._pending = defaultdict(list)
 
-    def _progress(self, total: int) -> tqdm:
-        silent = not self._verbose
-        return tqdm(total=total, unit="pred", unit_scale=True, disable=silent, leave=False)
+    def _progress(self, requests: Requests) -> tqdm:
+        if not self._verbose:
+            return tqdm(disable=True)
+        return tqdm(total=self.cost(requests), unit="pred", unit_scale=True, leave=False)
+
+
+def _missing(requests: Requests, known: Mapping[str, Known | None]) -> Requests:
+    return {source: targets for source, targets in requests.items() if known[source] is None}
 
 
 def _names(prompts: Sequence[str]) -> np.ndarray:

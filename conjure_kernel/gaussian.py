@@ -21,6 +21,8 @@ from conjure_kernel.schedule import PREDICTIONS, Schedule, VariancePreserving, f
 
 __all__ = ["Exact", "GaussianDenoiser", "MixtureDenoiser"]
 
+NEGLIGIBLE = 1e-8
+
 
 class Exact(NamedTuple):
     """True divergences of a pair of prompts, in nats; `jeffreys` is half the sum of both legs."""
@@ -94,8 +96,11 @@ class MixtureDenoiser(Denoiser):
             raise ValueError(f"prediction={prediction!r}: expected one of {PREDICTIONS}.")
         self.schedule = schedule or VariancePreserving.log_linear()
         self.prediction = prediction
-        self._mixtures = {prompt: _as_mixture(*m) for prompt, m in mixtures.items()}
-        self.shape = (next(iter(self._mixtures.values())).means.shape[1],)
+        self._mixtures = {prompt: _as_mixture(prompt, *m) for prompt, m in mixtures.items()}
+        sizes = {mixture.means.shape[1] for mixture in self._mixtures.values()}
+        if len(sizes) != 1:
+            raise ValueError(f"means of {sorted(sizes)} dimensions: expected one number for all.")
+        self.shape = (sizes.pop(),)
 
     @property
     def prompts(self) -> list[str]:
@@ -108,6 +113,7 @@ class MixtureDenoiser(Denoiser):
         levels = np.linspace(-5, 5, 7)
         state.update(f"{self.prediction}{type(self.schedule).__name__}".encode())
         state.update(np.asarray(self.schedule.time(levels)).tobytes())
+        state.update(np.asarray(self.schedule.log_snr_range).tobytes())
         for prompt, mixture in sorted(self._mixtures.items()):
             state.update(prompt.encode())
             for part in mixture:
@@ -249,12 +255,26 @@ def _noised_kl(p: _Mixture, q: _Mixture, log_snr: float) -> float:
     return float(trace + mean @ torch.linalg.solve(cov_q, mean)) / 2
 
 
-def _as_mixture(weights: Any, means: Any, covariances: Any) -> _Mixture:
-    weights, means, covariances = (
+def _as_mixture(prompt: str, weights: Any, means: Any, covariances: Any) -> _Mixture:
+    weights, means, variances = (
         torch.from_numpy(np.array(v, dtype=np.float64)) for v in (weights, means, covariances)
     )
-    if covariances.ndim == 2:
-        bases = torch.eye(means.shape[1], dtype=torch.float64).expand(len(means), -1, -1)
-        return _Mixture(weights, means, covariances, bases)
-    variances, bases = torch.linalg.eigh(covariances)
-    return _Mixture(weights, means, variances, bases)
+    shapes = [tuple(part.shape) for part in (weights, means, variances)]
+    fitting = (*means.shape, means.shape[-1]) if variances.ndim == 3 else tuple(means.shape)
+    if means.ndim != 2 or shapes[0] != shapes[1][:1] or shapes[2] != fitting:
+        raise ValueError(
+            f"prompt {prompt!r}: weights, means, covariances of shapes {shapes}: "
+            "expected (M,), (M, d) and (M, d) or (M, d, d)."
+        )
+    bases = torch.eye(means.shape[1], dtype=torch.float64).expand(len(means), -1, -1)
+    if variances.ndim == 3:
+        variances, bases = torch.linalg.eigh(variances)
+    if not variances.min() >= -NEGLIGIBLE * variances.max():
+        raise ValueError(
+            f"prompt {prompt!r}: smallest variance {variances.min():.4g}, expected at least 0."
+        )
+    if not (weights.min() >= 0 and abs(weights.sum() - 1) < NEGLIGIBLE):
+        raise ValueError(
+            f"prompt {prompt!r}: weights={weights.tolist()}, expected shares that sum to 1."
+        )
+    return _Mixture(weights, means, variances.clamp(min=0), bases)

@@ -31,9 +31,10 @@ def jeffreys_kernel(divergences: np.ndarray, bandwidth: float) -> np.ndarray:
 
 def warn_if_flat(kernel: np.ndarray, divergences: np.ndarray, bandwidth: float) -> None:
     """Warn about a kernel that is nearly the identity or nearly constant (fitted, square)."""
-    if len(kernel) < 2:
+    apart = np.triu(divergences > 0, 1)  # equal prompts say nothing about the bandwidth
+    if not apart.any():
         return
-    middle = float(np.median(kernel[np.triu_indices_from(kernel, 1)]))
+    middle = float(np.median(kernel[apart]))
     if not FLAT_RANGE[0] <= middle <= FLAT_RANGE[1]:
         looks = "the identity" if middle < FLAT_RANGE[0] else "constant"
         usable = median_bandwidth(divergences)

@@ -169,23 +169,27 @@ def open_engine(settings: dict[str, Any]) -> tuple[Engine, str]:
         raise TypeError(f"unexpected {', '.join(unknown)}: expected among {', '.join(DEFAULTS)}.")
     given = {**DEFAULTS, **settings}
     fixed = _check_settings(given)
-    memory = given["memory"]
-    if given["random_state"] is None and memory is not None:
-        warnings.warn(
-            "random_state=None draws a new seed each time, so the cache is not used. "
-            "Pass an integer to keep what is computed.",
-            stacklevel=3,
-        )
-        memory = None
     engine = Engine(
         _open_model(given),
         fixed,
         n_draws=check_number(given["n_draws"], "n_draws", least=1, integer=True),
-        memory=memory,
+        memory=cache_for(given["random_state"], given["memory"]),
         batch_size=given["batch_size"],
         verbose=given["verbose"],
     )
     return engine, given["weighting"]
+
+
+def cache_for(random_state: Any, memory: Any) -> Any:
+    """`memory`, or None, with a warning, where the seed is a new one each time."""
+    if random_state is not None or memory is None:
+        return memory
+    warnings.warn(
+        "random_state=None draws a new seed each time, so the cache is not used. "
+        "Pass an integer to keep what is computed.",
+        stacklevel=4,
+    )
+    return None
 
 
 def _check_settings(given: dict[str, Any]) -> Settings:
@@ -197,7 +201,9 @@ def _check_settings(given: dict[str, Any]) -> Settings:
         n_steps=check_number(given["n_steps"], "n_steps", least=1, integer=True),
         substeps=check_number(given["substeps"], "substeps", least=1, integer=True),
         sampler=check_choice(given["sampler"], "sampler", SAMPLERS),
-        guidance_scale=check_number(given["guidance_scale"], "guidance_scale", least=0),
+        guidance_scale=check_number(
+            given["guidance_scale"], "guidance_scale", least=0, exclusive=True
+        ),
         log_snr_range=None if ends is None else check_range(ends),
         nodes=check_choice(given["nodes"], "nodes", ("log_snr", "timesteps")),
         seed=resolve_seed(given["random_state"]),

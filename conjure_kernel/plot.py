@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.collections import LineCollection
 from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 from matplotlib.figure import Figure
@@ -21,16 +23,9 @@ from matplotlib.text import Text
 from scipy.cluster.hierarchy import dendrogram, linkage
 from scipy.spatial.distance import squareform
 
+import conjure_kernel._layout as geometry
 from conjure_kernel._checks import check_prompts, check_square
-from conjure_kernel._layout import (
-    check_coordinates,
-    fit_limits,
-    layout,
-    place_labels,
-    shorten,
-    spread,
-    stress,
-)
+from conjure_kernel._layout import check_coordinates, layout, stress
 
 __all__ = ["drawn_labels", "layout", "plot_map", "plot_matrix", "plot_overview", "stress"]
 
@@ -38,12 +33,12 @@ INK, GREY, BLUE = "#2b2b33", "#85858f", "#0e6096"
 # Dark is near. Equal steps of lightness in OKLab, hence perceptually uniform.
 HUES = "#2f215b #2b3f7c #0e6096 #0082a5 #13a0a6 #63baa7 #9ed1ae #d1e7c1 #fbfdde"
 COLOURS = LinearSegmentedColormap.from_list("conjure", HUES.split())
-STYLE = dict.fromkeys(["text.color", "axes.titlecolor", "xtick.color", "ytick.color"], INK)
-STYLE |= {"axes.facecolor": "white", "figure.facecolor": "white", "axes.edgecolor": "#dcdce2"}
-STYLE |= {"font.size": 7.5, "axes.titlesize": 9, "xtick.labelsize": 7, "axes.linewidth": 0.6}
-STYLE |= {"axes.grid": False}
-VALUES_UP_TO = 12  # prompts
-ROOMY_UP_TO = 30  # prompts: their thumbnails keep room for two lines of text between them
+STYLE: dict[str, Any] = dict.fromkeys(
+    ["text.color", "axes.titlecolor", "xtick.color", "ytick.color"], INK
+)
+STYLE |= {"font.size": 7.5, "axes.titlesize": 9, "xtick.labelsize": 7, "axes.grid": False}
+STYLE |= {"axes.facecolor": "white", "figure.facecolor": "white"}
+VALUES_UP_TO, ROOMY_UP_TO = 12, 30  # prompts: values in cells; room for text under thumbnails
 LABEL_GID = "conjure-kernel-label"
 
 
@@ -58,9 +53,8 @@ def plot_matrix(
 ) -> Axes:
     """Heat map of a divergence matrix, its rows in the order of a dendrogram drawn beside them.
 
-    Average linkage on sqrt(J), leaves turned so that neighbours are as near as they can be. Up to
-    12 prompts the cells show the values with their standard errors. Where rows are too narrow for
-    text every second or third prompt is named, then none.
+    Average linkage on sqrt(J), leaves in the order of least jumps. Up to 12 prompts the cells show
+    values and standard errors. Narrow rows: every second or third prompt is named, then none.
 
     Parameters
     ----------
@@ -84,16 +78,16 @@ def plot_matrix(
     ax = _new_axes(np.clip(0.125 * len(names), 4, 9)) if ax is None else ax
     order = _draw_tree(ax.inset_axes((-0.15, 0, 0.14, 1)), matrix)
     norm = PowerNorm(0.5, vmin=0, vmax=matrix.max() or 1)
-    image = ax.imshow(matrix[np.ix_(order, order)], cmap=COLOURS, norm=norm)
+    ordered = matrix[np.ix_(order, order)]
+    image = ax.imshow(ordered, cmap=COLOURS, norm=norm)
     ax.set_title(f"Jeffreys divergence, {unit}", loc="left", x=-0.15)
     ax.apply_aspect()
     row = ax.get_window_extent().height * 72 / ax.figure.dpi / len(names)
-    _name_rows(ax, [shorten(names, 26)[i] for i in order], row)
+    _name_rows(ax, [geometry.shorten(names, 26)[i] for i in order], row)
     if len(names) <= VALUES_UP_TO:
-        _write_values(ax, matrix, errors, order, row)
+        _write_values(ax, ordered, errors[np.ix_(order, order)], row)
     place = ax.inset_axes((0, -0.055, 0.6, 0.02))
-    bar = ax.figure.colorbar(image, cax=place, orientation="horizontal")
-    bar.outline.set_visible(False)
+    ax.figure.colorbar(image, cax=place, orientation="horizontal").outline.set_visible(False)
     place.tick_params(length=2, width=0.5)
     return ax
 
@@ -107,11 +101,11 @@ def plot_map(
     ax: Axes | None = None,
     stress: float | None = None,
 ) -> Axes:
-    """Map of prompts shown by their images; no label covers another, those without room are left out.
+    """Map of prompts shown by their images, with those labels that find room beside them.
 
-    Thumbnails shrink as prompts multiply and are pushed apart where they would cover each other; a
-    thin line leads from those that moved far to their true place. All this is for the axes as
-    large as they are now: lay the figure out before.
+    No label covers a marker or another label. Thumbnails shrink as prompts multiply and are pushed
+    out of each other; a thin line leads from those that moved far to their true place. All this
+    holds for the axes as large as they are now: lay the figure out before.
 
     Parameters
     ----------
@@ -136,12 +130,12 @@ def plot_map(
     pictures = None if images is None else _check_images(images, len(names))
     ax = _new_axes(5) if ax is None else ax
     ax.set(xticks=[], yticks=[])
+    ax.spines[:].set(color="#dcdce2", linewidth=0.6)
     ax.set_title("Map of √J" + ("" if stress is None else f", stress {stress:.2f}"), loc="left")
-    pixel, size = ax.figure.dpi / 72, ax.get_window_extent().size
-    side = 4.0
-    if pictures is not None:
-        side = float(np.clip(0.36 * np.sqrt(size.prod() / len(names)) / pixel, 6, 52))
-    low, high = fit_limits(points, size, (side / 2 + np.array([14, 14])) * pixel)
+    pixel, size = ax.figure.dpi / 72, np.array(ax.get_window_extent().size)
+    side = float(np.clip(0.36 * np.sqrt(size.prod() / len(names)) / pixel, 6, 52))
+    side = 4.0 if pictures is None else side
+    low, high = geometry.fit_limits(points, size, (side / 2 + np.array([18, 14])) * pixel)
     ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
     ax.set_aspect("equal", adjustable="datalim")
     if pictures is None:
@@ -149,7 +143,7 @@ def plot_map(
         offsets = np.zeros_like(points)
     else:
         offsets = _draw_pictures(ax, points, pictures, side)
-    _draw_labels(ax, shorten(names, 32), points, offsets, side / 2 + 1)
+    _draw_labels(ax, geometry.shorten(names, 30), points, offsets, side / 2 + 1)
     return ax
 
 
@@ -183,13 +177,12 @@ def plot_overview(
     figure = Figure(figsize=(10, height), dpi=180)
     left = figure.add_axes((0.067, 0.38 / height, 0.33, 3.3 / height))
     plot_matrix(matrix, names, ax=left, standard_errors=errors)
-    start = left.get_tightbbox().x1 / figure.bbox.width + 0.025
+    start = figure.get_tightbbox().x1 / 10 + 0.025
     right = figure.add_axes((start, 0.1 / height, 0.99 - start, 3.58 / height))
     plot_map(points, names, images=images, ax=right, stress=stress(matrix, points))
     for letter, ax in (("a", left), ("b", right)):
         ax.set_title(rf"$\bf{{({letter})}}$  {ax.get_title('left')}", loc="left")
-    if title is not None:
-        figure.text(0.0175, 1 - 0.1 / height, title, size=12, va="top", parse_math=False)
+    figure.text(0.0175, 1 - 0.1 / height, title or "", size=12, va="top", parse_math=False)
     return figure
 
 
@@ -198,12 +191,11 @@ def _check(
 ) -> tuple[np.ndarray, list[str], np.ndarray]:
     """Matrix, names and standard errors (NaN where unknown) that belong together."""
     matrix, names = check_square(divergences, "divergences"), check_prompts(labels, "labels")
-    if np.diagonal(matrix).any():
-        worst = np.diagonal(matrix).max()
-        raise ValueError(f"divergences: {worst:.6g} on the diagonal, 0 is needed. A kernel?")
+    if matrix.trace() > 0:
+        raise ValueError(f"divergences: trace {matrix.trace():.6g} came, 0 is needed. A kernel?")
     if len(names) != len(matrix):
         raise ValueError(f"labels: {len(names)} came, {len(matrix)} are needed, one a row.")
-    errors = np.full_like(matrix, np.nan) if standard_errors is None else np.array(standard_errors)
+    errors = np.array(matrix * np.nan if standard_errors is None else standard_errors, dtype=float)
     if errors.shape != matrix.shape:
         raise ValueError(f"standard_errors: shape {errors.shape} came, {matrix.shape} is needed.")
     return matrix, names, errors
@@ -251,24 +243,20 @@ def _name_rows(ax: Axes, names: list[str], row: float) -> None:
     ax.spines[:].set_visible(False)
 
 
-def _write_values(
-    ax: Axes, matrix: np.ndarray, errors: np.ndarray, order: np.ndarray, row: float
-) -> None:
+def _write_values(ax: Axes, matrix: np.ndarray, errors: np.ndarray, row: float) -> None:
     """Values and standard errors in the cells off the diagonal, unless too small to read."""
-    texts = {}
-    for i, j in np.argwhere(~np.eye(len(order), dtype=bool)):
-        pair = order[i], order[j]
-        texts[j, i] = _number(matrix[pair], errors[pair])
-    longest = max((len(part) for text in texts.values() for part in text.split("\n")), default=1)
+    cells = np.argwhere(~np.eye(len(matrix), dtype=bool))
+    texts = [_number(matrix[i, j], errors[i, j]) for i, j in cells]
+    longest = max((len(line) for text in texts for line in text.split("\n")), default=1)
     size = min(8.0, 1.4 * row / longest, row / 2.8)
-    for (x, y), text in texts.items() if size >= 4 else ():
-        dark = matrix[order[y], order[x]] < 0.36 * matrix.max()
-        ax.text(x, y, text, color="white" if dark else INK, size=size, ha="center", va="center")
+    for (i, j), text in zip(cells, texts, strict=True) if size >= 4 else ():
+        colour = "white" if matrix[i, j] < 0.36 * matrix.max() else INK
+        ax.text(j, i, text, color=colour, size=size, ha="center", va="center")
 
 
 def _number(value: float, error: float) -> str:
     """Value to the first digit of its standard error, with that below."""
-    if not error > 0:
+    if not 0 < error < np.inf:
         return f"{value:.3g}"
     digits = max(0, -int(np.floor(np.log10(error))))
     return f"{value:.{digits}f}\n±{error:.{digits}f}"
@@ -278,16 +266,15 @@ def _draw_pictures(ax: Axes, points: np.ndarray, pictures: np.ndarray, side: flo
     """Draw thumbnails `side` points wide; return how far each was moved, in points (n, 2)."""
     pixel, true = ax.figure.dpi / 72, ax.transData.transform(points)
     room = side + np.array([2, 18 if len(points) <= ROOMY_UP_TO else 2])
-    offsets = (spread(true, room * pixel, ax.get_window_extent().get_points()) - true) / pixel
+    frame = ax.get_window_extent().get_points()
+    offsets = (geometry.spread(true, room * pixel, frame) - true) / pixel
     far = np.abs(offsets).max(axis=1) > 0.75 * side
     ax.plot(*points[far].T, "o", ms=2, color=GREY)
     for point, offset, picture, moved in zip(points, offsets, pictures, far, strict=True):
         image = OffsetImage(picture, zoom=side / max(picture.shape[:2]))
         line = {"arrowstyle": "-", "color": GREY, "linewidth": 0.6} if moved else None
-        box = AnnotationBbox(
-            image, point, offset, boxcoords="offset points", pad=0, arrowprops=line
-        )
-        box.patch.set(edgecolor="white", linewidth=0.6)
+        box = AnnotationBbox(image, point, offset, boxcoords="offset points", arrowprops=line)
+        box.patch.set(edgecolor="white", linewidth=0.6, boxstyle="square,pad=0")
         ax.add_artist(box)
     return offsets
 
@@ -295,16 +282,17 @@ def _draw_pictures(ax: Axes, points: np.ndarray, pictures: np.ndarray, side: flo
 def _draw_labels(
     ax: Axes, names: list[str], points: np.ndarray, offsets: np.ndarray, reach: float
 ) -> None:
-    """Labels beside markers that lie `offsets` from their points and reach so far (in points)."""
+    """Labels beside markers that lie `offsets` from their points and reach so far (typographic)."""
     pixel = ax.figure.dpi / 72
-    style = {"size": 6.8, "ha": "center", "va": "center", "linespacing": 1.0, "parse_math": False}
-    style |= {"textcoords": "offset points", "gid": LABEL_GID}
-    lines = [textwrap.fill(name, 17) for name in names]
+    style: dict[str, Any] = {"size": 6.8, "ha": "center", "va": "center", "linespacing": 1.0}
+    style |= {"textcoords": "offset points", "parse_math": False, "gid": LABEL_GID}
+    lines = [textwrap.fill(name, 18) for name in names]
     texts = [ax.annotate(line, p, (0, 0), **style) for line, p in zip(lines, points, strict=True)]
     true = ax.transData.transform(points)
-    sizes = np.array([text.get_window_extent().size for text in texts]) + np.array([3, 1.5]) * pixel
+    ruler = RendererAgg(1, 1, ax.figure.dpi)  # at another resolution text may be a little wider
+    sizes = 1.07 * np.array([text.get_window_extent(ruler).size for text in texts]) + 2 * pixel
     frame = ax.get_window_extent().get_points()
-    boxes = place_labels(sizes, true + offsets * pixel, reach * pixel, frame)
+    boxes = geometry.place_labels(sizes, true + offsets * pixel, reach * pixel, frame)
     for text, point, box in zip(texts, true, boxes, strict=True):
         if np.isnan(box).any():
             text.remove()

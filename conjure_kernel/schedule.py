@@ -50,12 +50,14 @@ class VariancePreserving(Schedule):
     Parameters
     ----------
     alphas_cumprod : array of shape (n_times,)
-        alpha^2 at model times 0, 1, ...; decreasing. Times of zero SNR are left out.
+        alpha^2 at model times 0, 1, ...; decreasing. Times of zero or infinite SNR are left out.
     """
 
     def __init__(self, alphas_cumprod: np.ndarray) -> None:
         alpha2 = np.asarray(alphas_cumprod, dtype=np.float64)
-        alpha2 = alpha2[(alpha2 > 0) & (alpha2 < 1)]
+        usable = np.flatnonzero((alpha2 > 0) & (alpha2 < 1))
+        alpha2 = alpha2[usable]
+        self.times = usable.astype(np.float64)
         self.table = np.log(alpha2) - np.log1p(-alpha2)
 
     @classmethod
@@ -77,10 +79,10 @@ class VariancePreserving(Schedule):
         return float(self.table[-1]), float(self.table[0])
 
     def time(self, log_snr: np.ndarray) -> np.ndarray:  # noqa: D102
-        return np.interp(log_snr, self.table[::-1], np.arange(len(self.table) - 1.0, -1, -1))
+        return np.interp(log_snr, self.table[::-1], self.times[::-1])
 
     def log_snr(self, time: np.ndarray) -> np.ndarray:  # noqa: D102
-        return np.interp(time, np.arange(len(self.table)), self.table)
+        return np.interp(time, self.times, self.table)
 
     def alpha_sigma(self, log_snr: Any) -> tuple[np.ndarray, np.ndarray]:  # noqa: D102
         log_snr = np.asarray(log_snr, dtype=np.float64)
@@ -248,15 +250,17 @@ def _resolve_range(
 def to_eps(output: Any, x_t: Any, alpha: float, sigma: float, prediction: str) -> Any:
     """Noise prediction from a network's output in any parametrisation.
 
-    v = alpha eps - sigma x_0 (variance preserving); flow = eps - x_0 (alpha + sigma = 1).
+    v = alpha eps - sigma x_0; flow = eps - x_0; whatever the schedule's alpha and sigma.
     """
     if prediction == "epsilon":
         return output
     if prediction == "v_prediction":
-        return alpha * output + sigma * x_t
+        size = alpha**2 + sigma**2  # 1 if variance preserving
+        return (alpha / size) * output + (sigma / size) * x_t
     if prediction == "sample":
         return (x_t - alpha * output) / sigma
-    return x_t + alpha * output
+    size = alpha + sigma  # 1 if flow matching
+    return x_t / size + (alpha / size) * output
 
 
 def from_eps(eps: Any, x_t: Any, alpha: float, sigma: float, prediction: str) -> Any:

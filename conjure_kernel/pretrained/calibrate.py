@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from diffusers import DiffusionPipeline
 
@@ -162,19 +161,20 @@ def _check_layout(bench: _Bench, latents: torch.Tensor) -> None:
 
 
 def _find_guidance(bench: _Bench, latents: torch.Tensor) -> tuple[float | None, torch.Tensor]:
-    """(offset of the argument, conditional prediction), from rows and outputs at 0 to 3."""
+    """(offset of the argument, conditional prediction), from rows and outputs at 0 to 5."""
     if "guidance_scale" not in inspect.signature(bench.pipeline.__call__).parameters:
         return None, bench.call([PROBE], latents=latents)[0].eps
-    at = {g: bench.call([PROBE], latents=latents, guidance_scale=float(g)) for g in (0, 1, 2, 3)}
+    at = {g: bench.call([PROBE], latents=latents, guidance_scale=float(g)) for g in (0, 1, 2, 5)}
     rows = {g: count for g, (_, count) in at.items()}
     eps = {g: peek.eps for g, (peek, _) in at.items()}
-    if rows[3] == rows[1] == rows[0]:
+    if rows[5] == rows[1] == rows[0]:
         return None, bench.call([PROBE], latents=latents)[0].eps
     offset = 0.0 if rows[1] < rows[2] else -1.0
     conditional = eps[1] if offset == 0 else eps[0]
-    # guided = c + (w - 1)(c - u): equal steps of w move the prediction equally.
-    step, further = (eps[2] - eps[1], eps[3] - eps[2])
-    if not _close(step, further) or (offset == -1.0 and not _close(eps[1] - conditional, step)):
+    # guided = c + (w - 1)(c - u): a step of w moves the prediction as far wherever it is made.
+    step = eps[2] - eps[1]
+    foreseen = {5: eps[1] + 4 * step, 1: conditional - offset * step}
+    if not all(_close(eps[g], guess, latents.dtype) for g, guess in foreseen.items()):
         raise ValueError(
             f"{type(bench.pipeline).__name__}: guidance is not linear in guidance_scale. Switch "
             "its rescaling or normalisation off by its argument, e.g. guidance_rescale=0."
@@ -187,13 +187,12 @@ def _is_alone(
 ) -> bool:
     pair = torch.cat([latents, latents])
     together, _ = bench.call([PROBE, COMPANION], latents=pair, **guidance)
-    return _close(together.eps[:1], conditional)
+    return _close(together.eps[:1], conditional, latents.dtype)
 
 
-def _close(a: torch.Tensor, b: torch.Tensor) -> bool:
-    tolerance = 1e-3 if a.dtype == torch.float32 else 2e-2
-    scale = max(float(a.norm()), float(b.norm()), float(np.sqrt(a.numel())) * 1e-3)
-    return float((a - b).norm()) <= tolerance * scale
+def _close(a: torch.Tensor, b: torch.Tensor, dtype: torch.dtype) -> bool:
+    tolerance = 1e-3 if dtype == torch.float32 else 3e-2
+    return float((a - b).norm()) <= tolerance * float(a.norm())
 
 
 def _rows_argument(pipeline: DiffusionPipeline) -> str:

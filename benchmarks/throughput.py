@@ -1,0 +1,106 @@
+"""How near is the engine to the bare network? Predictions per second, side by side in one run.
+
+    python benchmarks/throughput.py [--prompts 100] [--draws 1] [--model embedded]
+
+The bare network is called directly, without gradients, on rows of one noise level with their text
+encoded beforehand, at several batch sizes; the best counts. The engine computes the whole matrix
+from a cold cache: text encoding, trajectories, replay, files. The bare network is measured before
+and after, so that a drift of the machine shows. Writes a CSV row with machine and versions.
+"""
+
+import argparse
+import csv
+import platform
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from conjure_kernel.energies import Engine, Settings
+from conjure_kernel.pretrained.load import load_denoiser
+
+WORDS = Path(__file__).parent / "words.txt"
+BATCHES = (16, 32, 64, 128, 256)
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    options.add_argument("--model", default="embedded")
+    options.add_argument("--prompts", type=int, default=100)
+    options.add_argument("--draws", type=int, default=1)
+    options.add_argument("--seconds", type=float, default=6, help="per bare measurement")
+    given = options.parse_args()
+    model = load_denoiser(given.model)
+    prompts = [f"a {word}" for word in WORDS.read_text().split()][: given.prompts]
+    before = {batch: bare_rate(model, batch, given.seconds) for batch in BATCHES}
+    best = max(before, key=before.__getitem__)
+    engine_rate, spent = cold_matrix(model, prompts, given.draws)
+    after = bare_rate(model, best, given.seconds)
+    bare = (before[best] + after) / 2
+    print("bare network:", ", ".join(f"{rate:.0f}/s at {batch}" for batch, rate in before.items()))
+    print(f"bare network at {best}: {before[best]:.0f}/s before, {after:.0f}/s after")
+    print(f"engine, n = {len(prompts)}: {spent} predictions, {engine_rate:.0f}/s")
+    print(f"engine / bare = {engine_rate / bare:.3f}")
+    append_row(
+        model=given.model,
+        prompts=len(prompts),
+        draws=given.draws,
+        best_batch=best,
+        bare_before=round(before[best], 1),
+        bare_after=round(after, 1),
+        engine=round(engine_rate, 1),
+        ratio=round(engine_rate / bare, 4),
+        dtype=str(model.dtype),
+        threads=torch.get_num_threads(),
+    )
+
+
+def bare_rate(model, batch, seconds):
+    """Rows per second of the UNet itself."""
+    pipeline = model.pipeline
+    tokens = pipeline.tokenizer("a dog", padding="max_length", return_tensors="pt").input_ids
+    with torch.no_grad():
+        text = pipeline.text_encoder(tokens.to(model.device)).last_hidden_state
+        text = text.expand(batch, -1, -1).contiguous()
+        x = torch.randn(batch, *model.shape, device=model.device, dtype=model.dtype)
+        time_of_level = torch.tensor(500.0, device=model.device)
+        for _ in range(2):
+            pipeline.unet(x, time_of_level, encoder_hidden_states=text)
+        rows, start = 0, time.perf_counter()
+        while time.perf_counter() - start < seconds:
+            pipeline.unet(x, time_of_level, encoder_hidden_states=text, return_dict=False)
+            rows += batch
+        if model.device.type == "cuda":
+            torch.cuda.synchronize()
+    return rows / (time.perf_counter() - start)
+
+
+def cold_matrix(model, prompts, n_draws):
+    """Predictions per second of a whole matrix from a cold disk cache, and how many they were."""
+    with tempfile.TemporaryDirectory() as cache:
+        engine = Engine(model, Settings(), n_draws=n_draws, memory=cache, verbose=1)
+        before, start = model.n_evaluations, time.perf_counter()
+        engine.measure({prompt: prompts for prompt in prompts})
+        elapsed, spent = time.perf_counter() - start, model.n_evaluations - before
+    return spent / elapsed, spent
+
+
+def append_row(**row):
+    path = Path(__file__).parent / "results" / "throughput.csv"
+    path.parent.mkdir(exist_ok=True)
+    versions = {name: version(name) for name in ("torch", "diffusers")}
+    row |= {"machine": platform.processor() or platform.machine(), **versions}
+    new = not path.exists()
+    with path.open("a", newline="") as stream:
+        writer = csv.DictWriter(stream, row)
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+if __name__ == "__main__":
+    main()
