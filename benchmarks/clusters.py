@@ -21,7 +21,8 @@ from conjure_kernel.kernels import jeffreys_kernel, median_bandwidth
 CATEGORIES = {
     "animals": "dog cat horse cow pig rabbit lion elephant penguin owl duck monkey",
     "food": "apple banana strawberry tomato carrot pizza hamburger cake bread cheese lemon grapes",
-    "vehicles": "car bus truck train bicycle motorcycle airplane helicopter rocket sailboat ship taxi",
+    "vehicles": "car bus truck train bicycle motorcycle airplane helicopter rocket sailboat "
+    "ship taxi",
     "clothes": "shirt dress shoe boot hat jeans coat sock scarf gloves kimono sandal",
     "buildings": "house castle church hospital school bank hotel factory stadium mosque tower hut",
 }

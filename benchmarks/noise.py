@@ -11,8 +11,9 @@ import argparse
 import numpy as np
 
 from conjure_kernel.divergence import leg_draws
-from conjure_kernel.energies import Engine, Settings
+from conjure_kernel.energies import Engine
 from conjure_kernel.pretrained.load import load_denoiser
+from conjure_kernel.settings import Settings
 
 PROMPTS = "dog cat horse apple banana car bus train house castle tree rose hat shirt moon key"
 

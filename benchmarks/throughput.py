@@ -18,8 +18,9 @@ from pathlib import Path
 
 import torch
 
-from conjure_kernel.energies import Engine, Settings
+from conjure_kernel.energies import Engine
 from conjure_kernel.pretrained.load import load_denoiser
+from conjure_kernel.settings import Settings
 
 WORDS = Path(__file__).parent / "words.txt"
 BATCHES = (16, 32, 64, 128, 256)

@@ -104,7 +104,7 @@ def say(text: str) -> None:
 
 
 def _open(args: Namespace) -> Engine:
-    from conjure_kernel.pairwise import open_engine
+    from conjure_kernel.opening import open_engine
 
     options = {"revision": args.revision, "token_env": args.token_env}
     settings = {

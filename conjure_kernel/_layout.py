@@ -133,21 +133,23 @@ def spread(centres: np.ndarray, size: np.ndarray, frame: np.ndarray) -> np.ndarr
     """Centres (n, 2) of equal boxes, each pushed out of its neighbours until none overlap.
 
     A pair parts along the axis where it overlaps less. `size` is (width, height), `frame` the
-    ((x0, y0), (x1, y1)) that no box leaves. Gives up after 200 rounds where there is no room.
+    ((x0, y0), (x1, y1)) that no box leaves. Gives up after 1000 rounds where there is no room.
     """
     angle = 2.4 * np.arange(len(centres))  # parts boxes that lie exactly on each other
-    places = centres + 1e-3 * size * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    for _ in range(200):
-        close = KDTree(places / size).query_pairs(0.999, p=np.inf, output_type="ndarray")
-        if not len(close):
+    places = centres / size + 1e-3 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    for _ in range(1000):  # in units of a box
+        near = KDTree(places).query_pairs(0.999, p=np.inf, output_type="ndarray")
+        if not len(near):
             break
-        gap = places[close[:, 0]] - places[close[:, 1]]
-        overlap = size - np.abs(gap)
-        push = 0.4 * np.sign(gap) * overlap * (overlap == overlap.min(axis=1, keepdims=True))
-        np.add.at(places, close[:, 0], push)
-        np.add.at(places, close[:, 1], -push)
-        places = np.clip(places, frame[0] + size / 2, frame[1] - size / 2)
-    return places
+        gap = places[near[:, 0]] - places[near[:, 1]]
+        overlap = 1 - np.abs(gap)
+        push = 0.6 * np.sign(gap) * overlap * (overlap == overlap.min(axis=1, keepdims=True))
+        step = np.zeros_like(places)
+        np.add.at(step, near[:, 0], push)
+        np.add.at(step, near[:, 1], -push)
+        places += np.clip(step, -0.2, 0.2)
+        places = np.clip(places, frame[0] / size + 0.5, frame[1] / size - 0.5)
+    return places * size
 
 
 def place_labels(

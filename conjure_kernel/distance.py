@@ -21,35 +21,20 @@ from conjure_kernel.kernels import (
     median_bandwidth,
     warn_if_flat,
 )
-from conjure_kernel.pairwise import (
-    DEFAULTS,
-    cache_for,
-    measure_matrix,
-    open_engine,
-    resolve_seed,
-)
+from conjure_kernel.opening import DEFAULTS, LeftBehind, cache_for, open_engine, resolve_seed
+from conjure_kernel.pairwise import measure_matrix
 
 __all__ = ["ConjureDistance"]
 
 OUTPUTS = ("distance", "divergence", "kl", "kernel")
 
 
-class _LeftBehind:
-    """Stands for a model object in a pickled estimator: weights do not travel."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __repr__(self) -> str:
-        return f"<{self.name} left behind>"
-
-
 class ConjureDistance(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     r"""Distances between prompts by the images that they evoke in a text-to-image model.
 
     J(a, b), half the sum of both directed KL divergences between the reverse-time diffusions that
-    the model runs under a and under b, in nats; exact for exact scores on the log-SNR range, an
-    estimate with a standard error otherwise. The first step of a Pipeline: text in, matrix out.
+    the model runs under a and under b, in nats, by Monte Carlo, with standard errors. The first
+    step of a Pipeline: text in, matrix out.
 
     .. math:: KL(P_a || P_b) = \tfrac12 \int E_{x_t \sim P_a}
               \| \epsilon_a(x_t) - \epsilon_b(x_t) \|^2 d\lambda
@@ -65,13 +50,11 @@ class ConjureDistance(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     n_draws : int, default 4
         Trajectories K per prompt. Standard errors fall as 1 / sqrt(K); with 1 there is none.
     guidance_scale : float, default 1
-        Classifier-free guidance w of the trajectories and of the compared scores; 1 is the model
-        itself and costs half.
+        Classifier-free guidance w of trajectories and scores; 1 is the model itself.
     weighting : {"jeffreys", "paper", "noise"}
-        "jeffreys": nats. "paper": squared score differences with g = 1, uniform in model time.
-        "noise": squared noise differences, uniform in model time.
+        "jeffreys": nats. "paper", "noise": squared score or noise differences, uniform in time.
     sampler : {"sde", "ode", "sde1", "ode1"}
-        The reverse SDE (the definition) or the probability-flow ODE; a trailing 1: first order.
+        The reverse SDE (the definition) or probability-flow ODE; a trailing 1: first order.
     substeps : int, default 2
         Steps of the chain per noise level.
     nodes : {"log_snr", "timesteps"}
@@ -86,15 +69,13 @@ class ConjureDistance(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         What to do when the kernel has negative eigenvalues. "clip" projects them away, new rows
         by the same linear map; the diagonal is then not exactly 1.
     memory : "auto", path, joblib.Memory or None
-        Disk cache of trajectories and energies; "auto" is a per-user folder. None keeps them in
-        the fitted estimator.
+        Disk cache; "auto" is a per-user folder, None keeps everything in the fitted estimator.
     device, dtype : str, default "auto"
         Of a model loaded by name; "auto" is float16 on CUDA, float32 elsewhere.
     batch_size : int or "auto"
         Rows per network call; halved when memory runs out.
     random_state : int, RandomState or None, default 0
-        Seed of all noise. Fixed by default: a cached distance is the same tomorrow. None draws a
-        new one and never uses the cache.
+        Seed of all noise; fixed, so a cached distance is the same tomorrow. None: no cache.
     verbose : int, default 0
         Above 0: a progress bar.
 
@@ -110,10 +91,8 @@ class ConjureDistance(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         Of the kernel before clipping; only with output="kernel".
     truncated_ : bool array of shape (n_prompts,)
         Prompts of which every text encoder lost a part.
-    n_evaluations_ : int
-        Noise predictions that `fit` cost (0 from a warm cache).
-    provenance_ : dict
-        Model, fingerprint, settings, log-SNR range and versions.
+    n_evaluations_, provenance_ : int, dict
+        Noise predictions that `fit` cost; model, fingerprint, settings and versions.
 
     Notes
     -----
@@ -130,8 +109,8 @@ class ConjureDistance(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     >>> from conjure_kernel import ConjureDistance, GaussianDenoiser
     >>> world = GaussianDenoiser({"a dog": 0.7, "a cat": -0.4, "a car": 3.0})
     >>> ConjureDistance(world, memory=None).fit_transform(["a dog", "a cat"]).round(3)
-    array([[0.   , 0.778],
-           [0.778, 0.   ]])
+    array([[0.   , 0.777],
+           [0.777, 0.   ]])
     """
 
     def __init__(
@@ -208,8 +187,8 @@ class ConjureDistance(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         Returns
         -------
         matrix : array of shape (n_new, n_prompts)
-            Rows of fitted prompts equal those of `fit_transform`. A new prompt costs its own
-            trajectory and 2 n_prompts blocks of predictions.
+            Rows of fitted prompts equal those of `fit_transform`. A new prompt costs its chain
+            and 2 n_prompts blocks of predictions.
         """
         check_is_fitted(self)
         checked = check_prompts(prompts)
@@ -247,12 +226,6 @@ class ConjureDistance(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             check_number(self.bandwidth, "bandwidth", least=0, exclusive=True)
 
     def _open(self) -> Engine:
-        if isinstance(self.model, _LeftBehind):
-            raise ValueError(
-                f"{self.model!r}: model objects do not travel to other processes or into pickles. "
-                "Save the pipeline with save_pretrained and pass the folder's name as model, use "
-                "n_jobs=1, or set_params(model=...) again."
-            )
         settings = {name: getattr(self, name) for name in DEFAULTS}
         settings["memory"] = cache_for(self.random_state, self.memory)
         return open_engine({**settings, "random_state": self.seed_})[0]
@@ -263,8 +236,7 @@ class ConjureDistance(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return self._engine
 
     def _keep(self, prompts: list[str], measured: Divergence) -> None:
-        engine = self._engine
-        self.prompts_ = prompts
+        engine, self.prompts_ = self._engine, prompts
         self.divergences_, self.standard_errors_ = measured.values, measured.standard_errors
         self.kl_ = measured.legs[0]
         self.truncated_ = engine.truncated(prompts)
@@ -280,9 +252,8 @@ class ConjureDistance(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self._n_features_out = len(prompts)
 
     def _prepare_kernel(self) -> None:
-        given, self._clipping = self.bandwidth, None
-        median = given == "median"
-        self.bandwidth_ = median_bandwidth(self.divergences_) if median else float(given)
+        median, self._clipping = self.bandwidth == "median", None
+        self.bandwidth_ = median_bandwidth(self.divergences_) if median else float(self.bandwidth)
         if self.output != "kernel":
             return
         kernel = jeffreys_kernel(self.divergences_, self.bandwidth_)
@@ -318,7 +289,7 @@ class ConjureDistance(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         state = dict(super().__getstate__())
         state.pop("_engine", None)
         if hasattr(self.model, "components"):  # a pipeline object: its weights do not travel
-            state["model"] = _LeftBehind(type(self.model).__name__)
+            state["model"] = LeftBehind(type(self.model).__name__)
         return state
 
     def __sklearn_tags__(self) -> Tags:

@@ -12,7 +12,6 @@ import time
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -22,48 +21,16 @@ from tqdm.auto import tqdm
 
 from conjure_kernel.batches import Batches, Block
 from conjure_kernel.denoiser import Denoiser, Trajectory
-from conjure_kernel.reverse import Chain
 from conjure_kernel.schedule import Grid
+from conjure_kernel.settings import Settings
 from conjure_kernel.store import EnergyRow, digest, open_store
 
-__all__ = ["Engine", "Known", "Settings"]
+__all__ = ["Engine", "Known"]
 
 FLUSH_SECONDS = 30.0
 PROBE_TOLERANCE = 0.05
 
 Requests = Mapping[str, Sequence[str]]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Everything that fixes the energies but the model, the prompts and the draws."""
-
-    n_steps: int = 10
-    substeps: int = 2
-    sampler: str = "sde"
-    guidance_scale: float = 1.0
-    log_snr_range: tuple[float, float] | None = None
-    nodes: str = "log_snr"
-    seed: int = 0
-    shared_noise: bool = False
-
-    def key(self, denoiser: Denoiser) -> dict[str, Any]:
-        """Fields of the cache key: never device, batch size, path or object identity."""
-        model = {"dtype": str(denoiser.dtype), "fingerprint": denoiser.fingerprint}
-        return {**asdict(self), **model}
-
-    def grid(self, denoiser: Denoiser) -> Grid:
-        """Noise levels for a loaded model."""
-        return denoiser.make_grid(
-            self.n_steps,
-            substeps=self.substeps,
-            log_snr_range=self.log_snr_range,
-            nodes=self.nodes,
-        )
-
-    def chain(self, grid: Grid) -> Chain:
-        """How trajectories are run on these noise levels."""
-        return Chain(grid, self.sampler, self.guidance_scale, self.seed, self.shared_noise)
 
 
 class Known(NamedTuple):

@@ -1,6 +1,6 @@
 """Divergences as numbers: `pairwise_divergence` (a matrix), `paired_divergence` (a vector).
 
-Here the parameters of the public face are checked and become an `Engine`. Layer 4.
+Layer 4.
 """
 
 from __future__ import annotations
@@ -10,42 +10,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.utils import check_random_state
 
-from conjure_kernel._checks import (
-    check_choice,
-    check_number,
-    check_pairs,
-    check_prompts,
-    check_range,
-)
-from conjure_kernel.denoiser import Denoiser
+from conjure_kernel._checks import check_pairs, check_prompts
 from conjure_kernel.divergence import Divergence
-from conjure_kernel.energies import Engine, Known, Requests, Settings
-from conjure_kernel.reverse import SAMPLERS
-from conjure_kernel.schedule import WEIGHTINGS
+from conjure_kernel.energies import Engine, Known, Requests
+from conjure_kernel.opening import open_engine
 
-__all__ = ["open_engine", "paired_divergence", "pairwise_divergence"]
+__all__ = ["measure_matrix", "paired_divergence", "pairwise_divergence"]
 
 LAST_NODE_SHARE = 0.25
-DEFAULTS: dict[str, Any] = {
-    "model": "embedded",
-    "model_kwargs": None,
-    "n_steps": 10,
-    "n_draws": 4,
-    "guidance_scale": 1.0,
-    "weighting": "jeffreys",
-    "sampler": "sde",
-    "substeps": 2,
-    "nodes": "log_snr",
-    "log_snr_range": None,
-    "memory": "auto",
-    "device": "auto",
-    "dtype": "auto",
-    "batch_size": "auto",
-    "random_state": 0,
-    "verbose": 0,
-}
 
 
 def pairwise_divergence(
@@ -161,77 +134,6 @@ def measure_matrix(
     return _checked(
         Divergence(rows, columns, forward, backward, engine.grid, weighting, False, spent)
     )
-
-
-def open_engine(settings: dict[str, Any]) -> tuple[Engine, str]:
-    """Engine and weighting from the parameters of the public face; missing ones are defaults."""
-    if unknown := sorted(set(settings) - set(DEFAULTS)):
-        raise TypeError(f"unexpected {', '.join(unknown)}: expected among {', '.join(DEFAULTS)}.")
-    given = {**DEFAULTS, **settings}
-    fixed = _check_settings(given)
-    engine = Engine(
-        _open_model(given),
-        fixed,
-        n_draws=check_number(given["n_draws"], "n_draws", least=1, integer=True),
-        memory=cache_for(given["random_state"], given["memory"]),
-        batch_size=given["batch_size"],
-        verbose=given["verbose"],
-    )
-    return engine, given["weighting"]
-
-
-def cache_for(random_state: Any, memory: Any) -> Any:
-    """`memory`, or None, with a warning, where the seed is a new one each time."""
-    if random_state is not None or memory is None:
-        return memory
-    warnings.warn(
-        "random_state=None draws a new seed each time, so the cache is not used. "
-        "Pass an integer to keep what is computed.",
-        stacklevel=4,
-    )
-    return None
-
-
-def _check_settings(given: dict[str, Any]) -> Settings:
-    check_choice(given["weighting"], "weighting", WEIGHTINGS)
-    if given["batch_size"] != "auto":
-        check_number(given["batch_size"], "batch_size", least=1, integer=True)
-    ends = given["log_snr_range"]
-    return Settings(
-        n_steps=check_number(given["n_steps"], "n_steps", least=1, integer=True),
-        substeps=check_number(given["substeps"], "substeps", least=1, integer=True),
-        sampler=check_choice(given["sampler"], "sampler", SAMPLERS),
-        guidance_scale=check_number(
-            given["guidance_scale"], "guidance_scale", least=0, exclusive=True
-        ),
-        log_snr_range=None if ends is None else check_range(ends),
-        nodes=check_choice(given["nodes"], "nodes", ("log_snr", "timesteps")),
-        seed=resolve_seed(given["random_state"]),
-    )
-
-
-def resolve_seed(random_state: Any) -> int:
-    """Integer seed of an int, a RandomState or None (a new one)."""
-    if isinstance(random_state, int | np.integer) and not isinstance(random_state, bool):
-        return check_number(random_state, "random_state", least=0, integer=True)
-    if random_state is None:
-        return int(np.random.default_rng().integers(2**31))
-    return int(check_random_state(random_state).randint(2**31))
-
-
-def _open_model(given: dict[str, Any]) -> Denoiser:
-    model = given["model"]
-    if isinstance(model, Denoiser):
-        if (given["device"], given["dtype"]) != ("auto", "auto") or given["model_kwargs"]:
-            raise ValueError(
-                "device, dtype and model_kwargs are for models loaded by name: "
-                "a Denoiser that is passed in stays where and as it is."
-            )
-        return model
-    from conjure_kernel.pretrained.load import open_denoiser
-
-    options = given["model_kwargs"] or {}
-    return open_denoiser(model, device=given["device"], dtype=given["dtype"], **options)
 
 
 def _measure(engine: Engine, requests: Requests) -> tuple[dict[str, Known], int]:

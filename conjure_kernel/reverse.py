@@ -21,7 +21,7 @@ import torch
 
 from conjure_kernel.schedule import Grid
 
-__all__ = ["SAMPLERS", "Chain", "ReverseChain", "standard_normal"]
+__all__ = ["SAMPLERS", "Chain", "ReverseChain", "keyed_generator", "standard_normal"]
 
 SAMPLERS = ("sde", "ode", "sde1", "ode1")
 START = -1
@@ -57,10 +57,15 @@ def standard_normal(
     shape: Sequence[int], *, seed: int, prompt: str, draw: int, step: int
 ) -> torch.Tensor:
     """Float32 normal numbers that depend on (seed, prompt, draw, step) and nothing else."""
-    name = f"{seed}\x1f{draw}\x1f{step}\x1f{prompt}".encode()
-    number = int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "little")
-    generator = torch.Generator().manual_seed(number)
+    generator = keyed_generator(seed, draw, step, prompt)
     return torch.randn(tuple(shape), generator=generator, dtype=torch.float32)
+
+
+def keyed_generator(*key: object) -> torch.Generator:
+    """CPU generator that depends on its key alone; no global random state is touched."""
+    name = "\x1f".join(map(str, key)).encode()
+    number = int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "little")
+    return torch.Generator().manual_seed(number)
 
 
 class ReverseChain:

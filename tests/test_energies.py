@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from conjure_kernel import energies
-from conjure_kernel.energies import Engine, Settings
+from conjure_kernel.energies import Engine
+from conjure_kernel.settings import Settings
 from worlds import N_DRAWS, N_STEPS, SUBSTEPS, Counting, cold, make_world, rows_of
 
 T, K, S = N_STEPS, N_DRAWS, N_STEPS * SUBSTEPS

@@ -27,6 +27,7 @@ LAYERS = {
     "batches": 3,
     "energies": 3,
     "planner": 3,
+    "settings": 3,
     "store": 3,
     "_layout": 4,
     "distance": 4,
@@ -35,6 +36,7 @@ LAYERS = {
     "gp": 4,
     "images": 4,
     "neighbors": 4,
+    "opening": 4,
     "pairs": 4,
     "pairwise": 4,
     "datasets": 5,
@@ -42,6 +44,8 @@ LAYERS = {
     "explain": 5,
     "html_map": 5,
     "plot": 5,
+    "_cli_commands": 6,
+    "_cli_files": 6,
     "cli": 6,
     "__init__": 6,  # the public names; imports them lazily
 }

@@ -56,10 +56,11 @@ def test_two_prompts_lie_sqrt_j_apart_and_equal_prompts_together():
     assert not layout(np.zeros((4, 4))).any()
 
 
-def test_layout_is_no_worse_than_its_classical_start():
-    simplex = 1 - np.eye(6)
-    assert stress(simplex, layout(simplex)) < 0.25
-    assert stress(simplex, np.eye(6)[:, :2]) > 0.5
+def test_six_equal_distances_end_as_a_hexagon():
+    angle = np.arange(6) * np.pi / 3
+    hexagon = stress(1 - np.eye(6), np.stack([np.cos(angle), np.sin(angle)], axis=1))
+    assert stress(1 - np.eye(6), layout(1 - np.eye(6))) == pytest.approx(hexagon, abs=1e-3)
+    assert stress(1 - np.eye(6), np.eye(6)[:, :2]) > hexagon + 0.3  # a classical solution
 
 
 def test_stress_of_a_square_drawn_for_four_equal_distances():
@@ -84,17 +85,19 @@ class TalkativeUMAP:
 
     def fit_transform(self, distances):
         if self.options["metric"] == "precomputed":
-            warnings.warn("using precomputed metric; inverse_transform will be unavailable")
+            warnings.warn(
+                "using precomputed metric; inverse_transform will be unavailable", stacklevel=2
+            )
         if self.options["n_jobs"] != 1:
-            warnings.warn("n_jobs value 1 overridden to 1 by setting random_state.")
-        warnings.warn("something worth knowing")
+            warnings.warn("n_jobs value 1 overridden to 1 by setting random_state.", stacklevel=2)
+        warnings.warn("something worth knowing", stacklevel=2)
         return self.options["init"] + len(distances)
 
 
 def test_of_the_warnings_of_umap_only_the_useless_are_dropped(monkeypatch):
     monkeypatch.setitem(sys.modules, "umap", types.SimpleNamespace(UMAP=TalkativeUMAP))
     divergences = plane(8)[1]
-    with pytest.warns(UserWarning) as caught:
+    with pytest.warns(UserWarning, match="worth knowing") as caught:
         points = layout(divergences, method="umap")
     assert [str(warning.message) for warning in caught] == ["something worth knowing"]
     np.testing.assert_allclose(points, layout(divergences), atol=1e-9)
@@ -163,7 +166,10 @@ def test_spread_parts_boxes_inside_the_frame_and_leaves_others_alone():
 @pytest.mark.parametrize(("n", "least"), [(8, 8), (64, 12), (500, 10)])
 def test_labels_keep_apart_from_each_other_and_from_all_markers(n, least):
     rng = np.random.default_rng(n)
-    centres, sizes = rng.uniform([5, 5], FRAME[1] - 5, size=(n, 2)), rng.uniform(10, 60, size=(n, 2))
+    centres, sizes = (
+        rng.uniform([5, 5], FRAME[1] - 5, size=(n, 2)),
+        rng.uniform(10, 60, size=(n, 2)),
+    )
     sizes[:, 1] = 9
     placed = place_labels(sizes, centres, 2.0, FRAME)
     found = placed[~np.isnan(placed).any(axis=1)]
@@ -172,15 +178,16 @@ def test_labels_keep_apart_from_each_other_and_from_all_markers(n, least):
     assert overlaps(np.vstack([found, markers])) == overlaps(markers)
     assert (found[:, :2] >= 0).all()
     assert (found[:, 2:] <= FRAME[1]).all()
-    np.testing.assert_allclose((placed[:, 2:] - placed[:, :2])[~np.isnan(placed[:, 0])], sizes[
-        ~np.isnan(placed[:, 0])
-    ])
+    drawn = ~np.isnan(placed[:, 0])
+    np.testing.assert_allclose(placed[drawn, 2:] - placed[drawn, :2], sizes[drawn])
 
 
 def test_a_label_touches_its_own_marker_and_one_without_room_is_left_out():
     (box,) = place_labels(np.array([[40.0, 10.0]]), np.array([[200.0, 150.0]]), 8.0, FRAME)
     np.testing.assert_allclose(box, [180, 132, 220, 142])
-    assert np.isnan(place_labels(np.array([[401.0, 9.0]]), np.array([[200.0, 150.0]]), 8.0, FRAME)).all()
+    assert np.isnan(
+        place_labels(np.array([[401.0, 9.0]]), np.array([[200.0, 150.0]]), 8.0, FRAME)
+    ).all()
 
 
 def test_shorten_cuts_between_words_and_keeps_prompts_apart():

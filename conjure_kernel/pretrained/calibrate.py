@@ -22,7 +22,7 @@ from conjure_kernel.pretrained.instrument import (
     measuring,
     read_dialect,
 )
-from conjure_kernel.reverse import standard_normal
+from conjure_kernel.reverse import keyed_generator, standard_normal
 from conjure_kernel.schedule import Grid, make_grid
 
 __all__ = ["Calibration", "calibrate", "network_of"]
@@ -105,7 +105,7 @@ class _Bench:
 def calibrate(pipeline: DiffusionPipeline, call_kwargs: dict[str, Any]) -> Calibration:
     """Measure how `pipeline` is to be measured."""
     bench = _Bench(pipeline, call_kwargs)
-    first, _ = bench.call([PROBE], generator=torch.Generator().manual_seed(0))
+    first, _ = bench.call([PROBE], generator=keyed_generator(PROBE))
     shape, dtype = tuple(first.x_t.shape[1:]), first.x_t.dtype
     noise = standard_normal(shape, seed=0, prompt=PROBE, draw=0, step=0)[None]
     latents = noise.to(first.x_t.device, dtype)
