@@ -200,7 +200,7 @@ def _sentences(facts: dict[str, float], measured: Divergence) -> list[str]:
         f"distance      {facts['distance']:.4g}{error}",
         f"similarity    {facts['similarity']:.3g}",
         f"log-SNR       {start:.3g} to {end:.3g}",
-        f"viewer        tells them apart by one image {_percent(facts)} of the time at most",
+        f"viewer        tells them apart by one image {_at_most(facts['accuracy_bound'])}",
     ]
     if math.isfinite(telling := facts["telling_log_snr"]):
         noise = f"{100 / (1 + math.exp(telling)):.0f} % of the variance or more"
@@ -208,11 +208,14 @@ def _sentences(facts: dict[str, float], measured: Divergence) -> list[str]:
     return sentences
 
 
-def _percent(facts: dict[str, float]) -> str:
-    """Accuracy bound with a digit more than it has nines, rounded up: a bound stays one."""
-    share = 100 * facts["accuracy_bound"]
-    digits = 1 + max(0, math.ceil(-math.log10(max(100 - share, 1e-9))))
-    return f"{math.ceil(share * 10**digits) / 10**digits:.{digits}f} %"
+def _at_most(accuracy: float) -> str:
+    """In percent, with a digit more than it has nines, rounded up: a bound stays one."""
+    share = 100 * accuracy
+    digits = 1 + max(0, math.ceil(-math.log10(max(100 - share, 1e-6))))
+    shown = math.ceil(share * 10**digits) / 10**digits
+    return (
+        f"{shown:.{digits}f} % of the time at most" if shown < 100 else "every time, or nearly so"
+    )
 
 
 def _provenance(engine: Engine, measured: Divergence, args: Namespace) -> dict[str, Any]:

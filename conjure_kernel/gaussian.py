@@ -257,7 +257,8 @@ def _noised_kl(p: _Mixture, q: _Mixture, log_snr: float) -> float:
 
 def _as_mixture(prompt: str, weights: Any, means: Any, covariances: Any) -> _Mixture:
     weights, means, variances = (
-        torch.from_numpy(np.array(v, dtype=np.float64)) for v in (weights, means, covariances)
+        torch.from_numpy(np.asarray(v, dtype=np.float64).copy())
+        for v in (weights, means, covariances)
     )
     shapes = [tuple(part.shape) for part in (weights, means, variances)]
     fitting = (*means.shape, means.shape[-1]) if variances.ndim == 3 else tuple(means.shape)

@@ -33,11 +33,9 @@ INK, GREY, BLUE = "#2b2b33", "#85858f", "#0e6096"
 # Dark is near. Equal steps of lightness in OKLab, hence perceptually uniform.
 HUES = "#2f215b #2b3f7c #0e6096 #0082a5 #13a0a6 #63baa7 #9ed1ae #d1e7c1 #fbfdde"
 COLOURS = LinearSegmentedColormap.from_list("conjure", HUES.split())
-STYLE: dict[str, Any] = dict.fromkeys(
-    ["text.color", "axes.titlecolor", "xtick.color", "ytick.color"], INK
-)
+STYLE: dict[str, Any] = {"axes.facecolor": "white", "figure.facecolor": "white"}
 STYLE |= {"font.size": 7.5, "axes.titlesize": 9, "xtick.labelsize": 7, "axes.grid": False}
-STYLE |= {"axes.facecolor": "white", "figure.facecolor": "white"}
+STYLE |= dict.fromkeys(["text.color", "axes.titlecolor", "xtick.color", "ytick.color"], INK)
 VALUES_UP_TO, ROOMY_UP_TO = 12, 30  # prompts: values in cells; room for text under thumbnails
 LABEL_GID = "conjure-kernel-label"
 
@@ -133,8 +131,8 @@ def plot_map(
     ax.spines[:].set(color="#dcdce2", linewidth=0.6)
     ax.set_title("Map of √J" + ("" if stress is None else f", stress {stress:.2f}"), loc="left")
     pixel, size = ax.figure.dpi / 72, np.array(ax.get_window_extent().size)
-    side = float(np.clip(0.36 * np.sqrt(size.prod() / len(names)) / pixel, 6, 52))
-    side = 4.0 if pictures is None else side
+    room = np.sqrt(size.prod() / len(names)) / pixel
+    side = 4.0 if pictures is None else float(np.clip(0.36 * room, 6, 52))
     low, high = geometry.fit_limits(points, size, (side / 2 + np.array([18, 14])) * pixel)
     ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
     ax.set_aspect("equal", adjustable="datalim")
@@ -202,11 +200,11 @@ def _check(
 
 
 def _check_images(images: np.ndarray, n: int) -> np.ndarray:
-    pictures = np.asarray(images)
-    if pictures.ndim != 4 or pictures.shape[::3] != (n, 3) or pictures.dtype != np.uint8:
-        came = f"{pictures.dtype} of shape {pictures.shape}"
-        raise ValueError(f"images: {came} came, uint8 of shape ({n}, height, width, 3) is needed.")
-    return pictures
+    rgb = np.asarray(images)
+    if rgb.ndim != 4 or rgb.shape[::3] != (n, 3) or rgb.dtype != np.uint8:
+        came = f"{rgb.dtype} {rgb.shape}"
+        raise ValueError(f"images: {came} came, uint8 ({n}, height, width, 3) is needed.")
+    return rgb
 
 
 def _new_axes(side: float) -> Axes:
@@ -250,7 +248,7 @@ def _write_values(ax: Axes, matrix: np.ndarray, errors: np.ndarray, row: float) 
     longest = max((len(line) for text in texts for line in text.split("\n")), default=1)
     size = min(8.0, 1.4 * row / longest, row / 2.8)
     for (i, j), text in zip(cells, texts, strict=True) if size >= 4 else ():
-        colour = "white" if matrix[i, j] < 0.36 * matrix.max() else INK
+        colour = "white" if matrix[i, j] < 0.17 * matrix.max() else INK
         ax.text(j, i, text, color=colour, size=size, ha="center", va="center")
 
 
@@ -286,15 +284,16 @@ def _draw_labels(
     pixel = ax.figure.dpi / 72
     style: dict[str, Any] = {"size": 6.8, "ha": "center", "va": "center", "linespacing": 1.0}
     style |= {"textcoords": "offset points", "parse_math": False, "gid": LABEL_GID}
-    lines = [textwrap.fill(name, 18) for name in names]
-    texts = [ax.annotate(line, p, (0, 0), **style) for line, p in zip(lines, points, strict=True)]
+    style["bbox"] = {"facecolor": "white", "edgecolor": "none", "pad": 0}
+    pairs = zip([textwrap.fill(name, 18) for name in names], points, strict=True)
+    texts = [ax.annotate(lines, point, (0, 0), **style) for lines, point in pairs]
     true = ax.transData.transform(points)
-    ruler = RendererAgg(1, 1, ax.figure.dpi)  # at another resolution text may be a little wider
-    sizes = 1.07 * np.array([text.get_window_extent(ruler).size for text in texts]) + 2 * pixel
+    ruler = RendererAgg(1, 1, ax.figure.dpi)
+    sizes = np.array([text.get_window_extent(ruler).size for text in texts])
+    sizes = sizes * [1.17, 1.07] + pixel  # at 90 dots an inch text is up to a sixth wider
     frame = ax.get_window_extent().get_points()
     boxes = geometry.place_labels(sizes, true + offsets * pixel, reach * pixel, frame)
     for text, point, box in zip(texts, true, boxes, strict=True):
+        text.set_position(((box[:2] + box[2:]) / 2 - point) / pixel)
         if np.isnan(box).any():
             text.remove()
-        else:
-            text.set_position(((box[:2] + box[2:]) / 2 - point) / pixel)

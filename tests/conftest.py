@@ -15,7 +15,7 @@ def pair():
 def shared():
     """Three 2-D Gaussians of one covariance: their score gaps do not depend on x."""
     means = {"a": [0.7, 0.1], "b": [-0.4, 0.3], "c": [1.5, -1.0]}
-    return GaussianDenoiser(means, dict.fromkeys(means, [[0.8, 0.3], [0.3, 0.5]]))
+    return GaussianDenoiser(means, [[[0.8, 0.3], [0.3, 0.5]]] * len(means))
 
 
 @pytest.fixture

@@ -148,14 +148,18 @@ def test_a_bad_matrix_is_refused_with_what_is_wrong(matrix, message):
 
 @pytest.mark.parametrize("value", [0, -1, 1.0, 1.5, True, "4", None, np.nan, np.inf])
 def test_a_count_must_be_an_integer_of_at_least_one(value):
-    with pytest.raises(ValueError, match="n_draws=.*: expected an integer of at least 1") as caught:
+    with pytest.raises(
+        ValueError, match=r"n_draws=.*: expected an integer of at least 1"
+    ) as caught:
         check_number(value, "n_draws", least=1, integer=True)
     assert repr(value) in str(caught.value)
 
 
 @pytest.mark.parametrize("value", [0, 0.0, -1, np.nan, np.inf, "1", True, None])
 def test_a_bandwidth_must_be_a_finite_number_above_zero(value):
-    with pytest.raises(ValueError, match="bandwidth=.*: expected a finite number above 0") as caught:
+    with pytest.raises(
+        ValueError, match=r"bandwidth=.*: expected a finite number above 0"
+    ) as caught:
         check_number(value, "bandwidth", least=0, exclusive=True)
     assert repr(value) in str(caught.value)
 

@@ -64,18 +64,18 @@ def scored():
 # ---------------------------------------------------------------- scikit-learn's own checks
 
 
-@pytest.mark.parametrize("name", DATA_FREE_CHECKS)
-def test_public_checks_that_need_no_numbers(name):
-    getattr(estimator_checks, name)("ConjureDistance", ConjureDistance())
+def test_public_checks_that_need_no_numbers():
+    ran = []
+    for name in DATA_FREE_CHECKS:
+        getattr(estimator_checks, name)("ConjureDistance", ConjureDistance())
+        ran.append(name)
+    assert len(ran) == 11
 
 
-def test_the_official_checker_runs_little_on_text_hence_this_file():
-    results = estimator_checks.check_estimator(ConjureDistance(), on_skip=None, on_fail=None)
-    passed = {result["check_name"] for result in results if result["status"] == "passed"}
-    failed = {result["check_name"] for result in results if result["status"] == "failed"}
-    assert not failed
-    assert len(set(DATA_FREE_CHECKS) - passed) >= 5
-    assert len(DATA_FREE_CHECKS) == 11
+@pytest.mark.filterwarnings("ignore:Can't test estimator ConjureDistance which requires input")
+def test_the_official_checker_runs_next_to_nothing_on_text_hence_this_file():
+    ran = estimator_checks.check_estimator(ConjureDistance(), on_skip=None)
+    assert [result["status"] for result in ran if result["status"] != "skipped"] == ["passed"]
 
 
 # ---------------------------------------------------------------- parameters and state
@@ -222,19 +222,13 @@ def test_text_pipeline_inside_a_target_transformer(scored):
     assert model.fit(prompts, scores).predict(prompts[:3]).shape == (3,)
 
 
-@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_a_pipeline_object_and_worker_processes_are_refused_with_advice(tmp_path):
     pipe = pipelines.stable_diffusion()
     prompts, scores = ["a cat", "a dog", "blue house", "red car"], np.arange(4.0)
-    model = regression(pipe, tmp_path, bandwidth=1e6).set_params(
-        conjuredistance__n_steps=1, conjuredistance__n_draws=2, conjuredistance__output="distance"
-    )
+    model = regression(pipe, tmp_path, n_steps=1, n_draws=2)
     assert clone(model).steps[0][1].model is pipe
     search = GridSearchCV(model, {"kernelridge__alpha": [0.1]}, cv=2, error_score="raise")
     with pytest.raises(ValueError, match=r"left behind.*save_pretrained.*n_jobs=1"):
         clone(search).set_params(n_jobs=2).fit(prompts, scores)
     fitted = search.fit(prompts, scores)
     assert fitted.best_estimator_.steps[0][1].model is pipe
-    folder = tmp_path / "saved"
-    pipe.save_pretrained(folder)  # the advice works
-    search.set_params(estimator__conjuredistance__model=str(folder), n_jobs=2).fit(prompts, scores)

@@ -18,6 +18,18 @@ BIMODAL = {
 }
 
 
+MEANS, VARIANCES = {"a": 0.7, "b": -0.4}, {"a": 0.5, "b": 1.3}  # as in `pair`
+
+
+def copies(n, means=MEANS, variances=VARIANCES, **options):
+    """A world of n independent coordinates, each as given: J is n times that of one.
+
+    One draw of it is n draws of the small world, at the price of one.
+    """
+    means, variances = ({p: np.full(n, v) for p, v in of.items()} for of in (means, variances))
+    return GaussianDenoiser(means, variances, **options)
+
+
 def measure(world, a="a", b="b", **settings):
     """J, its standard error, both legs."""
     found = pairwise_divergence([a], [b], model=world, memory=None, **settings)
@@ -35,26 +47,26 @@ def noised_density(world, prompt, log_snr):
     return lambda x: float((scale * np.exp(-((x - means) ** 2) / (2 * variances))).sum())
 
 
-def brute_force_kl(world, a, b, log_snr):
+def brute_force_kl(world, a, b, log_snr, reach=7):
     p, q = (noised_density(world, prompt, log_snr) for prompt in (a, b))
-    return quad(lambda x: p(x) * math.log(p(x) / q(x)), -7, 7, limit=400, epsabs=1e-10)[0]
+    ends = {"a": -reach, "b": reach, "limit": 400, "epsabs": 1e-10}
+    return quad(lambda x: p(x) * math.log(p(x) / q(x)), **ends)[0]
 
 
 # The truth
 
 
-def test_the_figures_of_the_design(pair):
-    world = pair
-    assert world.exact("a", "b").kl_ab == pytest.approx(0.63545, abs=5e-6)
-    assert world.exact("a", "b", RANGE).kl_ab == pytest.approx(0.63499, abs=5e-6)
-    assert world.exact("a", "b", (-5.4, 7.5)).kl_ab == pytest.approx(0.63252, abs=5e-6)
+def test_the_figures_of_the_documentation(pair):
+    assert pair.exact("a", "b").kl_ab == pytest.approx(0.63545, abs=1e-5)
+    assert pair.exact("a", "b", RANGE).kl_ab == pytest.approx(0.63499, abs=1e-5)
+    assert pair.exact("a", "b", (-5.4, 7.5)).kl_ab == pytest.approx(0.63232, abs=1e-5)
 
 
 @pytest.mark.parametrize("log_snr_range", [RANGE, (-5.4, 7.5), (-1.0, 2.0)])
 def test_exact_is_the_kl_of_noised_images_at_the_end_minus_at_the_start(pair, log_snr_range):
     low, high = log_snr_range
     for a, b in (("a", "b"), ("b", "a")):
-        expected = brute_force_kl(pair, a, b, high) - brute_force_kl(pair, a, b, low)
+        expected = brute_force_kl(pair, a, b, high, 11) - brute_force_kl(pair, a, b, low, 11)
         assert pair.exact(a, b, log_snr_range).kl_ab == pytest.approx(expected, abs=1e-7)
 
 
@@ -91,9 +103,7 @@ def test_exact_swaps_its_legs_with_its_prompts_and_is_half_their_sum(pair):
 
 
 def test_exact_does_not_depend_on_the_schedule(pair):
-    flow = GaussianDenoiser(
-        {"a": 0.7, "b": -0.4}, {"a": 0.5, "b": 1.3}, schedule=FlowMatching(), prediction="flow"
-    )
+    flow = GaussianDenoiser(MEANS, VARIANCES, schedule=FlowMatching(), prediction="flow")
     assert flow.exact("a", "b", RANGE) == pair.exact("a", "b", RANGE)
 
 
@@ -154,10 +164,12 @@ def test_with_one_covariance_a_single_draw_is_the_sum_over_the_grid(shared):
 
 
 def test_with_one_covariance_the_bias_shrinks_with_the_square_of_the_steps(shared):
-    truth = shared.exact("a", "b", RANGE).jeffreys
-    errors = [abs(measure(shared, n_draws=2, n_steps=n)[0] / truth - 1) for n in (5, 10, 20)]
-    assert errors[1] < 0.005
-    assert errors[0] > 3 * errors[1] > 9 * errors[2]
+    settings = {"n_draws": 2, "log_snr_range": (-3, 3)}
+    truth = shared.exact("a", "b", (-3, 3)).jeffreys
+    errors = [measure(shared, n_steps=n, **settings)[0] / truth - 1 for n in (5, 10, 20)]
+    np.testing.assert_allclose(np.divide(errors[:-1], errors[1:]), 4, rtol=0.1)
+    assert abs(errors[-1]) < 0.002
+    assert measure(shared)[0] == pytest.approx(shared.exact("a", "b", RANGE).jeffreys, rel=1e-3)
 
 
 def test_with_one_covariance_turning_the_world_changes_nothing(shared):
@@ -175,21 +187,21 @@ def test_with_unequal_variances_the_estimate_is_right_within_its_error(
     pair, sampler, log_snr_range
 ):
     truth = pair.exact("a", "b", log_snr_range)
-    settings = {"n_steps": 40, "n_draws": 2000, "log_snr_range": log_snr_range}
-    value, se, legs = measure(pair, sampler=sampler, **settings)
+    settings = {"n_steps": 40, "n_draws": 40, "log_snr_range": log_snr_range}
+    value, se, legs = (np.divide(v, 50) for v in measure(copies(50), sampler=sampler, **settings))
     assert abs(value - truth.jeffreys) < 4 * se
     assert se < 0.03 * truth.jeffreys
     assert legs == pytest.approx([truth.kl_ab, truth.kl_ba], rel=0.1)
-    assert legs[0] < 0.7 * legs[1]  # 0.63 and 1.30: a swap of legs would show
+    assert legs[0] < 0.7 * legs[1]  # 0.63 and 1.53: a swap of legs would show
 
 
 def test_with_full_unequal_covariances_the_estimate_is_right_within_its_error():
     rng = np.random.default_rng(3)
-    means = 0.5 * rng.normal(size=(2, 4))
-    covariances = [m @ m.T / 4 + 0.3 * np.eye(4) for m in rng.normal(size=(2, 4, 4))]
+    means = 0.5 * rng.normal(size=(2, 12))
+    covariances = [m @ m.T / 12 + 0.3 * np.eye(12) for m in rng.normal(size=(2, 12, 12))]
     world = GaussianDenoiser(means, covariances)
     names = "prompt 0", "prompt 1"
-    value, se, _ = measure(world, *names, n_steps=40, n_draws=1000)
+    value, se, _ = measure(world, *names, n_steps=40, n_draws=200)
     truth = world.exact(*names, RANGE).jeffreys
     assert abs(value - truth) < 4 * se
     assert se < 0.03 * truth
@@ -199,37 +211,40 @@ PARAMETRISATIONS = ["epsilon", "v_prediction", "sample", "flow"]
 
 
 @pytest.mark.parametrize("prediction", PARAMETRISATIONS)
-@pytest.mark.parametrize("schedule", [VariancePreserving.log_linear(), FlowMatching()], ids=["v", "f"])
-def test_every_parametrisation_of_one_world_gives_the_same_divergence(schedule, prediction):
+@pytest.mark.parametrize(
+    "schedule", [VariancePreserving.log_linear(), FlowMatching()], ids=["v", "f"]
+)
+def test_every_parametrisation_of_one_world_gives_the_same_divergence(pair, schedule, prediction):
     # R35
-    parts = {"a": 0.7, "b": -0.4}, {"a": 0.5, "b": 1.3}
-    settings = {"n_steps": 40, "n_draws": 200}
-    reference, se, _ = measure(GaussianDenoiser(*parts, schedule=schedule), **settings)
-    world = GaussianDenoiser(*parts, schedule=schedule, prediction=prediction)
-    value, _, _ = measure(world, **settings)
+    settings = {"n_steps": 30, "n_draws": 10}
+    reference, _, _ = measure(copies(40, schedule=schedule), **settings)
+    world = copies(40, schedule=schedule, prediction=prediction)
+    value, se, _ = measure(world, **settings)
     assert value == pytest.approx(reference, rel=1e-6)
-    assert abs(value - world.exact("a", "b", RANGE).jeffreys) < 4 * se
+    assert abs(value - 40 * pair.exact("a", "b", RANGE).jeffreys) < 4 * se
+    assert se < 0.1 * value
 
 
-def test_the_schedule_does_not_change_the_divergence(pair):
-    flow = GaussianDenoiser({"a": 0.7, "b": -0.4}, {"a": 0.5, "b": 1.3}, schedule=FlowMatching())
-    settings = {"n_steps": 40, "n_draws": 1000}
-    (one, se, _), (other, other_se, _) = measure(pair, **settings), measure(flow, **settings)
-    assert abs(one - other) < 4 * math.hypot(se, other_se)
-    assert other_se < 0.05 * other
+def test_the_schedule_does_not_change_the_divergence():
+    settings = {"n_steps": 30, "n_draws": 20}
+    one, se, _ = measure(copies(50), **settings)
+    other, other_se, _ = measure(copies(50, schedule=FlowMatching()), **settings)
+    assert one == pytest.approx(other, rel=0.01)  # the same noise at the same levels
+    assert max(se, other_se) < 0.05 * one
 
 
 def test_guided_divergence_of_one_covariance_is_the_square_of_the_guidance_times(shared):
     means = {p: shared._of(p).means[0].numpy() for p in shared.prompts} | {"": [0.0, 0.0]}
-    world = GaussianDenoiser(means, dict.fromkeys(means, [[0.8, 0.3], [0.3, 0.5]]))
+    world = GaussianDenoiser(means, [[[0.8, 0.3], [0.3, 0.5]]] * len(means))
     plain, guided = (measure(world, guidance_scale=w)[0] for w in (1.0, 3.0))
     assert guided == pytest.approx(9 * plain, rel=1e-5)
 
 
-def test_guidance_moves_the_marginals(guidable):
+def test_guidance_moves_the_marginals():
     # J_w is not w^2 J
+    world = copies(50, {"": 0.2, "a": 1.0, "b": -0.6}, {"": 1.5, "a": 0.4, "b": 0.7})
     (plain, se, _), (guided, guided_se, _) = (
-        measure(guidable, n_draws=200, guidance_scale=w) for w in (1.0, 3.0)
+        measure(world, n_draws=60, guidance_scale=w) for w in (1.0, 3.0)
     )
     assert abs(guided - 9 * plain) > 10 * math.hypot(9 * se, guided_se)
 
@@ -238,8 +253,7 @@ def test_guidance_moves_the_marginals(guidable):
 
 
 def test_monte_carlo_is_exact_for_one_component():
-    parts = {"a": 0.7, "b": -0.4}, {"a": 0.5, "b": 1.3}
-    world = GaussianDenoiser(*parts)
+    world = GaussianDenoiser(MEANS, VARIANCES)
     truth, found = world.exact("a", "b", RANGE), world.monte_carlo("a", "b", RANGE, n=200_000)
     assert found.kl_ab == pytest.approx(truth.kl_ab, rel=0.01)
     assert found.kl_ba == pytest.approx(truth.kl_ba, rel=0.01)
@@ -262,9 +276,9 @@ def test_the_estimator_agrees_with_brute_force_for_several_modes():
         brute_force_kl(world, a, b, 8.0) - brute_force_kl(world, a, b, -8.0)
         for a, b in (("coin", "edge"), ("edge", "coin"))
     ]
-    value, se, found = measure(world, "coin", "edge", n_steps=60, n_draws=2000)
+    value, se, found = measure(world, "coin", "edge", n_steps=30, n_draws=800)
     assert abs(value - np.mean(legs)) < 4 * se
-    assert se < 0.04 * value
+    assert se < 0.06 * value
     assert found == pytest.approx(legs, rel=0.15)
 
 

@@ -75,13 +75,13 @@ def test_clusters_become_blocks_and_neighbours_adjacent():
 
 
 def test_the_tree_ends_on_the_rows_and_runs_with_sqrt_j():
-    divergences = np.array([[0, 4, 100], [4, 0, 100], [100, 100, 0.0]])
+    divergences = np.array([[0, 4, 100], [4, 0, 144], [100, 144, 0.0]])
     ax = plot_matrix(divergences, list("abc"), ax=canvas())
     (tree,) = ax.child_axes[0].collections
     ends = np.vstack([line for line in tree.get_segments()])
     leaves = ends[ends[:, 0] == 0, 1]
     assert sorted(leaves) == [0, 1, 2]
-    assert sorted(set(-ends[:, 0])) == [0, 2, 10]
+    assert sorted(set(-ends[:, 0])) == [0, 2, 11]
     assert ax.child_axes[0].get_ylim() == ax.get_ylim()
     assert ax.get_position(original=False).height > 0
 
@@ -132,8 +132,8 @@ def test_drawn_labels_cover_neither_each_other_nor_markers_nor_the_frame(n, leas
     points, _, names, images, _ = world(n)
     if n == 8:  # a grid: every label must find room
         points = np.indices((4, 2)).reshape(2, 8).T
-    ax = plot_map(points, names, images=images if with_images else None, ax=canvas())
-    for dpi in (100, 72, 200):
+    ax = plot_map(points, names, images=images if with_images else None, ax=canvas(dpi=180))
+    for dpi in (180, 90, 72, 100, 200):
         ax.figure.set_dpi(dpi)
         ax.figure.draw_without_rendering()
         boxes = boxes_of(drawn_labels(ax))
@@ -276,8 +276,18 @@ GOOD = 1 - np.eye(3)
         (GOOD, list("ab"), {}, "labels: 2 came, 3 are needed"),
         (GOOD, "abc", {}, "labels='abc': one string came"),
         (GOOD, list("abc"), {"standard_errors": np.ones(3)}, r"standard_errors: shape \(3,\) came"),
-        (GOOD, list("abc"), {"images": np.ones((3, 4, 4, 3))}, "images: float64 of shape"),
-        (GOOD, list("abc"), {"images": np.ones((2, 4, 4, 3), "u1")}, r"\(2, 4, 4, 3\) came, uint8"),
+        (
+            GOOD,
+            list("abc"),
+            {"images": np.ones((3, 4, 4, 3))},
+            r"images: float64 \(3, 4, 4, 3\) came",
+        ),
+        (
+            GOOD,
+            list("abc"),
+            {"images": np.ones((2, 4, 4, 3), "u1")},
+            r"\(2, 4, 4, 3\) came, uint8 \(3, height",
+        ),
         (GOOD, list("abc"), {"images": np.ones((3, 4, 4), "u1")}, r"\(3, height, width, 3\)"),
         (GOOD, list("abc"), {"method": "pca"}, "method='pca'"),
     ],

@@ -16,12 +16,7 @@ from typing import Any
 import torch
 from diffusers import DiffusionPipeline
 
-from conjure_kernel.pretrained.instrument import (
-    Dialect,
-    make_instrument,
-    measuring,
-    read_dialect,
-)
+from conjure_kernel.pretrained.instrument import Dialect, measuring, read_dialect
 from conjure_kernel.reverse import keyed_generator, standard_normal
 from conjure_kernel.schedule import Grid, make_grid
 
@@ -29,6 +24,8 @@ __all__ = ["Calibration", "calibrate", "network_of"]
 
 PROBE = "a photograph of a dog"
 COMPANION = "two red umbrellas and a very small house by the sea in winter"
+OWN_ARGUMENTS = {"prompt", "latents", "generator", "num_inference_steps", "timesteps", "sigmas"}
+OWN_ARGUMENTS |= {"output_type", "return_dict"}
 
 
 @dataclass(frozen=True)
@@ -90,8 +87,7 @@ class _Bench:
 
     def call(self, prompts: Sequence[str], **kwargs: Any) -> tuple[_Peek, int]:
         peek = _Peek(self.grid)
-        instrument = make_instrument(self.pipeline.scheduler, self.dialect, peek)
-        with measuring(self.pipeline, instrument), _count_rows(self.pipeline) as rows:
+        with measuring(self.pipeline, self.dialect, peek), _count_rows(self.pipeline) as rows:
             self.pipeline(
                 prompt=list(prompts),
                 num_inference_steps=1,
@@ -99,11 +95,19 @@ class _Bench:
                 **{**self.call_kwargs, **kwargs},
             )
         self.n_evaluations += sum(rows)
+        if not peek.eps.isfinite().all():
+            raise FloatingPointError(
+                f"prompt {prompts[0]!r}: {type(self.pipeline).__name__} predicted NaN or infinity "
+                f"at log-SNR {self.grid.log_snr[0]:.3g} in {peek.x_t.dtype}. Try dtype='bfloat16' "
+                "or 'float32'; if it stays, the weights are broken."
+            )
         return peek, sum(rows)
 
 
 def calibrate(pipeline: DiffusionPipeline, call_kwargs: dict[str, Any]) -> Calibration:
     """Measure how `pipeline` is to be measured."""
+    rows_argument = _rows_argument(pipeline)
+    _check_call(pipeline, call_kwargs, OWN_ARGUMENTS | {rows_argument})
     bench = _Bench(pipeline, call_kwargs)
     first, _ = bench.call([PROBE], generator=keyed_generator(PROBE))
     shape, dtype = tuple(first.x_t.shape[1:]), first.x_t.dtype
@@ -111,13 +115,15 @@ def calibrate(pipeline: DiffusionPipeline, call_kwargs: dict[str, Any]) -> Calib
     latents = noise.to(first.x_t.device, dtype)
     _check_layout(bench, latents)
     offset, conditional = _find_guidance(bench, latents)
+    if offset is not None:
+        _check_call(pipeline, call_kwargs, {"guidance_scale"})
     guidance = {} if offset is None else {"guidance_scale": 1 + offset}
     return Calibration(
         bench.dialect,
         shape,
         first.x_t.device,
         dtype,
-        _rows_argument(pipeline),
+        rows_argument,
         offset,
         _is_alone(bench, latents, conditional, guidance),
         tuple(float(v) for v in conditional.flatten()[:8]),
@@ -134,6 +140,20 @@ def network_of(pipeline: DiffusionPipeline) -> torch.nn.Module:
         f"{type(pipeline).__name__} has neither a unet nor a transformer: "
         "pass a text-to-image diffusion pipeline."
     )
+
+
+def _check_call(
+    pipeline: DiffusionPipeline, call_kwargs: dict[str, Any], own: set[str]
+) -> None:
+    name = type(pipeline).__name__
+    known = inspect.signature(pipeline.__call__).parameters
+    if unknown := sorted(set(call_kwargs) - set(known)):
+        raise TypeError(f"{', '.join(unknown)}: neither load_denoiser nor {name} knows it.")
+    if owned := sorted(own & set(call_kwargs)):
+        raise TypeError(
+            f"{', '.join(owned)}: chosen by each measurement, not when {name} is loaded. Leave it "
+            "out here and set it there, e.g. ConjureDistance(guidance_scale=...)."
+        )
 
 
 @contextmanager

@@ -26,7 +26,9 @@ from conjure_kernel.schedule import FlowMatching, Schedule, VariancePreserving, 
 
 __all__ = ["Dialect", "Instrument", "make_instrument", "measuring", "quiet", "read_dialect"]
 
+LIBRARIES = (diffusers_logging, transformers_logging)
 _LOCKS: WeakKeyDictionary[DiffusionPipeline, Lock] = WeakKeyDictionary()
+_LEVELS: list[list[tuple[int, bool]]] = []
 _LOCKS_GUARD = Lock()
 
 
@@ -40,6 +42,11 @@ class Dialect:
 
 def read_dialect(scheduler: SchedulerMixin) -> Dialect:
     """Dialect of a diffusers scheduler; an unknown one is refused by name."""
+    if isinstance(scheduler, Instrument):
+        raise RuntimeError(
+            f"this {type(scheduler).__name__} is an instrument: its pipeline is being measured by "
+            "another thread. Wait for it, or load a second pipeline."
+        )
     config, name = scheduler.config, type(scheduler).__name__
     prediction = config.get("prediction_type", "epsilon")
     # Some flow models declare a solver that also has alphas_cumprod: flow is asked first.
@@ -132,8 +139,8 @@ def make_instrument(scheduler: SchedulerMixin, dialect: Dialect, task: Task) -> 
 
 
 @contextmanager
-def measuring(pipeline: DiffusionPipeline, instrument: Any) -> Iterator[None]:
-    """Put the instrument in; leave the pipeline as it was found, also after an error or Ctrl-C."""
+def measuring(pipeline: DiffusionPipeline, dialect: Dialect, task: Task) -> Iterator[Any]:
+    """Put an instrument in; leave the pipeline as it was found, also after an error or Ctrl-C."""
     with _LOCKS_GUARD:
         lock = _LOCKS.setdefault(pipeline, Lock())
     if not lock.acquire(blocking=False):
@@ -143,12 +150,13 @@ def measuring(pipeline: DiffusionPipeline, instrument: Any) -> Iterator[None]:
         )
     found = dict(vars(pipeline))
     try:
+        instrument = make_instrument(pipeline.scheduler, dialect, task)
         # Past the pipeline's own __setattr__, which would rewrite its config.
         object.__setattr__(pipeline, "scheduler", instrument)
         bar = found.get("_progress_bar_config", {})
         pipeline.set_progress_bar_config(**{**bar, "disable": True})
         with quiet():
-            yield
+            yield instrument
     except BaseException:
         pipeline.maybe_free_model_hooks()
         raise
@@ -163,15 +171,19 @@ def measuring(pipeline: DiffusionPipeline, instrument: Any) -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No chatter or progress bars of the model libraries; levels are put back at the end."""
-    libraries = (diffusers_logging, transformers_logging)
-    found = [(library.get_verbosity(), library.is_progress_bar_enabled()) for library in libraries]
-    try:
-        for library in libraries:
+    """No chatter or progress bars of the model libraries; levels are put back at the end.
+
+    Of several threads the last to leave puts back what the first had found: a stack, whoever pops.
+    """
+    with _LOCKS_GUARD:
+        _LEVELS.append([(lib.get_verbosity(), lib.is_progress_bar_enabled()) for lib in LIBRARIES])
+        for library in LIBRARIES:
             library.set_verbosity_error()
             library.disable_progress_bar()
+    try:
         yield
     finally:
-        for library, (level, bars) in zip(libraries, found, strict=True):
-            library.set_verbosity(level)
-            (library.enable_progress_bar if bars else library.disable_progress_bar)()
+        with _LOCKS_GUARD:
+            for library, (level, bars) in zip(LIBRARIES, _LEVELS.pop(), strict=True):
+                library.set_verbosity(level)
+                (library.enable_progress_bar if bars else library.disable_progress_bar)()

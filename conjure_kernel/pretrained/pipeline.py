@@ -18,7 +18,7 @@ from diffusers import DiffusionPipeline
 
 from conjure_kernel.denoiser import Denoiser, Reading, Task
 from conjure_kernel.pretrained.calibrate import Calibration, calibrate
-from conjure_kernel.pretrained.instrument import make_instrument, measuring
+from conjure_kernel.pretrained.instrument import measuring
 from conjure_kernel.pretrained.reading import read, watching
 from conjure_kernel.schedule import Grid, make_grid
 
@@ -114,9 +114,7 @@ class PretrainedDenoiser(Denoiser):
     ) -> list[Reading]:
         calibration = self._calibrated()
         guidance = self._guidance(calibration, guidance_scale)
-        with watching(self.pipeline) as tokenizers:
-            self._call(task, prompts, rows_per_prompt, output_type="latent", **guidance)
-            return read(tokenizers, len(prompts))
+        return self._call(task, prompts, rows_per_prompt, output_type="latent", **guidance)[1]
 
     @torch.no_grad()
     def decode(self, x0: torch.Tensor) -> np.ndarray:  # noqa: D102
@@ -126,13 +124,18 @@ class PretrainedDenoiser(Denoiser):
         pictures = []
         for part in x0.split(PICTURES_A_CALL):
             show = _Show(grid, part.to(self.device))
-            pictures.append(self._call(show, [""], len(part), output_type="np", **guidance)[0])
+            result, _ = self._call(show, [""], len(part), output_type="np", **guidance)
+            pictures.append(result[0])
         return (255 * np.concatenate(pictures)).round().clip(0, 255).astype(np.uint8)
 
-    def _call(self, task: Task, prompts: Sequence[str], rows: int, **kwargs: Any) -> Any:
+    def _call(
+        self, task: Task, prompts: Sequence[str], rows: int, **kwargs: Any
+    ) -> tuple[Any, list[Reading]]:
         calibration = self._calibrated()
-        instrument = make_instrument(self.pipeline.scheduler, calibration.dialect, task)
-        with measuring(self.pipeline, instrument):
+        with (
+            measuring(self.pipeline, calibration.dialect, task) as instrument,
+            watching(self.pipeline) as tokenizers,
+        ):
             result = self.pipeline(
                 prompt=list(prompts),
                 num_inference_steps=len(task.grid.times),
@@ -141,12 +144,13 @@ class PretrainedDenoiser(Denoiser):
                 **{calibration.rows_argument: rows},
                 **{**self.call_kwargs, **kwargs},
             )
+            readings = read(tokenizers, len(prompts))
         if instrument.index != len(task.grid.times):
             raise RuntimeError(
                 f"{self!r} made {instrument.index} of {len(task.grid.times)} steps: its loop does "
                 "not follow scheduler.timesteps, so it cannot be measured."
             )
-        return result
+        return result, readings
 
     def _calibrated(self) -> Calibration:
         self.load()

@@ -1,0 +1,250 @@
+"""How accurate is J, and what do its intervals cover? Gaussian worlds, where the truth is known.
+
+    python benchmarks/closed_form.py [--quick] [--only accuracy samplers coverage] [--out FILE]
+
+Pairs of Gaussians in 1, 2, 16 and 256 dimensions, means apart, variances 0.2 to 2 along axes of
+their own (or one covariance for both). Three tables, in Markdown, and one CSV row per figure:
+
+accuracy   relative error of J against the exact value on its log-SNR range, at T = 10 and T = 100
+samplers   the same at T = 10 for every sampler, kind of nodes and number of substeps
+coverage   how often the 95 % interval holds the limit of the estimator, at K = 4, 8 and 32 draws
+
+A world of m independent copies of a d-dimensional pair is a (d m)-dimensional Gaussian world whose
+J is m times the pair's. One of its draws is m draws of the pair: same chain, same arithmetic per
+coordinate, one call of the noise generator instead of m. The first two tables use it to bring the
+Monte Carlo error of J below 0.2 % (K is chosen by a pilot run); coverage does not, for there the
+law of a single draw matters.
+"""
+
+import argparse
+import csv
+import math
+import os
+import platform
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from conjure_kernel.divergence import Divergence
+from conjure_kernel.gaussian import GaussianDenoiser
+from conjure_kernel.reverse import SAMPLERS, Chain
+from conjure_kernel.schedule import VariancePreserving
+
+WIDTH = 256  # dimensions of a world made of copies
+CHUNK = 256  # draws a call
+SCHEDULES = {
+    "[-8, 8]": VariancePreserving.log_linear(),
+    "Stable Diffusion": VariancePreserving.scaled_linear(),
+}
+RESULTS = Path(__file__).parent / "results" / "closed_form.csv"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two Gaussians, "a" and "b", in d dimensions."""
+
+    d: int
+    shared: bool
+
+    def world(self, schedule: VariancePreserving, copies: int = 1) -> GaussianDenoiser:
+        """A world of independent copies of the pair."""
+        rng = np.random.default_rng(self.d)
+        means = rng.normal(size=(2, self.d)) * 1.2 / math.sqrt(self.d)
+        means[1] = means[0] + 1.5 * means[1] / np.linalg.norm(means[1])
+        covariances = np.stack([self._covariance(rng, prompt) for prompt in range(2)])
+        if self.shared:
+            covariances[1] = covariances[0]
+        blocks = np.kron(np.eye(copies), covariances)
+        return GaussianDenoiser(
+            dict(zip("ab", np.tile(means, copies), strict=True)),
+            dict(zip("ab", blocks, strict=True)),
+            schedule=schedule,
+        )
+
+    def _covariance(self, rng: np.random.Generator, prompt: int) -> np.ndarray:
+        if self.d == 1:
+            return np.array([[(0.4, 1.6)[prompt]]])
+        basis, _ = np.linalg.qr(rng.normal(size=(self.d, self.d)))
+        return (basis * np.geomspace(0.2, 2, self.d)) @ basis.T
+
+    def __str__(self) -> str:
+        return f"{self.d}-D, {'one covariance' if self.shared else 'two covariances'}"
+
+
+def energies(world: GaussianDenoiser, chain: Chain, draws: range) -> list[np.ndarray]:
+    """Energies (K, T) of both legs."""
+    legs: list[list[np.ndarray]] = [[], []]
+    for start in range(draws.start, draws.stop, CHUNK):
+        some = range(start, min(start + CHUNK, draws.stop))
+        for leg, source, target in zip(legs, "ab", "ba", strict=True):
+            (found,) = world.trace([source], some, chain)
+            x, eps = found.x.transpose(0, 1), found.eps.transpose(0, 1)
+            leg.append(world.predict([target], x, eps, chain).T.numpy())
+    return [np.concatenate(leg) for leg in legs]
+
+
+def measure(world: GaussianDenoiser, chain: Chain, target_error: float) -> Divergence:
+    """J from as many draws as its relative standard error asks for."""
+    pilot = _divergence(energies(world, chain, range(32)), chain)
+    relative = float(pilot.standard_errors[0] / pilot.values[0])
+    n_draws = math.ceil(32 * (1.1 * relative / target_error) ** 2)
+    if n_draws <= 32:
+        return pilot
+    more = energies(world, chain, range(32, n_draws))
+    first = pilot.forward[0], pilot.backward[0]
+    joined = [np.concatenate(parts) for parts in zip(first, more, strict=True)]
+    return _divergence(joined, chain)
+
+
+def _divergence(legs: list[np.ndarray], chain: Chain) -> Divergence:
+    forward, backward = (leg[None] for leg in legs)
+    return Divergence(["a"], ["b"], forward, backward, chain.grid, paired=True)
+
+
+def measured_row(
+    pair: Pair, range_name: str, n_steps: int, settings: dict, target_error: float
+) -> dict:
+    """Relative error of J in one world at one setting."""
+    copies = WIDTH // pair.d
+    world = pair.world(SCHEDULES[range_name], copies)
+    options = {"nodes": settings["nodes"], "substeps": settings["substeps"]}
+    chain = Chain(world.make_grid(n_steps, **options), settings["sampler"])
+    measured = measure(world, chain, target_error)
+    single = pair.world(SCHEDULES[range_name])
+    truth = single.exact("a", "b", chain.grid.log_snr_range).jeffreys
+    value, error = (float(v[0]) / copies for v in (measured.values, measured.standard_errors))
+    return {
+        "world": str(pair),
+        "range": range_name,
+        "n_steps": n_steps,
+        **settings,
+        "draws_of_the_pair": copies * measured.n_draws,
+        "exact": truth,
+        "estimate": value,
+        "error_percent": 100 * (value / truth - 1),
+        "standard_error_percent": 100 * error / truth,
+    }
+
+
+def accuracy(given: argparse.Namespace) -> Iterator[dict]:
+    """Error of J at the defaults."""
+    settings = {"sampler": "sde", "nodes": "log_snr", "substeps": 2}
+    print("| world | range | T | exact J | error of J, % | Monte Carlo error, % |")
+    print("|---|---|--:|--:|--:|--:|")
+    for d in given.dimensions:
+        for shared in (True, False):
+            for range_name in SCHEDULES:
+                for n_steps in (10, 100):
+                    pair = Pair(d, shared)
+                    row = measured_row(pair, range_name, n_steps, settings, given.error)
+                    yield row
+                    print(
+                        f"| {row['world']} | {range_name} | {n_steps} | {row['exact']:.4f} | "
+                        f"{row['error_percent']:+.2f} | {row['standard_error_percent']:.2f} |",
+                        flush=True,
+                    )
+
+
+def samplers(given: argparse.Namespace) -> Iterator[dict]:
+    """Error of J at T = 10 over samplers, nodes and substeps."""
+    worlds = [Pair(d, False) for d in given.dimensions]
+    print("| sampler | nodes | substeps |" + "".join(f" {d}-D |" for d in given.dimensions))
+    print("|---|---|--:|" + "--:|" * len(worlds))
+    for sampler in SAMPLERS:
+        for nodes in ("log_snr", "timesteps"):
+            for substeps in (1, 2, 3):
+                settings = {"sampler": sampler, "nodes": nodes, "substeps": substeps}
+                cells = []
+                for pair in worlds:
+                    row = measured_row(pair, "Stable Diffusion", 10, settings, given.error)
+                    yield row
+                    cells.append(f" {row['error_percent']:+.2f} |")
+                print(f"| {sampler} | {nodes} | {substeps} |" + "".join(cells), flush=True)
+
+
+def coverage(given: argparse.Namespace) -> Iterator[dict]:
+    """Share of repetitions whose 95 % interval holds the mean of all repetitions."""
+    sizes, n = (4, 8, 32), given.repetitions
+    heads = "".join(f" K = {k} | +-1.96 se, K = {k} |" for k in sizes)
+    print(f"| world |{heads}\n|---|{'--:|' * 2 * len(sizes)}")
+    for d in given.dimensions:
+        pair = Pair(d, False)
+        world = pair.world(SCHEDULES["[-8, 8]"])
+        chain = Chain(world.make_grid(10, substeps=2), "sde")
+        legs = energies(world, chain, range(max(sizes) * n))
+        limit = float(_divergence(legs, chain).values[0])
+        cells = []
+        for k in sizes:
+            first, second = (leg[: n * k].reshape(n, k, -1) for leg in legs)
+            measured = Divergence([""] * n, [""] * n, first, second, chain.grid, paired=True)
+            low, high = measured.interval()
+            plain = np.abs(measured.values - limit) < 1.96 * measured.standard_errors
+            row = {
+                "world": str(pair),
+                "n_draws": k,
+                "repetitions": n,
+                "limit": limit,
+                "coverage_percent": 100 * float(np.mean((low < limit) & (limit < high))),
+                "plain_coverage_percent": 100 * float(plain.mean()),
+                "median_width_percent": 100 * float(np.median((high - low) / 2) / limit),
+            }
+            yield row
+            cells.append(f" {row['coverage_percent']:.1f} | {row['plain_coverage_percent']:.1f} |")
+        print(f"| {pair} |" + "".join(cells), flush=True)
+
+
+TABLES = {"accuracy": accuracy, "samplers": samplers, "coverage": coverage}
+
+
+def machine() -> dict[str, str | int]:
+    """Where the figures come from: part of each CSV row."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if os.name == "posix" else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return {
+        "machine": names[0] if names else platform.processor() or platform.machine(),
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("numpy", "scipy", "torch")},
+    }
+
+
+def main() -> None:
+    """Run the tables asked for."""
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    options.add_argument("--quick", action="store_true", help="1-D and 16-D at 1 %%; writes no CSV")
+    options.add_argument("--only", nargs="+", choices=list(TABLES), default=list(TABLES))
+    options.add_argument("--dimensions", nargs="+", type=int, default=[1, 2, 16, 256])
+    options.add_argument(
+        "--error", type=float, default=0.002, help="largest Monte Carlo error, as a share of J"
+    )
+    options.add_argument("--repetitions", type=int, default=1000, help="of the coverage table")
+    options.add_argument("--threads", type=int, default=1)
+    options.add_argument("--out", type=Path, help=f"CSV file; default {RESULTS.name} in results/")
+    given = options.parse_args()
+    if given.quick:
+        given.dimensions, given.error, given.repetitions = [1, 16], 0.01, 200
+    torch.set_num_threads(given.threads)
+    start, rows = time.perf_counter(), []
+    for name in given.only:
+        print(f"\n{name}: {TABLES[name].__doc__}\n")
+        rows += [{"table": name, **row, **machine()} for row in TABLES[name](given)]
+    print(f"\n{time.perf_counter() - start:.0f} s")
+    target = given.out or (None if given.quick else RESULTS)
+    if target is not None:
+        columns = list(dict.fromkeys(column for row in rows for column in row))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("w", newline="") as file:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+if __name__ == "__main__":
+    main()
