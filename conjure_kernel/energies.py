@@ -74,6 +74,7 @@ class Engine:
         self._memory, self._batch_size, self._verbose = memory, batch_size, verbose
         self._store = open_store(memory, self.key)
         self._chains: dict[str, Trajectory] = {}
+        self._truncated: dict[str, bool] = {}
         self._pending: dict[str, list[tuple[str, int, np.ndarray]]] = defaultdict(list)
         facts = self._store.read_run()
         self._grid: Grid | None = None if facts is None else Grid.from_dict(facts["grid"])
@@ -138,8 +139,7 @@ class Engine:
 
     def truncated(self, prompts: Sequence[str]) -> np.ndarray:
         """Bool (n_prompts,): measured prompts of which every text encoder lost a part."""
-        flags = {prompt: self._row(prompt).truncated for prompt in set(prompts)}
-        return np.array([flags[prompt] for prompt in prompts])
+        return np.array([self._truncated[prompt] for prompt in prompts])
 
     def load(self) -> None:
         """Bring the model in; one that answers otherwise than it did gets a run of its own."""
@@ -172,6 +172,7 @@ class Engine:
         known: dict[str, Known | None] = {}
         for source, targets in requests.items():
             row = self._row(source)
+            self._truncated[source] = row.truncated
             energies = row.take(_names(targets), self.n_draws)
             complete = row.values.shape[1] >= self.n_draws and not np.isnan(energies[..., 0]).any()
             known[source] = Known(energies, row.truncated, row.tokens) if complete else None

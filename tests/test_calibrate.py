@@ -160,7 +160,7 @@ def test_a_companion_prompt_that_changes_a_row_is_noticed(share):
         if not share:
             output[0].add_(output[0].mean(0))
 
-    pipe.unet.register_forward_hook(mix)
+    pipe.text_encoder.register_forward_hook(mix)
     assert load_denoiser(pipe).prompts_share_a_call is share
 
 

@@ -1,8 +1,10 @@
 """The command line: what it prints and writes, and one line and exit code 2 for bad input."""
 
 import csv
+import errno
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -258,6 +260,19 @@ def test_force_overwrites_and_leaves_nothing_beside(conjure, expected, prompts, 
     assert {p.name for p in tmp_path.iterdir()} == {"prompts.txt", "out.csv", "out.csv.json"}
 
 
+def test_a_failed_write_leaves_the_old_file(conjure, expected, prompts, tmp_path, monkeypatch):
+    def full(source, target):
+        raise OSError(errno.ENOSPC, "No space left on device", str(target))
+
+    path = tmp_path / "out.npz"
+    path.write_text("old")
+    monkeypatch.setattr(os, "replace", full)
+    code, _, err = conjure("matrix", prompts, "-o", path, "--force", "--quiet")
+    assert (code, err) == (2, [f"conjure: '{path}': No space left on device."])
+    assert path.read_text() == "old"
+    assert {p.name for p in tmp_path.iterdir()} == {"prompts.txt", "out.npz"}
+
+
 # ---------------------------------------------------------------- map
 
 
@@ -284,11 +299,13 @@ def test_map_uses_the_conjured_pictures(conjure, expected, prompts, tmp_path, mo
 
     original = plot.plot_overview
     monkeypatch.setattr(plot, "plot_overview", draw)
-    assert conjure("map", prompts, "-o", tmp_path / "map.png", "--quiet")[0] == 0
+    code, _, err = conjure("map", prompts, "-o", tmp_path / "map.png", "--layout", "umap")
+    assert code == 0
+    assert err[0].startswith('conjure: warning: method="umap" needs 5 prompts, 3 came')
     matrix, labels, images = seen["args"]
     assert np.array_equal(matrix, expected.values)
     assert np.array_equal(seen["standard_errors"], expected.standard_errors)
-    assert (labels, seen["method"]) == (PROMPTS, "mds")
+    assert (labels, seen["method"]) == (PROMPTS, "umap")
     assert images.shape[::3] == (3, 3)
     assert images.std(axis=(1, 2, 3)).min() > 10
 

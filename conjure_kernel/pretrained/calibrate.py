@@ -20,7 +20,7 @@ from conjure_kernel.pretrained.instrument import Dialect, measuring, read_dialec
 from conjure_kernel.reverse import keyed_generator, standard_normal
 from conjure_kernel.schedule import Grid, make_grid
 
-__all__ = ["Calibration", "calibrate", "network_of"]
+__all__ = ["Calibration", "calibrate", "for_prompts", "network_of"]
 
 PROBE = "a photograph of a dog"
 COMPANION = "two red umbrellas and a very small house by the sea in winter"
@@ -92,7 +92,7 @@ class _Bench:
                 prompt=list(prompts),
                 num_inference_steps=1,
                 output_type="latent",
-                **{**self.call_kwargs, **kwargs},
+                **{**for_prompts(self.call_kwargs, len(prompts)), **kwargs},
             )
         self.n_evaluations += sum(rows)
         if not peek.eps.isfinite().all():
@@ -140,6 +140,16 @@ def network_of(pipeline: DiffusionPipeline) -> torch.nn.Module:
         f"{type(pipeline).__name__} has neither a unet nor a transformer: "
         "pass a text-to-image diffusion pipeline."
     )
+
+
+def for_prompts(call_kwargs: dict[str, Any], n_prompts: int) -> dict[str, Any]:
+    """Arguments of a call with a list of prompts: one negative prompt serves them all."""
+    return {
+        name: [value] * n_prompts
+        if name.startswith("negative_prompt") and isinstance(value, str)
+        else value
+        for name, value in call_kwargs.items()
+    }
 
 
 def _check_call(

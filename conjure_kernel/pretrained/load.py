@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -17,8 +15,9 @@ from diffusers import DiffusionPipeline
 
 from conjure_kernel.denoiser import Denoiser
 from conjure_kernel.pretrained.calibrate import network_of
+from conjure_kernel.pretrained.fingerprint import fingerprint_folder, fingerprint_pipeline
 from conjure_kernel.pretrained.instrument import quiet
-from conjure_kernel.pretrained.pipeline import PretrainedDenoiser, fingerprint_pipeline
+from conjure_kernel.pretrained.pipeline import PretrainedDenoiser
 
 __all__ = ["load_denoiser", "open_denoiser"]
 
@@ -113,7 +112,7 @@ def open_denoiser(
     return PretrainedDenoiser(
         read,
         os.fspath(model),
-        lambda: _fingerprint_folder(folder),
+        lambda: fingerprint_folder(folder),
         number,
         call_kwargs,
         reopen=(_reopen, (os.fspath(model), again)),
@@ -178,26 +177,6 @@ def _read_pipeline(folder: Path, variant: str | None, dtype: torch.dtype) -> Dif
         return DiffusionPipeline.from_pretrained(
             folder, variant=variant, dtype=dtype, use_safetensors=True, local_files_only=True
         )
-
-
-def _fingerprint_folder(folder: Path) -> str:
-    state = hashlib.blake2b(digest_size=16)
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        name = path.relative_to(folder)
-        if not any(part.startswith(".") for part in name.parts):
-            stat = path.stat()
-            state.update(name.as_posix().encode())
-            state.update(_hash_file(path, stat.st_size, stat.st_mtime_ns))
-    return state.hexdigest()
-
-
-@cache
-def _hash_file(path: Path, size: int, modified: int) -> bytes:
-    state = hashlib.blake2b(digest_size=16)
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 22):
-            state.update(block)
-    return state.digest()
 
 
 def _pick_device(device: str) -> torch.device:

@@ -8,7 +8,6 @@ user's own.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,12 +16,13 @@ import torch
 from diffusers import DiffusionPipeline
 
 from conjure_kernel.denoiser import Denoiser, Reading, Task
-from conjure_kernel.pretrained.calibrate import Calibration, calibrate
+from conjure_kernel.pretrained.calibrate import Calibration, calibrate, for_prompts
+from conjure_kernel.pretrained.fingerprint import fingerprint_call
 from conjure_kernel.pretrained.instrument import measuring
 from conjure_kernel.pretrained.reading import read, watching
 from conjure_kernel.schedule import Grid, make_grid
 
-__all__ = ["PretrainedDenoiser", "fingerprint_pipeline"]
+__all__ = ["PretrainedDenoiser"]
 
 PICTURES_A_CALL = 16
 
@@ -87,8 +87,7 @@ class PretrainedDenoiser(Denoiser):
     @property
     def fingerprint(self) -> str:  # noqa: D102
         if self._digest is None:
-            call = json.dumps(self.call_kwargs, sort_keys=True, default=repr)
-            whole = f"{self._fingerprint()}|{call}"
+            whole = f"{self._fingerprint()}|{fingerprint_call(self.call_kwargs)}"
             self._digest = hashlib.blake2b(whole.encode(), digest_size=16).hexdigest()
         return self._digest
 
@@ -142,7 +141,7 @@ class PretrainedDenoiser(Denoiser):
                 latents=task.state.to(self.device, calibration.dtype),
                 return_dict=False,
                 **{calibration.rows_argument: rows},
-                **{**self.call_kwargs, **kwargs},
+                **{**for_prompts(self.call_kwargs, len(prompts)), **kwargs},
             )
             readings = read(tokenizers, len(prompts))
         if instrument.index != len(task.grid.times):
@@ -166,36 +165,3 @@ class PretrainedDenoiser(Denoiser):
                 "(it is distilled, or takes no such argument). Use guidance_scale=1."
             )
         return {}
-
-
-def fingerprint_pipeline(pipeline: DiffusionPipeline) -> str:
-    """Digest of a pipeline object: classes, configs, vocabularies, parameters and adapters."""
-    state = hashlib.blake2b(digest_size=16)
-    for name, component in sorted(pipeline.components.items()):
-        state.update(f"{name}:{type(component).__qualname__}".encode())
-        config: Any = getattr(component, "config", None)
-        if hasattr(config, "items") or hasattr(config, "to_dict"):
-            whole = config.to_dict() if hasattr(config, "to_dict") else config
-            fields = {k: v for k, v in dict(whole).items() if not k.startswith("_")}
-            state.update(json.dumps(fields, sort_keys=True, default=str).encode())
-        if hasattr(component, "get_vocab"):
-            state.update(repr(sorted(component.get_vocab().items())).encode())
-        if isinstance(component, torch.nn.Module):
-            _hash_tensors(state, component)
-    if hasattr(pipeline, "get_active_adapters"):
-        state.update(repr(_active_adapters(pipeline)).encode())
-    return state.hexdigest()
-
-
-def _hash_tensors(state: Any, module: torch.nn.Module) -> None:
-    for key, tensor in sorted(module.state_dict().items()):
-        state.update(f"{key}:{tensor.dtype}".encode())
-        if isinstance(tensor, torch.Tensor) and tensor.device.type != "meta":
-            state.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-
-
-def _active_adapters(pipeline: DiffusionPipeline) -> list[str]:
-    try:
-        return list(pipeline.get_active_adapters())
-    except (ValueError, ImportError):  # no adapter library, hence no adapter
-        return []
