@@ -15,6 +15,7 @@ from sklearn.pipeline import Pipeline
 
 import pipelines
 from conjure_kernel import ConjureDistance, GaussianDenoiser
+from conjure_kernel.denoiser import Reading
 from worlds import N_DRAWS, N_STEPS, SMALL, SUBSTEPS, cold, make_world
 
 T, K, S = N_STEPS, N_DRAWS, N_STEPS * SUBSTEPS
@@ -134,6 +135,24 @@ def test_fitted_attributes():
     assert (facts["guidance_scale"], facts["n_draws"], facts["seed"]) == (2.0, K, 0)
     assert facts["log_snr_range"] == pytest.approx((-8, 8))
     assert not hasattr(model, "min_eigenvalue_")
+
+
+class Forgetful(GaussianDenoiser):
+    """Reads five characters of a prompt."""
+
+    def run(self, task, prompts, rows_per_prompt, guidance_scale):
+        super().run(task, prompts, rows_per_prompt, guidance_scale)
+        return [Reading(len(prompt) > 5, prompt[:5]) for prompt in prompts]
+
+
+def test_cut_prompts_are_flagged_and_warned_about_warm_too(tmp_path):
+    world = Forgetful({"a cat": 0.0, "a catfish": 1.0, "a catamaran": 2.0})
+    for _ in range(2):
+        with pytest.warns(UserWarning, match="2 prompts are indistinguishable after the cut"):
+            with pytest.warns(UserWarning, match="2 of 3 prompts are longer.*'a catfish'"):
+                model = estimator(world, tmp_path).fit(world.prompts)
+        assert model.truncated_.tolist() == [False, True, True]
+    assert model.n_evaluations_ == 0
 
 
 # ---------------------------------------------------------------- kernels
