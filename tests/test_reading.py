@@ -104,6 +104,6 @@ def test_a_pipeline_that_asks_no_tokenizer_flags_nothing():
     pipe = pipelines.stable_diffusion()
     with torch.no_grad():
         fixed = pipe.encode_prompt([A], "cpu", 1, False)[0]
-    pipe.encode_prompt = lambda prompt, *args, **kwargs: (fixed.expand(len(prompt), -1, -1), None)
-    (trajectory,) = read(load_denoiser(pipe, negative_prompt=None), [LONG])
+    pipe.encode_prompt = lambda prompt, *_, **__: (fixed.expand(len(prompt), -1, -1), -fixed)
+    (trajectory,) = read(load_denoiser(pipe), [LONG])
     assert (trajectory.truncated, trajectory.tokens) == (False, "")
