@@ -71,7 +71,10 @@ def test_the_probe_repeats_itself_and_tells_models_apart():
 
 
 def test_a_shifted_guidance_is_mapped():
-    shifted, plain = load_denoiser(make(ShiftedGuidance)), load_denoiser(pipelines.stable_diffusion())
+    shifted, plain = (
+        load_denoiser(make(ShiftedGuidance)),
+        load_denoiser(pipelines.stable_diffusion()),
+    )
     assert shifted.calibration.guidance_offset == -1
     for w in (1.0, 3.0):
         chain = Chain(plain.make_grid(3), guidance_scale=w)

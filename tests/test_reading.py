@@ -37,7 +37,9 @@ def test_prompts_equal_after_the_cut_have_equal_tokens_and_predictions(name):
     assert full.tokens == long.tokens == longer.tokens != other.tokens
     denoiser = measured(name)
     x = long.x.transpose(0, 1)
-    one, two, three = (denoiser.predict_eps([p], x, denoiser.make_grid(2)) for p in (LONG, LONGER, A))
+    one, two, three = (
+        denoiser.predict_eps([p], x, denoiser.make_grid(2)) for p in (LONG, LONGER, A)
+    )
     assert torch.equal(one, two)
     assert not torch.equal(one, three)
 

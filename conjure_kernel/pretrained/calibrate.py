@@ -152,9 +152,7 @@ def for_prompts(call_kwargs: dict[str, Any], n_prompts: int) -> dict[str, Any]:
     }
 
 
-def _check_call(
-    pipeline: DiffusionPipeline, call_kwargs: dict[str, Any], own: set[str]
-) -> None:
+def _check_call(pipeline: DiffusionPipeline, call_kwargs: dict[str, Any], own: set[str]) -> None:
     name = type(pipeline).__name__
     known = inspect.signature(pipeline.__call__).parameters
     if unknown := sorted(set(call_kwargs) - set(known)):

@@ -140,12 +140,13 @@ def _find_folder(
         return Path(str(files("conjure_kernel") / "embedded" / "model"))
     if (folder := Path(model).expanduser()).is_dir():
         return folder
+    token = _token(token_env)
     try:
         found = DiffusionPipeline.download(
             model,
             revision=revision,
             variant=variant,
-            token=_token(token_env),
+            token=token,
             use_safetensors=True,
         )
     except (OSError, ValueError, RuntimeError) as error:
