@@ -1,4 +1,4 @@
-"""What a pipeline does with guidance, rows and layouts is measured, and refused where it must be."""
+"""What a pipeline does with guidance, rows and layouts is measured, or refused."""
 
 import functools
 
@@ -87,7 +87,7 @@ def test_a_shifted_guidance_is_mapped():
 def test_a_model_without_classifier_free_guidance_takes_only_1(guidance_embeds):
     denoiser = load_denoiser(pipelines.flux(guidance_embeds))
     assert denoiser.calibration.guidance_offset is None
-    with pytest.raises(ValueError, match="guidance_scale=2: .* no classifier-free guidance"):
+    with pytest.raises(ValueError, match=r"guidance_scale=2: .* no classifier-free guidance"):
         denoiser.trace([A], [0], Chain(denoiser.make_grid(2), guidance_scale=2))
 
 

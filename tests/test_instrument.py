@@ -207,11 +207,14 @@ def test_a_pipeline_is_left_as_it_was_found_after_an_error(error, during):
         raise error("in the middle of a forward")
 
     hook = pipe.unet.mid_block.register_forward_pre_hook(fail)
-    with pytest.raises(error, match="in the middle"):
+
+    def measure():
         if denoiser is None:
-            load_denoiser(pipe)
-        else:
-            denoiser.trace([A], [0], Chain(denoiser.make_grid(2)))
+            return load_denoiser(pipe)
+        return denoiser.trace([A], [0], Chain(denoiser.make_grid(2)))
+
+    with pytest.raises(error, match="in the middle"):
+        measure()
     hook.remove()
     del pipe.maybe_free_model_hooks
     assert freed

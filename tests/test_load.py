@@ -15,7 +15,7 @@ from conjure_kernel.gaussian import GaussianDenoiser
 from conjure_kernel.pretrained import load as load_module
 from conjure_kernel.pretrained.load import load_denoiser, open_denoiser
 from conjure_kernel.reverse import Chain
-from measured import IGNORED, A, B, jeffreys, measured
+from measured import IGNORED, A, jeffreys, measured
 
 pytestmark = pytest.mark.filterwarnings(IGNORED)
 
