@@ -125,6 +125,16 @@ def test_what_does_not_fit_is_halved_with_the_same_result(error, w):
     assert world.n_refused == 2  # 18 rows, 9 rows, then 4 fit: it is remembered
 
 
+@pytest.mark.parametrize("limit", [12, 17])
+def test_a_call_of_several_targets_is_halved_between_them(limit):
+    world, prompts = make_world()
+    whole = measure(world, prompts, n_draws=2)
+    world.limit = limit  # traces of 12 rows fit, calls of two targets with 10 rows each do not
+    some = measure(world, prompts, n_draws=2, batch_size=24)
+    np.testing.assert_allclose(some.draws, whole.draws, rtol=1e-6)
+    assert world.n_refused == 1
+
+
 @pytest.mark.parametrize("limit", [1, 2, 3, 5, 8, 11])
 @pytest.mark.parametrize("size", [2, 3, 8, 128])
 def test_no_row_is_lost_when_the_batch_shrinks(limit, size):

@@ -239,7 +239,7 @@ def test_provenance_is_that_of_the_estimator(conjure, expected, cache, no_model)
 
 def test_prompts_come_from_a_csv_column(conjure, expected, tmp_path, no_model):
     source, path = tmp_path / "words.csv", tmp_path / "out.npz"
-    source.write_text('﻿id,word\n1,strawberry\n2,"a bus"\n3,\n4,tomato\n', encoding="utf-8")
+    source.write_text('\ufeffword,id\nstrawberry,1\n"a bus",2\n,3\ntomato,4\n', encoding="utf-8")
     assert conjure("matrix", source, "--column", "word", "-o", path, "--quiet") == (0, "", [])
     assert np.load(path)["prompts"].tolist() == PROMPTS
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from sklearn.base import clone
 
-from conjure_kernel.denoiser import Replay, Trajectory
+from conjure_kernel.denoiser import Replay, Trace, Trajectory
 from conjure_kernel.gaussian import GaussianDenoiser
-from conjure_kernel.reverse import Chain
+from conjure_kernel.reverse import Chain, ReverseChain
 
 
 class SpoiltDenoiser(GaussianDenoiser):
@@ -79,6 +79,18 @@ def test_replay_shows_the_recorded_states_whatever_the_model_says(shared):
         seen.append(state)
         state, _ = task.step(torch.full_like(state, 1e6), state)
     assert torch.equal(torch.stack(seen), x)
+
+
+def test_records_are_copies_that_later_steps_cannot_change(shared):
+    grid = shared.make_grid(2)
+    task = Trace(ReverseChain(Chain(grid), ["a"], [0], (2,), dtype=torch.float64))
+    x, eps = task.state, torch.ones(1, 2, dtype=torch.float64)
+    before = x.clone()
+    task.step(eps, x)
+    x += 1
+    eps += 1
+    assert torch.equal(task.x[0], before)
+    assert (task.eps[0] == 1).all()
 
 
 def test_prompts_traced_together_are_as_if_traced_alone(shared):

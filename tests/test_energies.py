@@ -126,15 +126,15 @@ class Interrupted(Counting):
 
 
 @GUIDANCE
-@pytest.mark.parametrize("share", [0.02, 0.2, 0.5, 0.9])
+@pytest.mark.parametrize("share", [0.02, 0.2, 0.6, 0.9])
 def test_what_was_finished_before_ctrl_c_is_kept(w, share, tmp_path):
     world, prompts = make_world(kind=Interrupted)
     world.stop_at = share * cold(6, w)
     with pytest.raises(KeyboardInterrupt):
-        energies_of(world, square(prompts), tmp_path, w=w, batch_size=6)
-    wasted = 6 * max(S * 2 + T, T)  # at most the call that was interrupted
+        energies_of(world, square(prompts), tmp_path, w=w, batch_size=6 * K)
+    wasted = 6 * K * (T if share > 0.5 else 2 * S + T)  # at most the call that was interrupted
     world.stop_at, before = 10**9, world.rows
-    rest = spend(world, square(prompts), tmp_path, w=w, batch_size=6)
+    rest = spend(world, square(prompts), tmp_path, w=w)
     assert cold(6, w) - before <= rest <= cold(6, w) - before + wasted
     resumed = energies_of(world, square(prompts), tmp_path, w=w)
     np.testing.assert_allclose(resumed, energies_of(world, square(prompts), None, w=w), rtol=1e-5)
@@ -230,6 +230,10 @@ def test_a_model_that_answers_otherwise_is_never_mixed_in(tmp_path):
         again = energies_of(new, square(prompts), tmp_path)
     assert new.rows == 2 * cold(6)  # the second time for memory=None
     np.testing.assert_array_equal(again, mixed)
+    part = {prompts[0]: prompts[:5], "": prompts[:5]}  # of which the old model knew one whole row
+    with pytest.warns(UserWarning, match="answers otherwise"):
+        mixed = energies_of(new, part, tmp_path)
+    np.testing.assert_allclose(mixed, energies_of(new, part, None), rtol=1e-5)
     np.testing.assert_array_equal(energies_of(old, square(prompts[:5]), tmp_path), before)
 
 

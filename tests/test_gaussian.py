@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 from scipy.integrate import quad
+from scipy.special import expit
 
 from conjure_kernel.gaussian import Exact, GaussianDenoiser, MixtureDenoiser
 from conjure_kernel.pairwise import pairwise_divergence
+from conjure_kernel.reverse import Chain
 from conjure_kernel.schedule import FlowMatching, VariancePreserving
 
 RANGE = (-8.0, 8.0)
@@ -240,6 +242,19 @@ def test_guided_divergence_of_one_covariance_is_the_square_of_the_guidance_times
     assert guided == pytest.approx(9 * plain, rel=1e-5)
 
 
+@pytest.mark.parametrize("scale", [0.5, 3.0])
+def test_guiding_one_covariance_is_moving_the_mean(scale):
+    empty, mean = np.array([0.2, -0.1]), np.array([1.0, 0.5])
+    world = GaussianDenoiser({"": empty, "a": mean}, 0.4)
+    moved = GaussianDenoiser({"a": empty + scale * (mean - empty)}, 0.4)
+    (guided,), (plain,) = (
+        w.trace(["a"], [0, 1], Chain(w.make_grid(6, substeps=2), guidance_scale=g))
+        for w, g in ((world, scale), (moved, 1.0))
+    )
+    torch.testing.assert_close(guided.x, plain.x)
+    torch.testing.assert_close(guided.x0, plain.x0)
+
+
 def test_guidance_moves_the_marginals():
     # J_w is not w^2 J
     world = copies(50, {"": 0.2, "a": 1.0, "b": -0.6}, {"": 1.5, "a": 0.4, "b": 0.7})
@@ -338,8 +353,10 @@ def test_equal_worlds_have_equal_fingerprints_and_every_difference_shows():
         fingerprint(variance=0.6),
         fingerprint(prediction="sample"),
         fingerprint(schedule=FlowMatching()),
-        fingerprint(schedule=VariancePreserving(1 / (1 + np.exp(-np.linspace(8, -6, 876))))),
-        GaussianDenoiser({"prompt 0": 0.0, "other": 1.0}, 0.5).fingerprint,
+        fingerprint(
+            schedule=VariancePreserving(expit(VariancePreserving.log_linear().table[:900]))
+        ),
+        GaussianDenoiser({"prompt 0": 0.0, "prompt 2": 1.0}, 0.5).fingerprint,
     ]
     assert len(set(different)) == len(different)
     assert fingerprint() == different[0]

@@ -14,6 +14,7 @@ import torch
 from scipy.integrate import quad
 
 from conjure_kernel import reverse
+from conjure_kernel.gaussian import GaussianDenoiser
 from conjure_kernel.reverse import SAMPLERS, Chain, ReverseChain, standard_normal
 from conjure_kernel.schedule import FlowMatching, VariancePreserving, make_grid
 
@@ -229,6 +230,44 @@ def test_halving_the_steps_halves_or_quarters_the_error_of_the_variance(
     expected = 1 if sampler.endswith("1") else 2
     np.testing.assert_allclose(order, expected, atol=0.15)
     assert errors[-1] < (0.03 if expected == 1 else 6e-4)
+
+
+def bias(schedule, n_steps, means, variances):
+    """Relative error of the expected J of two 1-D Gaussians at the defaults, against the truth."""
+    grid, total = make_grid(schedule, n_steps, substeps=2), 0.0
+    one = torch.eye(2 * n_steps + 2, dtype=torch.float64)[-1]  # carries the mean; no noise hits it
+
+    def predict(x, alpha, sigma, i):
+        return sigma * (x - alpha * means[i] * one) / (alpha**2 * variances[i] + sigma**2)
+
+    for source, target in ((0, 1), (1, 0)):
+        states = run(grid, "sde", lambda *at, i=source: predict(*at, i), shape=one.shape)
+        at_nodes = (part[grid.is_node] for part in (states, grid.alpha, grid.sigma))
+        for weight, *at in zip(grid.weights(), *at_nodes, strict=True):
+            gap = predict(*at, source) - predict(*at, target)
+            total += weight * gap.square().sum().item()
+    world = GaussianDenoiser(means, variances, schedule=schedule)
+    truth = world.exact("prompt 0", "prompt 1", grid.log_snr_range)
+    return total / 2 / truth.jeffreys - 1
+
+
+@every_schedule
+@pytest.mark.parametrize(
+    ("means", "variances"), [((0, 0.5), (0.5, 1.3)), ((0, 1.1), (0.3, 1.5)), ((0, 1), (0.4, 0.4))]
+)
+@pytest.mark.usefixtures("unit_noise")
+def test_the_bias_is_below_two_percent_at_ten_nodes_and_half_a_percent_at_a_hundred(
+    schedule, means, variances
+):
+    assert abs(bias(schedule, 10, means, variances)) < 0.02
+    assert abs(bias(schedule, 100, means, variances)) < 0.005
+
+
+@pytest.mark.usefixtures("unit_noise")
+def test_the_bias_of_the_hardest_pair_is_as_documented():
+    # Variances ten times apart at one mean: 3.6 % at ten nodes, and gone at a hundred.
+    assert bias(SCHEDULES["vp"], 10, (0, 0), (0.2, 2.0)) == pytest.approx(0.0357, abs=3e-4)
+    assert abs(bias(SCHEDULES["vp"], 100, (0, 0), (0.2, 2.0))) < 0.001
 
 
 @every_schedule
