@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from conjure_kernel._checks import check_choice, check_number, check_prompts
 from conjure_kernel.divergence import Divergence
-from conjure_kernel.energies import Engine
+from conjure_kernel.estimator import ModelEstimator
 from conjure_kernel.kernels import (
     handle_negative,
     jeffreys_kernel,
     median_bandwidth,
     warn_if_flat,
 )
-from conjure_kernel.opening import DEFAULTS, LeftBehind, cache_for, open_engine, resolve_seed
+from conjure_kernel.opening import resolve_seed
 from conjure_kernel.pairwise import measure_matrix
 
 __all__ = ["ConjureDistance"]
@@ -29,7 +27,7 @@ __all__ = ["ConjureDistance"]
 OUTPUTS = ("distance", "divergence", "kl", "kernel")
 
 
-class ConjureDistance(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class ConjureDistance(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ModelEstimator):
     r"""Distances between prompts by the images that they evoke in a text-to-image model.
 
     J(a, b), half the sum of both directed KL divergences between the reverse-time diffusions that
@@ -225,30 +223,13 @@ class ConjureDistance(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         if self.bandwidth != "median":
             check_number(self.bandwidth, "bandwidth", least=0, exclusive=True)
 
-    def _open(self) -> Engine:
-        settings = {name: getattr(self, name) for name in DEFAULTS}
-        settings["memory"] = cache_for(self.random_state, self.memory)
-        return open_engine({**settings, "random_state": self.seed_})[0]
-
-    def _reopened(self) -> Engine:
-        if getattr(self, "_engine", None) is None:
-            self._engine = self._open()
-        return self._engine
-
     def _keep(self, prompts: list[str], measured: Divergence) -> None:
         engine, self.prompts_ = self._engine, prompts
         self.divergences_, self.standard_errors_ = measured.values, measured.standard_errors
         self.kl_ = measured.legs[0]
         self.truncated_ = engine.truncated(prompts)
         self.n_evaluations_ = measured.n_evaluations
-        self.provenance_ = {
-            **engine.key,
-            "model": self.model if isinstance(self.model, str) else repr(engine.denoiser)[:200],
-            "n_draws": self.n_draws,
-            "weighting": self.weighting,
-            "log_snr_range": measured.grid.log_snr_range,
-            "versions": {name: version(name) for name in ("torch", "diffusers", "scikit-learn")},
-        }
+        self.provenance_ = self._provenance(measured)
         self._n_features_out = len(prompts)
 
     def _prepare_kernel(self) -> None:
@@ -270,27 +251,6 @@ class ConjureDistance(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             return np.sqrt(divergences)
         kernel = jeffreys_kernel(divergences, self.bandwidth_)
         return kernel if self._clipping is None else kernel @ self._clipping
-
-    def __sklearn_clone__(self) -> ConjureDistance:
-        shell = copy.copy(self)
-        shell.model = None
-        twin = super(ConjureDistance, shell).__sklearn_clone__()
-        twin.model = self.model  # heavy and read-only: shared
-        return twin
-
-    def __deepcopy__(self, memo: dict) -> ConjureDistance:
-        shared = {"model", "_engine"}
-        twin = type(self).__new__(type(self))
-        for name, value in vars(self).items():
-            setattr(twin, name, value if name in shared else copy.deepcopy(value, memo))
-        return twin
-
-    def __getstate__(self) -> dict[str, Any]:
-        state = dict(super().__getstate__())
-        state.pop("_engine", None)
-        if hasattr(self.model, "components"):  # a pipeline object: its weights do not travel
-            state["model"] = LeftBehind(type(self.model).__name__)
-        return state
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

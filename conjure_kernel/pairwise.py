@@ -16,7 +16,7 @@ from conjure_kernel.divergence import Divergence
 from conjure_kernel.energies import Engine, Known, Requests
 from conjure_kernel.opening import open_engine
 
-__all__ = ["measure_matrix", "paired_divergence", "pairwise_divergence"]
+__all__ = ["measure_matrix", "measure_pairs", "paired_divergence", "pairwise_divergence"]
 
 LAST_NODE_SHARE = 0.25
 
@@ -95,6 +95,11 @@ def paired_divergence(
     if len(left) != len(right):
         raise ValueError(f"a has {len(left)} prompts and b {len(right)}: expected equally many.")
     engine, weighting = open_engine(settings)
+    return measure_pairs(engine, weighting, left, right)
+
+
+def measure_pairs(engine: Engine, weighting: str, left: list[str], right: list[str]) -> Divergence:
+    """Divergence of left[i] from right[i]; repeated pairs and texts are measured once."""
     wanted: dict[str, dict[str, int]] = {prompt: {} for prompt in [*left, *right]}
     for x, y in zip(left, right, strict=True):
         wanted[x].setdefault(y, len(wanted[x]))

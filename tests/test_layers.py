@@ -33,6 +33,7 @@ LAYERS = {
     "distance": 4,
     "drift": 4,
     "embedding": 4,
+    "estimator": 4,
     "gp": 4,
     "images": 4,
     "neighbors": 4,
