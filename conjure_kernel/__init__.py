@@ -13,10 +13,13 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "ConjureDistance": "distance",
+    "ConjureKernel": "gp",
+    "ConjurePairs": "pairs",
     "Denoiser": "denoiser",
     "Divergence": "divergence",
     "GaussianDenoiser": "gaussian",
     "MixtureDenoiser": "gaussian",
+    "TextKFold": "folds",
     "accuracy_bound": "divergence",
     "load_denoiser": "pretrained.load",
     "paired_divergence": "pairwise",

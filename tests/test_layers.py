@@ -17,6 +17,7 @@ LAYERS = {
     "_checks": 0,
     "schedule": 0,
     "divergence": 1,
+    "jackknife": 1,
     "kernels": 1,
     "reverse": 1,
     "denoiser": 2,
@@ -34,6 +35,7 @@ LAYERS = {
     "drift": 4,
     "embedding": 4,
     "estimator": 4,
+    "folds": 4,
     "gp": 4,
     "images": 4,
     "neighbors": 4,
@@ -56,7 +58,7 @@ HOMES = {
     "matplotlib": {"plot"},
     "joblib": {"distance", "energies", "store"},
 }
-NO_TORCH = {"_cachedir", "_checks", "schedule", "divergence", "kernels"}
+NO_TORCH = {"_cachedir", "_checks", "schedule", "divergence", "jackknife", "kernels"}
 RANDOM_ROOTS = ("random.", "numpy.random.", "torch.random.", "torch.Generator", "secrets.")
 RANDOM_NAMES = {
     *("bernoulli", "default_rng", "manual_seed", "multinomial", "normal", "normal_", "poisson"),
