@@ -23,7 +23,8 @@ from safetensors.torch import save
 
 from conjure_kernel.denoiser import Trajectory
 
-__all__ = ["EnergyRow", "digest", "dump_row", "dump_trajectory", "load_row", "load_trajectory"]
+__all__ = ["EnergyRow", "count_draws", "digest", "dump_row", "dump_trajectory", "load_row"]
+__all__ += ["load_trajectory"]
 
 DIGEST = np.dtype("S32")
 PARTS = ("x", "eps", "x0")
@@ -140,6 +141,14 @@ def load_trajectory(path: Path, name: str, n_nodes: int | None = None) -> Trajec
     _expect(facts["checksum"] == _checksum(tensors), "its checksum is wrong")
     _expect(n_nodes in (None, found), f"it has {found} nodes, not {n_nodes}")
     return Trajectory(**tensors, truncated=json.loads(facts["truncated"]), tokens=facts["tokens"])
+
+
+def count_draws(path: Path, name: str, n_nodes: int) -> int:
+    """Draws in the trajectory of `name`, off the file's header; 0 where it has other nodes."""
+    with safe_open(path, framework="pt") as file:
+        _expect(file.metadata()["prompt"] == name, "it belongs to another prompt")
+        n_draws, found, *_ = file.get_slice("x").get_shape()
+    return n_draws if found == n_nodes else 0
 
 
 def _checksum(tensors: dict[str, torch.Tensor]) -> str:

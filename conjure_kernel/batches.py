@@ -5,9 +5,9 @@ Layer 3.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ import torch
 from conjure_kernel.denoiser import Denoiser, Trajectory
 from conjure_kernel.reverse import Chain
 
-__all__ = ["Batches", "Block"]
+__all__ = ["Batches", "Block", "Call", "Row"]
 
 # Numbers in a batch of states that a device usually takes; rows beyond 128 gain little.
 BATCH_NUMBERS = {"cpu": 2**15, "cuda": 2**20, "mps": 2**18}
@@ -25,11 +25,26 @@ LARGEST_BATCH = 128
 _FITTING: dict[tuple[str, str], int] = {}
 
 
+Row: TypeAlias = tuple[str, int]  # (source, draw)
+
+
 class Block(NamedTuple):
     """Rows (source, draw) of states along which one target is to be predicted."""
 
     target: str
-    rows: tuple[tuple[str, int], ...]
+    rows: tuple[Row, ...]
+
+
+class Call(NamedTuple):
+    """Blocks of equally many rows that share a network call, and where their states stand."""
+
+    blocks: list[Block]
+    places: np.ndarray
+
+    @classmethod
+    def of(cls, blocks: list[Block], place: Mapping[Row, int]) -> Call:
+        """Call of these blocks, given the place of each row."""
+        return cls(blocks, np.array([place[row] for block in blocks for row in block.rows]))
 
 
 class Batches:
@@ -50,14 +65,9 @@ class Batches:
         self._here = (denoiser.fingerprint, str(denoiser.device))
         self.denoiser, self.size = denoiser, min(size, _FITTING.get(self._here, size))
 
-    def trace(
-        self, prompts: Sequence[str], draws: range, chain: Chain
-    ) -> Iterator[tuple[str, Trajectory]]:
-        """Trajectories of each prompt for these draws, call by call."""
-        width = max(1, self.size // len(draws)) if self.denoiser.prompts_share_a_call else 1
-        for start in range(0, len(prompts), width):
-            some = prompts[start : start + width]
-            yield from zip(some, self._trace(some, draws, chain), strict=True)
+    def width(self, n_draws: int) -> int:
+        """Prompts whose draws are traced in one call."""
+        return max(1, self.size // n_draws) if self.denoiser.prompts_share_a_call else 1
 
     def pack(self, blocks: Iterable[Block]) -> Iterator[list[Block]]:
         """Neighbouring blocks of equally many rows that share one call."""
@@ -94,7 +104,8 @@ class Batches:
         )
         return torch.cat(parts, 1)
 
-    def _trace(self, prompts: Sequence[str], draws: range, chain: Chain) -> list[Trajectory]:
+    def trace(self, prompts: Sequence[str], draws: range, chain: Chain) -> list[Trajectory]:
+        """Trajectories of each prompt for these draws; a call that does not fit is halved."""
         n_rows = len(prompts) * len(draws)
         if n_rows <= self.size:
             try:
@@ -104,11 +115,11 @@ class Batches:
             _free()
         if len(prompts) > 1:
             half = len(prompts) // 2
-            return self._trace(prompts[:half], draws, chain) + self._trace(
+            return self.trace(prompts[:half], draws, chain) + self.trace(
                 prompts[half:], draws, chain
             )
         half = len(draws) // 2
-        first, rest = (self._trace(prompts, part, chain) for part in (draws[:half], draws[half:]))
+        first, rest = (self.trace(prompts, part, chain) for part in (draws[:half], draws[half:]))
         return [chain.extend(more) for chain, more in zip(first, rest, strict=True)]
 
     def _halve_or_raise(self, error: RuntimeError, n_rows: int) -> None:

@@ -10,35 +10,28 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
-from typing import Any, NamedTuple
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, groupby
+from typing import Any
 
 import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from conjure_kernel.batches import Batches, Block
+from conjure_kernel.batches import Batches, Block, Call, Row
 from conjure_kernel.denoiser import Denoiser, Trajectory
+from conjure_kernel.ledger import Draws, Known, Ledger, Requests, Tile, make_wanted
 from conjure_kernel.schedule import Grid
 from conjure_kernel.settings import Settings
-from conjure_kernel.store import EnergyRow, digest, open_store
+from conjure_kernel.store import open_store
+from conjure_kernel.workers import Job, Replaying, Tracing, Workers, same_answer
 
-__all__ = ["Engine", "Known"]
+__all__ = ["Draws", "Engine", "Known", "Requests"]
 
 FLUSH_SECONDS = 30.0
-PROBE_TOLERANCE = 0.05
-
-Requests = Mapping[str, Sequence[str]]
-
-
-class Known(NamedTuple):
-    """Energies (n_targets, K, T) of one source, and how its text was read."""
-
-    energies: np.ndarray
-    truncated: bool
-    tokens: str
+WAVE_BYTES = 2**30  # trajectories that the parent of several workers holds at a time
+TILE_BATCHES = 4  # rows of a tile, in batches, where each target wants but a few of them
 
 
 class Engine:
@@ -55,6 +48,8 @@ class Engine:
         What `open_store` takes.
     batch_size : int or "auto"
         Rows per network call.
+    n_jobs : int, optional
+        Workers, as everywhere in joblib; this process alone writes what they find.
     verbose : int
         Above 0: a progress bar with predictions per second and the time left.
     """
@@ -67,15 +62,15 @@ class Engine:
         n_draws: int = 4,
         memory: Any = "auto",
         batch_size: int | str = "auto",
+        n_jobs: int | None = None,
         verbose: int = 0,
     ) -> None:
         self.denoiser, self.settings, self.n_draws = denoiser, settings, n_draws
         self.key = settings.key(denoiser)
-        self._memory, self._batch_size, self._verbose = memory, batch_size, verbose
-        self._store = open_store(memory, self.key)
+        self._memory, self._batch_size = memory, batch_size
+        self._n_jobs, self._verbose = n_jobs, verbose
+        self._ledger = Ledger(open_store(memory, self.key), settings.n_steps)
         self._chains: dict[str, Trajectory] = {}
-        self._truncated: dict[str, bool] = {}
-        self._pending: dict[str, list[tuple[str, int, np.ndarray]]] = defaultdict(list)
         facts = self._store.read_run()
         self._grid: Grid | None = None if facts is None else Grid.from_dict(facts["grid"])
 
@@ -87,73 +82,72 @@ class Engine:
         assert self._grid is not None
         return self._grid
 
-    def measure(self, requests: Requests) -> dict[str, Known]:
+    @property
+    def _store(self) -> Any:
+        return self._ledger.store
+
+    def measure(self, requests: Requests, draws: Draws | None = None) -> dict[str, Known]:
         """Energies of each source's chains under each of its targets.
 
         Parameters
         ----------
         requests : mapping of source prompt to target prompts
             A prompt may be among its own targets: that energy is 0.
+        draws : mapping of source prompt to bool (n_targets, K), optional
+            Which draws of each target. Default: all of the engine's K.
 
         Returns
         -------
         known : dict of source prompt to Known
-            In the order of the sources and targets asked for.
+            In the order of the sources and targets asked for; NaN where nobody asked or knew.
         """
-        known, store = self._look_up(requests), self._store
+        wanted = make_wanted(requests, self.n_draws, draws)
+        known, ledger = self._ledger.look_up(wanted), self._ledger
         if None in known.values():
             self.load()
-            if self._store is not store:  # another behaviour: no row of the old run may stay
-                known = self._look_up(requests)
-            missing = _missing(requests, known)
+            if self._ledger is not ledger:  # another behaviour: no row of the old run may stay
+                known = self._ledger.look_up(wanted)
+            missing = {source: want for source, want in wanted.items() if known[source] is None}
             with self._progress(missing) as self._bar:
-                for tile in self._tiles(missing):
-                    self._fill(tile)
-                    known.update(self._look_up(tile))
+                for wave in self._waves(missing):
+                    self._fill(wave)
+                    known.update(self._ledger.look_up(wave))
             self._store.trim()
         return {source: row for source, row in known.items() if row is not None}
 
-    def cost(self, requests: Requests) -> int:
+    def cost(self, requests: Requests, draws: Draws | None = None) -> int:
         """Noise predictions that `measure` would make now."""
-        branches = 1 if self.settings.guidance_scale == 1 else 2
-        a_draw = self.settings.n_steps * self.settings.substeps * branches
-        a_draw += self.settings.n_steps * (branches - 1)
-        total = 0
-        for source, targets in _missing(requests, self._look_up(requests)).items():
-            chain = self._store.read_trajectory(source, self.settings.n_steps)
-            total += max(0, self.n_draws - (chain.n_draws if chain else 0)) * a_draw
-            total += self._lacks(source, targets).sum() * self.settings.n_steps
-        return int(total)
+        return self._cost(self._ledger.missing(make_wanted(requests, self.n_draws, draws)))
 
     def images(self, prompts: Sequence[str], n: int = 1) -> np.ndarray:
         """Pictures where the first n chains end: uint8 (n_prompts, n, H, W, 3)."""
         self.load()
         ends = {}
         for prompt in dict.fromkeys(prompts):
-            chain = self._store.read_trajectory(prompt, self.settings.n_steps)
-            if chain is None or chain.n_draws < n:
-                ((_, chain),) = self._batches.trace([prompt], range(n), self._chain)
-            ends[prompt] = chain.x0[:n]
+            found = self._store.read_trajectory(prompt, self.settings.n_steps)
+            if found is None or found.n_draws < n:
+                (found,) = self._batches.trace([prompt], range(n), self._chain)
+            ends[prompt] = found.x0[:n]
         pictures = self.denoiser.decode(torch.cat([ends[p] for p in prompts]))
         return pictures.reshape(len(prompts), n, *pictures.shape[1:])
 
     def truncated(self, prompts: Sequence[str]) -> np.ndarray:
         """Bool (n_prompts,): measured prompts of which every text encoder lost a part."""
-        return np.array([self._truncated[prompt] for prompt in prompts])
+        return self._ledger.truncated(prompts)
 
     def load(self) -> None:
         """Bring the model in; one that answers otherwise than it did gets a run of its own."""
         self.denoiser.load()
         probe, facts = self.denoiser.probe, self._store.read_run()
-        known = facts and facts.get("probe")
-        if probe and known and not np.allclose(probe, known, atol=PROBE_TOLERANCE):
+        if probe and facts and not same_answer(probe, facts.get("probe")):
             warnings.warn(
                 "the model answers otherwise than when this cache was filled (same weights, other "
                 "behaviour): its values are computed anew.",
                 stacklevel=4,
             )
             behaviour = [round(value, 2) for value in probe]
-            self._store = open_store(self._memory, {**self.key, "behaviour": behaviour})
+            store = open_store(self._memory, {**self.key, "behaviour": behaviour})
+            self._ledger = Ledger(store, self.settings.n_steps)
             facts = self._store.read_run()
         if facts is None:
             grid = self.settings.grid(self.denoiser)
@@ -162,117 +156,140 @@ class Engine:
         self._grid = Grid.from_dict(facts["grid"])
         self._chain = self.settings.chain(self._grid)
         self._batches = Batches(self.denoiser, self._batch_size)
+        self._workers = Workers(self._batches, self._chain, self._n_jobs)
 
-    def _row(self, source: str) -> EnergyRow:
-        n_nodes = self.settings.n_steps
-        return self._store.read_energies(source, n_nodes) or EnergyRow.empty(n_nodes)
+    def _cost(self, missing: Tile) -> int:
+        branches = 1 if self.settings.guidance_scale == 1 else 2
+        a_draw = self.settings.n_steps * self.settings.substeps * branches
+        a_draw += self.settings.n_steps * (branches - 1)
+        total = 0
+        for source, want in missing.items():
+            total += max(0, want.n_draws - self._ledger.n_traced(source)) * a_draw
+            total += int(self._ledger.lacks(source, want).sum()) * self.settings.n_steps
+        return total
 
-    def _look_up(self, requests: Requests) -> dict[str, Known | None]:
-        """What the store has; None for a source that lacks anything."""
-        known: dict[str, Known | None] = {}
-        for source, targets in requests.items():
-            row = self._row(source)
-            self._truncated[source] = row.truncated
-            energies = row.take(_names(targets), self.n_draws)
-            complete = row.values.shape[1] >= self.n_draws and not np.isnan(energies[..., 0]).any()
-            known[source] = Known(energies, row.truncated, row.tokens) if complete else None
-        return known
+    def _waves(self, missing: Tile) -> Iterator[Tile]:
+        """What is locked and held in memory together: a tile, or for workers many of them."""
+        numbers = int(np.prod(self.denoiser.shape)) * self.settings.n_steps
+        wave: Tile = {}
+        n_bytes = 0
+        for tile in self._tiles(missing):
+            if not self._workers.shared_out:
+                yield tile
+                continue
+            n_bytes += sum(8 * numbers * want.n_draws for want in tile.values())
+            if wave and n_bytes > WAVE_BYTES:
+                yield wave
+                wave, n_bytes = {}, 0
+            wave.update(tile)
+        if wave:
+            yield wave
 
-    def _lacks(self, source: str, targets: Sequence[str]) -> np.ndarray:
-        """Boolean (n_targets, K): what is still to be predicted; a source's own never is."""
-        lacks = np.isnan(self._row(source).take(_names(targets), self.n_draws)[..., 0])
-        lacks[[target == source for target in targets]] = False
-        return lacks
+    def _tiles(self, missing: Tile) -> Iterator[Tile]:
+        """Sources that fill a batch for some target, those that want most first."""
+        tile: Tile = {}
+        rows: Counter[bytes] = Counter()
+        n_rows, size = 0, self._batches.size
+        for source in sorted(missing, key=lambda source: -len(missing[source].targets)):
+            want, lacks = missing[source], self._ledger.lacks(source, missing[source])
+            n_here = dict(zip(want.names.tolist(), lacks.sum(1).tolist(), strict=True))
+            fullest = max((rows[name] + n for name, n in n_here.items()), default=0)
+            if tile and (fullest > size or n_rows + want.n_draws > TILE_BATCHES * size):
+                yield tile
+                tile, rows, n_rows, size = {}, Counter(), 0, self._batches.size
+            tile[source] = want
+            rows.update(n_here)
+            n_rows += want.n_draws
+        if tile:
+            yield tile
 
-    def _tiles(self, requests: Requests) -> Iterator[dict[str, Sequence[str]]]:
-        """Sources whose draws fill a batch, those that want most first."""
-        ordered = sorted(requests, key=lambda source: -len(requests[source]))
-        while ordered:
-            size = max(1, self._batches.size // self.n_draws)
-            tile, ordered = ordered[:size], ordered[size:]
-            yield {source: requests[source] for source in tile}
-
-    def _fill(self, requests: Requests) -> None:
-        """Compute what a tile lacks; another process may have done some of it meanwhile."""
-        with self._store.lock(requests):
+    def _fill(self, wave: Tile) -> None:
+        """Compute what a wave lacks; another process may have done some of it meanwhile."""
+        with self._store.lock(wave):
             try:
-                flushed = time.monotonic()
-                requests = _missing(requests, self._look_up(requests))
-                self._bring_trajectories(list(requests))
-                for call in self._batches.pack(self._blocks(requests)):
-                    self._predict(call)
-                    if time.monotonic() - flushed > FLUSH_SECONDS:
-                        self._flush()
-                        flushed = time.monotonic()
+                tiles = list(self._tiles(self._ledger.missing(wave)))
+                self._bring_trajectories(tiles)
+                self._replay(tiles)
             finally:
-                self._flush()
+                self._ledger.flush(self._chains)
                 self._chains.clear()
 
-    def _bring_trajectories(self, sources: Sequence[str]) -> None:
-        """K draws of each source: read, extended or traced. Its own energies are 0."""
-        n_nodes, chains = self.settings.n_steps, self._chains
-        found = {s: self._store.read_trajectory(s, n_nodes) for s in sources}
-        chains.update((s, chain) for s, chain in found.items() if chain is not None)
-        have = {s: chains[s].n_draws if s in chains else 0 for s in sources}
-        short = sorted((s for s in sources if have[s] < self.n_draws), key=have.__getitem__)
-        for first, group in groupby(short, key=have.__getitem__):
-            draws, before = range(first, self.n_draws), self.denoiser.n_evaluations
-            for prompt, chain in self._batches.trace(list(group), draws, self._chain):
-                chains[prompt] = chains[prompt].extend(chain) if first else chain
-                self._store.write_trajectory(prompt, chains[prompt])
-                self._bar.update(self.denoiser.n_evaluations - before)
-                before = self.denoiser.n_evaluations
-        for source in sources:
-            zeros = np.zeros((self.n_draws, n_nodes), np.float32)
-            self._pending[source].append((source, 0, zeros))
+    def _bring_trajectories(self, tiles: list[Tile]) -> None:
+        """Draws of each source: read, extended or traced. Its own energies are 0."""
+        n_nodes, jobs = self.settings.n_steps, list[Job]()
+        for tile in tiles:
+            found = {source: self._store.read_trajectory(source, n_nodes) for source in tile}
+            self._chains |= {source: kept for source, kept in found.items() if kept is not None}
+            jobs += self._tracings(tile)
+        for job, traced in self._run(jobs):
+            for prompt, new in zip(job.prompts, traced, strict=True):
+                whole = self._chains[prompt].extend(new) if job.draws.start else new
+                self._chains[prompt] = whole
+                self._store.write_trajectory(prompt, whole)
+        for source, want in ((s, w) for tile in tiles for s, w in tile.items()):
+            zeros = np.zeros((want.n_draws, n_nodes), np.float32)
+            self._ledger.note(source, source, 0, zeros)
 
-    def _blocks(self, requests: Requests) -> Iterator[Block]:
+    def _tracings(self, tile: Tile) -> Iterator[Tracing]:
+        """Draws that the chains of a tile lack, a call each."""
+        reach = {
+            s: (self._chains[s].n_draws if s in self._chains else 0, want.n_draws)
+            for s, want in tile.items()
+        }
+        short = [source for source, (have, need) in reach.items() if have < need]
+        for span, group in groupby(sorted(short, key=reach.__getitem__), key=reach.__getitem__):
+            prompts, draws = list(group), range(*span)
+            width = self._batches.width(len(draws))
+            for start in range(0, len(prompts), width):
+                yield Tracing(prompts[start : start + width], draws)
+
+    def _replay(self, tiles: list[Tile]) -> None:
+        """Predict all that is lacking along the tiles' chains; written every half minute."""
+        flushed = time.monotonic()
+        for job, energies in self._run(self._replayings(tiles)):
+            for call, found in zip(job.calls, energies, strict=True):
+                for block, values in zip(
+                    call.blocks, np.split(found, len(call.blocks)), strict=True
+                ):
+                    for (source, draw), value in zip(block.rows, values, strict=True):
+                        self._ledger.note(source, block.target, draw, value[None])
+            if time.monotonic() - flushed > FLUSH_SECONDS:
+                self._ledger.flush(self._chains)
+                flushed = time.monotonic()
+
+    def _replayings(self, tiles: list[Tile]) -> Iterator[Replaying]:
+        """Calls that are full of rows of one tile."""
+        for tile in tiles:
+            rows: dict[str, list[Row]] = defaultdict(list)
+            for source, want in tile.items():
+                for i, draw in np.argwhere(self._ledger.lacks(source, want)):
+                    rows[want.targets[i]].append((source, int(draw)))
+            place = {row: i for i, row in enumerate(dict.fromkeys(chain(*rows.values())))}
+            if place:
+                x, eps = (
+                    torch.stack([getattr(self._chains[s], name)[k] for s, k in place], 1)
+                    for name in ("x", "eps")
+                )
+                packed = self._batches.pack(self._blocks(rows))
+                calls = (Call.of(blocks, place) for blocks in packed)
+                yield from self._workers.split(x, eps, calls)
+
+    def _blocks(self, rows: dict[str, list[Row]]) -> Iterator[Block]:
         """For each target the rows that lack it, at most a batch of them, longest first."""
-        rows: dict[str, list[tuple[str, int]]] = defaultdict(list)
-        for source, targets in requests.items():
-            for i, draw in np.argwhere(self._lacks(source, targets)):
-                rows[targets[i]].append((source, int(draw)))
         for target in sorted(rows, key=lambda target: -len(rows[target])):
             while rows[target]:
                 size = self._batches.size  # it shrinks when memory runs out
                 yield Block(target, tuple(rows[target][:size]))
                 del rows[target][:size]
 
-    def _predict(self, call: list[Block]) -> None:
-        rows = [row for block in call for row in block.rows]
-        x, eps = (
-            torch.stack([getattr(self._chains[source], name)[draw] for source, draw in rows], 1)
-            for name in ("x", "eps")
-        )
-        targets = [block.target for block in call]
-        energies = self._batches.predict(targets, x, eps, self._chain).T.numpy()
-        self._bar.update(energies.size)
-        for block, values in zip(call, np.split(energies, len(call)), strict=True):
-            for (source, draw), value in zip(block.rows, values, strict=True):
-                self._pending[source].append((block.target, draw, value[None]))
+    def _run(self, jobs: Iterable[Job]) -> Iterator[tuple[Any, list]]:
+        before = self.denoiser.n_evaluations
+        for done in self._workers.run(jobs):
+            self._bar.update(self.denoiser.n_evaluations - before)
+            before = self.denoiser.n_evaluations
+            yield done
 
-    def _flush(self) -> None:
-        """Merge what is computed into the store."""
-        for source, entries in self._pending.items():
-            place = {target: i for i, target in enumerate(dict.fromkeys(t for t, _, _ in entries))}
-            shape = (len(place), self.n_draws, self.settings.n_steps)
-            values = np.full(shape, np.nan, np.float32)
-            for target, draw, value in entries:
-                values[place[target], draw : draw + len(value)] = value
-            chain = self._chains[source]
-            row = EnergyRow(_names(list(place)), values, chain.truncated, chain.tokens)
-            self._store.merge_energies(source, row)
-        self._pending = defaultdict(list)
-
-    def _progress(self, requests: Requests) -> tqdm:
+    def _progress(self, missing: Tile) -> tqdm:
         if not self._verbose:
             return tqdm(disable=True)
-        return tqdm(total=self.cost(requests), unit="pred", unit_scale=True, leave=False)
-
-
-def _missing(requests: Requests, known: Mapping[str, Known | None]) -> Requests:
-    return {source: targets for source, targets in requests.items() if known[source] is None}
-
-
-def _names(prompts: Sequence[str]) -> np.ndarray:
-    return np.array([digest(prompt) for prompt in prompts], dtype="S32")
+        return tqdm(total=self._cost(missing), unit="pred", unit_scale=True, leave=False)

@@ -75,6 +75,11 @@ class MemoryStore:
         found = self.trajectories.get(digest(prompt))
         return None if found is None or n_nodes not in (None, found.x.shape[1]) else found
 
+    def count_draws(self, prompt: str, n_nodes: int) -> int:
+        """Draws in the trajectory of one prompt, without reading it; 0 if there is none."""
+        found = self.read_trajectory(prompt, n_nodes)
+        return found.n_draws if found else 0
+
     def write_trajectory(self, prompt: str, trajectory: Trajectory) -> None:
         """Keep the trajectory of one prompt, in place of an earlier one."""
         self.trajectories[digest(prompt)] = trajectory
@@ -147,6 +152,12 @@ class DiskStore:
         with suppress(OSError):
             os.utime(self.location / _trajectory(name))
         return self._read(_trajectory(name), lambda p: records.load_trajectory(p, name, n_nodes))
+
+    def count_draws(self, prompt: str, n_nodes: int) -> int:
+        """Draws in the trajectory of one prompt, off its file's header; 0 if there is none."""
+        name, kept = digest(prompt), self._kept.count_draws(prompt, n_nodes)
+        found = self._read(_trajectory(name), lambda p: records.count_draws(p, name, n_nodes))
+        return kept or found or 0
 
     def write_trajectory(self, prompt: str, trajectory: Trajectory) -> None:
         """Keep the trajectory of one prompt, in place of an earlier one."""

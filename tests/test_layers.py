@@ -27,9 +27,11 @@ LAYERS = {
     "_records": 3,
     "batches": 3,
     "energies": 3,
+    "ledger": 3,
     "planner": 3,
     "settings": 3,
     "store": 3,
+    "workers": 3,
     "_layout": 4,
     "distance": 4,
     "drift": 4,
@@ -56,7 +58,7 @@ HOMES = {
     "diffusers": {"pretrained"},
     "transformers": {"pretrained"},
     "matplotlib": {"plot"},
-    "joblib": {"distance", "energies", "store"},
+    "joblib": {"distance", "store", "workers"},
 }
 NO_TORCH = {"_cachedir", "_checks", "schedule", "divergence", "jackknife", "kernels"}
 RANDOM_ROOTS = ("random.", "numpy.random.", "torch.random.", "torch.Generator", "secrets.")
@@ -173,7 +175,7 @@ def size_faults(source, tree):
         ("energies.py", "import diffusers", "diffusers outside pretrained"),
         ("cli.py", "def f():\n    from transformers import X", "transformers outside pretrained"),
         ("html_map.py", "import matplotlib.pyplot as plt", "matplotlib outside plot"),
-        ("plot.py", "from joblib import Parallel", "joblib outside distance, energies, store"),
+        ("plot.py", "from joblib import Parallel", "joblib outside distance, store, workers"),
         ("kernels.py", "import torch.nn", "torch in kernels, which is numpy only"),
         ("distance.py", "from sklearn.utils._tags import Tags", "private name sklearn.utils._tags"),
         ("distance.py", "from sklearn.utils import _safe", "private name sklearn.utils._safe"),

@@ -1,0 +1,129 @@
+"""The books of a run: which energies are wanted, which are known, and what is still to be written.
+
+Layer 3.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from conjure_kernel.denoiser import Trajectory
+from conjure_kernel.store import DiskStore, EnergyRow, MemoryStore, digest
+
+__all__ = ["Draws", "Known", "Ledger", "Requests", "Tile", "Wanted"]
+
+Requests = Mapping[str, Sequence[str]]
+Draws = Mapping[str, np.ndarray]
+
+
+class Known(NamedTuple):
+    """Energies (n_targets, K, T) of one source, and how its text was read."""
+
+    energies: np.ndarray
+    truncated: bool
+    tokens: str
+
+
+class Wanted(NamedTuple):
+    """Targets of one source, their digests, and which draws of each: bool (n_targets, K)."""
+
+    targets: Sequence[str]
+    names: np.ndarray
+    draws: np.ndarray
+
+    @property
+    def n_draws(self) -> int:
+        """Draws that the source's trajectory must have."""
+        return int(np.flatnonzero(self.draws.any(0)).max(initial=-1)) + 1
+
+
+Tile = dict[str, Wanted]
+
+
+class Ledger:
+    """What one store knows of what is wanted of it.
+
+    Parameters
+    ----------
+    store : MemoryStore or DiskStore
+    n_nodes : int
+        T.
+    """
+
+    def __init__(self, store: MemoryStore | DiskStore, n_nodes: int) -> None:
+        self.store, self.n_nodes = store, n_nodes
+        self._truncated: dict[str, bool] = {}
+        self._pending: dict[str, list[tuple[str, int, np.ndarray]]] = defaultdict(list)
+
+    def look_up(self, wanted: Tile) -> dict[str, Known | None]:
+        """What the store has; None for a source that lacks anything."""
+        known: dict[str, Known | None] = {}
+        for source, want in wanted.items():
+            row = self._row(source)
+            self._truncated[source] = row.truncated
+            energies = row.take(want.names, want.draws.shape[1])
+            complete = not (np.isnan(energies[..., 0]) & want.draws).any()
+            known[source] = Known(energies, row.truncated, row.tokens) if complete else None
+        return known
+
+    def missing(self, wanted: Tile) -> Tile:
+        """Sources that lack anything."""
+        known = self.look_up(wanted)
+        return {source: want for source, want in wanted.items() if known[source] is None}
+
+    def lacks(self, source: str, want: Wanted) -> np.ndarray:
+        """Boolean (n_targets, K): what is still to be predicted; a source's own never is."""
+        energies = self._row(source).take(want.names, want.draws.shape[1])
+        lacks = np.isnan(energies[..., 0]) & want.draws
+        lacks[want.names == digest(source).encode()] = False
+        return lacks
+
+    def n_traced(self, source: str) -> int:
+        """Draws of its trajectory that are kept."""
+        return self.store.count_draws(source, self.n_nodes)
+
+    def truncated(self, prompts: Sequence[str]) -> np.ndarray:
+        """Bool (n_prompts,): prompts looked up of which every text encoder lost a part."""
+        return np.array([self._truncated[prompt] for prompt in prompts])
+
+    def note(self, source: str, target: str, draw: int, energies: np.ndarray) -> None:
+        """Energies (m, T) of draws from `draw` on, written with the next `flush`."""
+        self._pending[source].append((target, draw, energies))
+
+    def flush(self, chains: Mapping[str, Trajectory]) -> None:
+        """Merge what is noted into the store."""
+        pending, self._pending = self._pending, defaultdict(list)
+        for source, entries in pending.items():
+            place = {target: i for i, target in enumerate(dict.fromkeys(t for t, _, _ in entries))}
+            n_draws = max(draw + len(energies) for _, draw, energies in entries)
+            values = np.full((len(place), n_draws, self.n_nodes), np.nan, np.float32)
+            for target, draw, energies in entries:
+                values[place[target], draw : draw + len(energies)] = energies
+            chain = chains[source]
+            row = EnergyRow(names_of(list(place)), values, chain.truncated, chain.tokens)
+            self.store.merge_energies(source, row)
+
+    def _row(self, source: str) -> EnergyRow:
+        return self.store.read_energies(source, self.n_nodes) or EnergyRow.empty(self.n_nodes)
+
+
+def make_wanted(requests: Requests, n_draws: int, draws: Draws | None) -> Tile:
+    """All of K draws of every request, unless `draws` says which, bool (n_targets, K) a source."""
+    names: dict[int, np.ndarray] = {}  # lists of targets are often one and the same
+    wanted = {}
+    for source, targets in requests.items():
+        if id(targets) not in names:
+            names[id(targets)] = names_of(targets)
+        every = np.broadcast_to(True, (len(targets), n_draws))
+        which = every if draws is None else draws[source]
+        wanted[source] = Wanted(targets, names[id(targets)], which)
+    return wanted
+
+
+def names_of(prompts: Sequence[str]) -> np.ndarray:
+    """Digests of prompts, S32."""
+    return np.array([digest(prompt) for prompt in prompts], dtype="S32")
