@@ -13,7 +13,7 @@ VENV   ?= .venv
 PYTHON ?= python3
 TORCH  ?= torch==2.13.0
 BIN    := $(VENV)/bin
-BENCHES = $(wildcard benchmarks/*.py)
+BENCHES = $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py))
 
 .PHONY: map install test lint bench clean
 

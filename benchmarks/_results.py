@@ -1,0 +1,46 @@
+"""What the benchmarks share: a list of words, a clock, and CSV rows with machine and versions."""
+
+import csv
+import os
+import platform
+import re
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+HERE = Path(__file__).parent
+WORDS = (HERE / "words.txt").read_text().split()
+
+
+def append_row(table, denoiser=None, /, **row):
+    """Add a row to benchmarks/results/TABLE.csv; a table of other columns is begun anew."""
+    path = HERE / "results" / f"{table}.csv"
+    path.parent.mkdir(exist_ok=True)
+    if denoiser is not None:
+        row |= {"dtype": str(denoiser.dtype).removeprefix("torch."), "device": denoiser.device}
+    row |= {"machine": machine(), "cores": os.cpu_count(), "threads": torch.get_num_threads()}
+    row |= {name: version(name) for name in ("torch", "diffusers")}
+    known = path.read_text().partition("\n")[0].strip().split(",") if path.exists() else []
+    with path.open("a" if known == list(row) else "w", newline="") as stream:
+        writer = csv.DictWriter(stream, row)
+        if known != list(row):
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def machine():
+    """Name of the accelerator, else of the processor."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    lines = Path("/proc/cpuinfo")
+    model = lines.exists() and re.search(r"model name\s*:\s*(.+)", lines.read_text())
+    return model[1] if model else platform.processor() or platform.machine()
+
+
+def stop_clock(device):
+    """Seconds on the clock once everything asked of the device is done."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
