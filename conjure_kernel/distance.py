@@ -72,6 +72,9 @@ class ConjureDistance(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ModelEs
         Of a model loaded by name; "auto" is float16 on CUDA, float32 elsewhere.
     batch_size : int or "auto"
         Rows per network call; halved when memory runs out.
+    n_jobs : int, optional
+        Processes that share the work, one for each GPU; None is 1 unless `joblib.parallel_config`
+        says otherwise (Dask, Ray). Results do not depend on it.
     random_state : int, RandomState or None, default 0
         Seed of all noise; fixed, so a cached distance is the same tomorrow. None: no cache.
     verbose : int, default 0
@@ -131,6 +134,7 @@ class ConjureDistance(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ModelEs
         device: str = "auto",
         dtype: str = "auto",
         batch_size: int | str = "auto",
+        n_jobs: int | None = None,
         random_state: Any = 0,
         verbose: int = 0,
     ) -> None:
@@ -151,6 +155,7 @@ class ConjureDistance(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ModelEs
         self.device = device
         self.dtype = dtype
         self.batch_size = batch_size
+        self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ DEFAULTS: dict[str, Any] = {
     "device": "auto",
     "dtype": "auto",
     "batch_size": "auto",
+    "n_jobs": None,
     "random_state": 0,
     "verbose": 0,
 }
@@ -59,6 +61,7 @@ def open_engine(settings: dict[str, Any]) -> tuple[Engine, str]:
         n_draws=check_number(given["n_draws"], "n_draws", least=1, integer=True),
         memory=cache_for(given["random_state"], given["memory"]),
         batch_size=given["batch_size"],
+        n_jobs=given["n_jobs"],
         verbose=given["verbose"],
     )
     return engine, given["weighting"]
@@ -80,6 +83,8 @@ def _check_settings(given: dict[str, Any]) -> Settings:
     check_choice(given["weighting"], "weighting", WEIGHTINGS)
     if given["batch_size"] != "auto":
         check_number(given["batch_size"], "batch_size", least=1, integer=True)
+    if (n_jobs := given["n_jobs"]) is not None and (not isinstance(n_jobs, Integral) or not n_jobs):
+        raise ValueError(f"n_jobs={n_jobs!r}: expected None or an integer other than 0.")
     ends = given["log_snr_range"]
     return Settings(
         n_steps=check_number(given["n_steps"], "n_steps", least=1, integer=True),

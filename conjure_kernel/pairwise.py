@@ -36,8 +36,8 @@ def pairwise_divergence(
         Columns. Default: `a`, a symmetric matrix with zeros on its diagonal.
     **settings
         As of `ConjureDistance`: model, model_kwargs, n_steps, n_draws, guidance_scale, weighting,
-        sampler, substeps, nodes, log_snr_range, memory, device, dtype, batch_size, random_state,
-        verbose.
+        sampler, substeps, nodes, log_snr_range, memory, device, dtype, batch_size, n_jobs,
+        random_state, verbose.
 
     Returns
     -------

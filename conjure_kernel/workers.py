@@ -131,18 +131,16 @@ def is_shared_out(n_jobs: int | None, denoiser: Denoiser) -> bool:
     Threads share one model, which measures one thing at a time: they are not used.
     """
     backend, _ = get_active_backend()
-    if effective_n_jobs(n_jobs) == 1 and isinstance(backend, BACKENDS["loky"]):
+    forks = isinstance(backend, BACKENDS.get("multiprocessing", ()))
+    on_this_machine = forks or isinstance(backend, BACKENDS["loky"])
+    threads = getattr(backend, "uses_threads", False)
+    if threads or (on_this_machine and effective_n_jobs(n_jobs) == 1):
         return False
-    if backend.supports_sharedmem:
-        return False
-    if isinstance(backend, BACKENDS["multiprocessing"]):
-        if effective_n_jobs(n_jobs) == 1:
-            return False
-        if torch.device(denoiser.device).type == "cuda":
-            raise ValueError(
-                "joblib's backend 'multiprocessing' forks, and CUDA does not survive a fork. Use "
-                "the default, 'loky': one process for each GPU."
-            )
+    if forks and torch.device(denoiser.device).type == "cuda":
+        raise ValueError(
+            "joblib's backend 'multiprocessing' forks, and CUDA does not survive a fork. Use the "
+            "default, 'loky': one process for each GPU."
+        )
     return True
 
 

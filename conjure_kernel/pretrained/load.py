@@ -5,13 +5,19 @@
 
 from __future__ import annotations
 
+import getpass
 import os
+import pickle
+import tempfile
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import torch
 from diffusers import DiffusionPipeline
+from filelock import FileLock, Timeout
 
 from conjure_kernel.denoiser import Denoiser
 from conjure_kernel.pretrained.calibrate import network_of
@@ -22,6 +28,8 @@ from conjure_kernel.pretrained.pipeline import PretrainedDenoiser
 __all__ = ["load_denoiser", "open_denoiser"]
 
 DTYPES = ("auto", "float32", "float16", "bfloat16")
+_OPENED: WeakValueDictionary[bytes, Denoiser] = WeakValueDictionary()
+_TAKEN: list[FileLock] = []
 
 
 def load_denoiser(
@@ -108,7 +116,7 @@ def open_denoiser(
         return _read_pipeline(folder, variant, number).to(place)
 
     again = {"revision": revision, "variant": variant, "token_env": token_env}
-    again |= {"device": device, "dtype": dtype, **call_kwargs}
+    again |= {"device": device, "dtype": str(number).removeprefix("torch."), **call_kwargs}
     return PretrainedDenoiser(
         read,
         os.fspath(model),
@@ -120,7 +128,26 @@ def open_denoiser(
 
 
 def _reopen(model: str, options: dict[str, Any]) -> Denoiser:
-    return open_denoiser(model, **options)
+    """What a pickle opens in another process: one object a model, however often it comes."""
+    key = pickle.dumps((model, options))
+    if (opened := _OPENED.get(key)) is None:
+        opened = open_denoiser(model, **{**options, "device": _own_device(options["device"])})
+        _OPENED[key] = opened
+    return opened
+
+
+def _own_device(device: str) -> str:
+    """With several GPUs and "auto": one that no other worker on this machine has taken."""
+    if device != "auto" or (count := torch.cuda.device_count()) < 2:
+        return device
+    for i in range(count):
+        name = getattr(torch.cuda.get_device_properties(i), "uuid", i)
+        lock = FileLock(Path(tempfile.gettempdir(), f"conjure_kernel-{getpass.getuser()}-{name}"))
+        with suppress(Timeout):
+            lock.acquire(timeout=0)
+            _TAKEN.append(lock)  # until this process ends
+            return f"cuda:{i}"
+    return f"cuda:{os.getpid() % count}"
 
 
 def _from_object(pipeline: DiffusionPipeline, call_kwargs: dict[str, Any]) -> PretrainedDenoiser:
