@@ -21,6 +21,7 @@ _HOMES = {
     "MixtureDenoiser": "gaussian",
     "TextKFold": "folds",
     "accuracy_bound": "divergence",
+    "explain": "explain",
     "load_denoiser": "pretrained.load",
     "paired_divergence": "pairwise",
     "pairwise_divergence": "pairwise",

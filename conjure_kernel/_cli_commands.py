@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from conjure_kernel.divergence import Divergence
     from conjure_kernel.energies import Engine
 
-__all__ = ["compare", "draw_map", "look_after_cache", "measure_table", "say"]
+__all__ = ["compare", "draw_explanation", "draw_map", "look_after_cache", "measure_table", "say"]
 
 TIMED = 8  # prompts whose trajectories, needed anyway, tell how long the rest takes
 
@@ -69,10 +69,29 @@ def draw_map(args: Namespace) -> str:
         measured.prompts_a,
         engine.images(measured.prompts_a)[:, 0],
         standard_errors=measured.standard_errors,
+        draws=measured.draws,
         method=args.layout,
     )
     files.write_figure(args.output, figure, _provenance(engine, measured, args))
     return _end(engine, args)
+
+
+def draw_explanation(args: Namespace) -> str:
+    """Draw where and when two prompts part into a file, or write its arrays."""
+    from conjure_kernel import _cli_files as files
+
+    files.check_output(args.output, [*files.PICTURES, ".npz"], args.force)
+    from conjure_kernel.explain import explain
+
+    explanation = explain(args.a, args.b, draw=args.draw, **_settings(args))
+    provenance = {**explanation.provenance, "model": args.model, "versions": _versions()}
+    if args.output.suffix.lower() == ".npz":
+        files.write_explanation(args.output, explanation, provenance)
+    else:
+        from conjure_kernel.plot import plot_explanation
+
+        files.write_figure(args.output, plot_explanation(explanation), provenance)
+    return ""
 
 
 def look_after_cache(args: Namespace) -> str:
@@ -106,8 +125,12 @@ def say(text: str) -> None:
 def _open(args: Namespace) -> Engine:
     from conjure_kernel.opening import open_engine
 
+    return open_engine(_settings(args))[0]
+
+
+def _settings(args: Namespace) -> dict[str, Any]:
     options = {"revision": args.revision, "token_env": args.token_env}
-    settings = {
+    return {
         "model": args.model,
         "model_kwargs": {name: value for name, value in options.items() if value is not None},
         "n_steps": args.steps,
@@ -121,7 +144,6 @@ def _open(args: Namespace) -> Engine:
         "random_state": args.seed,
         "verbose": int(not args.quiet and sys.stderr.isatty()),
     }
-    return open_engine(settings)[0]
 
 
 def _measure(engine: Engine, prompts: list[str], args: Namespace) -> Divergence:
@@ -219,12 +241,16 @@ def _at_most(accuracy: float) -> str:
 
 
 def _provenance(engine: Engine, measured: Divergence, args: Namespace) -> dict[str, Any]:
-    packages = ("torch", "diffusers", "scikit-learn")
     return {
         **engine.key,
         "model": args.model,
         "n_draws": measured.n_draws,
         "weighting": measured.weighting,
         "log_snr_range": list(measured.grid.log_snr_range),
-        "versions": {"conjure-kernel": __version__, **{p: version(p) for p in packages}},
+        "versions": _versions(),
     }
+
+
+def _versions() -> dict[str, str]:
+    packages = ("torch", "diffusers", "scikit-learn")
+    return {"conjure-kernel": __version__, **{name: version(name) for name in packages}}

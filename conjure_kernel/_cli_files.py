@@ -13,14 +13,18 @@ import tempfile
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from conjure_kernel._cachedir import replace
 from conjure_kernel.divergence import Divergence
 
-__all__ = ["PICTURES", "TABLES", "check_output", "read_prompts", "write_figure", "write_table"]
+if TYPE_CHECKING:
+    from conjure_kernel.explain import Explanation
+
+__all__ = ["PICTURES", "TABLES", "check_output", "read_prompts"]
+__all__ += ["write_explanation", "write_figure", "write_table"]
 
 TABLES = (".npz", ".csv", ".parquet")
 PICTURES = {".png": "Description", ".svg": "Description", ".pdf": "Subject"}  # for the provenance
@@ -96,6 +100,26 @@ def write_table(path: Path, measured: Divergence, provenance: dict[str, Any]) ->
     replace(path, buffer.getvalue())
     for sidecar in _targets(path)[1:]:
         replace(sidecar, facts.encode())
+
+
+def write_explanation(path: Path, found: Explanation, provenance: dict[str, Any]) -> None:
+    """Write an explanation's arrays as .npz."""
+    buffer = io.BytesIO()
+    np.savez_compressed(
+        buffer,
+        prompts=np.array(found.prompts),
+        divergence=found.divergence,
+        standard_error=found.standard_error,
+        log_snr=found.grid.node_log_snr,
+        profile=found.profile,
+        profile_standard_errors=found.profile_standard_errors,
+        heat=found.heat,
+        views=found.views,
+        morph=found.morph,
+        switch_log_snr=found.switch_log_snr,
+        provenance=np.array(json.dumps(provenance, indent=1)),
+    )
+    replace(path, buffer.getvalue())
 
 
 def write_figure(path: Path, figure: Any, provenance: dict[str, Any]) -> None:

@@ -1,8 +1,8 @@
 """Geometry of a map of prompts: where points, thumbnails and labels go, and how far to trust it.
 
-`layout` and `stress` (public through `plot`) are about points whose distances resemble sqrt(J);
-`fit_limits`, `spread`, `place_labels` and `shorten` give thumbnails and labels their room.
-Layer 4, no drawing; scikit-learn and umap are imported where they are used.
+`layout`, `stress` and `position_errors` (public through `plot`) are about points whose distances
+resemble sqrt(J); `fit_limits`, `spread`, `place_labels` and `shorten` give thumbnails and labels
+their room. Layer 4, no drawing; scikit-learn and umap are imported where they are used.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import warnings
 from collections import Counter
 
 import numpy as np
+from scipy.linalg import orthogonal_procrustes
 from scipy.spatial import KDTree
 from scipy.spatial.distance import pdist, squareform
 
@@ -21,6 +22,7 @@ __all__ = [
     "fit_limits",
     "layout",
     "place_labels",
+    "position_errors",
     "shorten",
     "spread",
     "stress",
@@ -90,6 +92,42 @@ def stress(divergences: np.ndarray, coordinates: np.ndarray) -> float:
         return float(wanted.any() or drawn.any())
     wanted *= (wanted @ drawn) / (wanted @ wanted)
     return float(np.sqrt(np.sum((wanted - drawn) ** 2) / np.sum(drawn**2)))
+
+
+def position_errors(draws: np.ndarray, coordinates: np.ndarray) -> np.ndarray:
+    """Standard errors of the positions on a map, from the Monte Carlo draws of its divergences.
+
+    Delete-one-draw jackknife: the layout is made anew without each draw, from where it was, and
+    turned back onto the whole. What a map cannot show of the distances (its stress) is not in it.
+
+    Parameters
+    ----------
+    draws : array of shape (n, n, K)
+        J of every draw: `Divergence.draws`; at least two.
+    coordinates : array of shape (n, 2)
+        `layout` of their mean, with method "mds".
+
+    Returns
+    -------
+    errors : ndarray of shape (n, 2)
+        In the unit of the coordinates.
+    """
+    from sklearn.manifold import smacof
+
+    values = np.asarray(draws, dtype=np.float64)
+    n_draws = values.shape[-1] if values.ndim == 3 else 0
+    if n_draws < 2:
+        raise ValueError(f"draws: shape {values.shape} came, (n, n, K) with K > 1 is needed.")
+    points = check_coordinates(coordinates, len(values))
+    total, turned = values.sum(-1), []
+    centre = points.mean(0)
+    for k in range(n_draws):
+        left = np.sqrt(np.maximum((total - values[..., k]) / (n_draws - 1), 0))
+        near = {"init": points, "n_init": 1, "eps": 1e-9, "max_iter": 1000}
+        moved = smacof((left + left.T) / 2, **near)[0]
+        moved -= moved.mean(0)
+        turned.append(moved @ orthogonal_procrustes(moved, points - centre)[0])
+    return np.sqrt((n_draws - 1) * np.var(turned, axis=0))
 
 
 def check_coordinates(coordinates: np.ndarray, n: int) -> np.ndarray:

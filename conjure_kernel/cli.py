@@ -1,4 +1,4 @@
-"""The `conjure` command: compare two prompts, measure a matrix, draw a map, look after the cache.
+"""The `conjure` command: compare and explain prompts, measure a matrix, draw a map, the cache.
 
 Results go to stdout or into a file; the cost, the progress bar, warnings and errors go to stderr,
 one line each. Exit codes: 0; 2, something that came cannot be used; 130, Ctrl-C; 1, a fault of
@@ -34,6 +34,7 @@ examples:
   conjure compare "a snowman" "a dog"
   conjure matrix prompts.txt -o matrix.npz
   conjure map -o map.png
+  conjure explain "a snowman" "a dog"
   conjure cache info
 
 "conjure COMMAND --help" has more.
@@ -63,6 +64,16 @@ examples:
   conjure map                                         a bundled list, drawn into map.png
   conjure map prompts.txt -o map.pdf --layout umap
   conjure map prompts.txt -o map.png --guidance 3 --force
+"""
+EXPLAIN = """\
+examples:
+  conjure explain tomato strawberry                   drawn into explain.png
+  conjure explain "a snowman" "a dog" -o explain.pdf --guidance 3
+  conjure explain tomato strawberry -o explain.npz    heat, views, profile, morph, ...
+
+Both prompts are asked at the same noisy points: the clean image that each sees there, where in the
+image they differ, J over the noise levels, and what a chain of the first becomes if the second
+takes over. Nothing is cached.
 """
 CACHE = """\
 examples:
@@ -137,6 +148,14 @@ def _parser() -> _Parser:
     _add_files(picture, ".png, .pdf or .svg", default="map.png")
     picture.add_argument("--layout", default="mds", help="mds or umap (%(default)s)")
 
+    text = "draw where and when two prompts part, and as what pictures"
+    parted = add("explain", commands.draw_explanation, text, EXPLAIN, run)
+    parted.set_defaults(cache=None)
+    parted.add_argument("a", metavar="PROMPT")
+    parted.add_argument("b", metavar="PROMPT")
+    _add_output(parted, ".png, .pdf, .svg or .npz", default="explain.png")
+    parted.add_argument("--draw", metavar="K", type=int, default=0, help="chain to show (0)")
+
     keep = add(
         "cache", commands.look_after_cache, "show or clear what is kept on disk", CACHE, store
     )
@@ -152,10 +171,14 @@ def _add_files(parser: _Parser, endings: str, default: str | None = None) -> Non
     else:
         text += "; left out: a list in the package"
         parser.add_argument("prompts", metavar="FILE", help=text, nargs="?")
+    parser.add_argument("--column", metavar="NAME", help="column of the CSV file")
+    _add_output(parser, endings, default)
+
+
+def _add_output(parser: _Parser, endings: str, default: str | None = None) -> None:
     text = endings + ("" if default is None else " (%(default)s)")
     output: dict[str, Any] = {"type": Path, "default": default, "required": default is None}
     parser.add_argument("-o", "--output", metavar="OUTPUT", help=text, **output)
-    parser.add_argument("--column", metavar="NAME", help="column of the CSV file")
     parser.add_argument("--force", action="store_true", help="overwrite OUTPUT")
 
 

@@ -58,6 +58,18 @@ def conjure(cache, capsys):
 
 
 @pytest.fixture
+def explain_quickly(capsys):
+    """Run `conjure explain tomato "a bus"` on the small settings."""
+
+    def run(*args):
+        code = cli.main(["explain", "tomato", "a bus", *SMALL, *map(str, args)])
+        out, err = capsys.readouterr()
+        return code, out, err.splitlines()
+
+    return run
+
+
+@pytest.fixture
 def prompts(tmp_path):
     """A file of prompts, with the white space that files have."""
     path = tmp_path / "prompts.txt"
@@ -310,6 +322,22 @@ def test_map_uses_the_conjured_pictures(conjure, expected, prompts, tmp_path, mo
     assert images.std(axis=(1, 2, 3)).min() > 10
 
 
+@pytest.mark.parametrize(("ending", "start"), [("png", b"\x89PNG"), ("pdf", b"%PDF")])
+def test_explain_draws(explain_quickly, tmp_path, ending, start):
+    code, out, err = explain_quickly("-o", tmp_path / f"e.{ending}")
+    assert (code, out, err) == (0, "", [])
+    assert (tmp_path / f"e.{ending}").read_bytes().startswith(start)
+
+
+def test_explain_writes_its_arrays(explain_quickly, tmp_path):
+    assert explain_quickly("-o", tmp_path / "e.npz", "--draw", 1)[0] == 0
+    with np.load(tmp_path / "e.npz") as file:
+        assert list(file["prompts"]) == ["tomato", "a bus"]
+        assert file["divergence"] == pytest.approx(file["heat"].sum() / (2 * 2), rel=1e-12)
+        assert file["views"].shape == (2, 2, 3, 32, 32, 3)
+        assert json.loads(str(file["provenance"]))["model"] == "embedded"
+
+
 def test_map_without_a_file_draws_the_bundled_list(conjure, tmp_path, monkeypatch):
     from conjure_kernel import _cli_commands, _cli_files
 
@@ -409,6 +437,8 @@ BAD = {
     "output folder": (["matrix", "p.txt", "-o", "no/o.npz"], "'no/o.npz': cannot write"),
     "output in a file": (["map", "p.txt", "-o", "p.txt/o.png"], "'p.txt/o.png'"),
     "output is a folder": (["map", "p.txt", "-o", "dir.png", "--force"], "'dir.png' is a folder"),
+    "explain exists": (["explain", "a", "b", "-o", "old.npz"], "'old.npz' exists"),
+    "explain ending": (["explain", "a", "b", "-o", "o.csv"], "'o.csv': expected"),
     "layout": (["map", "p.txt", "--layout", "tsne"], "'tsne'"),
     "no such action": (["cache", "shrink"], "'shrink'"),
     "no cache at all": (["cache", "info", "--cache", "none"], "none"),

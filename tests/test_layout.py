@@ -6,10 +6,19 @@ import warnings
 
 import numpy as np
 import pytest
+from scipy.linalg import orthogonal_procrustes
 from scipy.spatial import procrustes
 from scipy.spatial.distance import pdist, squareform
 
-from conjure_kernel._layout import fit_limits, layout, place_labels, shorten, spread, stress
+from conjure_kernel._layout import (
+    fit_limits,
+    layout,
+    place_labels,
+    position_errors,
+    shorten,
+    spread,
+    stress,
+)
 
 SQUARE = np.array([[0.0, 0], [0, 1], [1, 1], [1, 0]])
 FRAME = np.array([[0.0, 0], [400, 300]])
@@ -136,6 +145,44 @@ def test_layout_and_stress_refuse_what_they_cannot_draw():
         stress(1 - np.eye(3), SQUARE)
     with pytest.raises(ValueError, match="coordinates hold NaN"):
         stress(1 - np.eye(4), SQUARE * np.nan)
+
+
+def jittered(points, n_draws, size, rng):
+    """Squared distances (n, n, K) of points that are known up to noise, draw by draw."""
+    moved = points + rng.normal(size=(n_draws, *points.shape)) * size
+    return np.stack([squareform(pdist(draw) ** 2) for draw in moved], -1)
+
+
+def test_position_errors_are_the_spread_of_repeated_maps():
+    rng, points, n_draws = np.random.default_rng(0), plane(8)[0], 4
+    points = points - points.mean(0)
+    found, maps = [], []
+    for _ in range(25):
+        draws = jittered(points, n_draws, 0.05, rng)
+        at = layout(draws.mean(-1))
+        found.append(position_errors(draws, at))
+        maps.append(at @ orthogonal_procrustes(at, points)[0])
+    spread_of_maps = np.std(maps, axis=0)
+    ratio = np.sqrt(np.mean(np.square(found), axis=0)) / spread_of_maps
+    assert 0.7 < np.exp(np.log(ratio).mean()) < 1.4
+
+
+def test_a_prompt_that_jumps_is_the_uncertain_one_and_equal_draws_leave_no_doubt():
+    rng, points = np.random.default_rng(1), plane(9)[0]
+    size = np.full((9, 1), 0.01)
+    size[4] = 0.3
+    draws = jittered(points, 4, size, rng)
+    errors = position_errors(draws, layout(draws.mean(-1))).max(1)
+    assert errors.argmax() == 4
+    assert errors[4] > 3 * np.delete(errors, 4).max()
+    same = np.repeat(plane(9)[1][..., None], 3, axis=-1)
+    np.testing.assert_allclose(position_errors(same, layout(same[..., 0])), 0, atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(3, 3), (3, 3, 1)])
+def test_position_errors_need_two_draws(shape):
+    with pytest.raises(ValueError, match=r"draws: shape \(3, 3.*K > 1 is needed"):
+        position_errors(np.zeros(shape), np.zeros((3, 2)))
 
 
 def test_limits_keep_the_margin_and_one_scale():

@@ -3,6 +3,7 @@
 import io
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,25 @@ from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox
 from scipy.spatial.distance import pdist, squareform
 
-from conjure_kernel.plot import drawn_labels, layout, plot_map, plot_matrix, plot_overview
+from conjure_kernel import GaussianDenoiser
+from conjure_kernel.explain import explain
+from conjure_kernel.plot import (
+    drawn_labels,
+    layout,
+    plot_explanation,
+    plot_legs,
+    plot_map,
+    plot_matrix,
+    plot_morph,
+    plot_overview,
+    plot_profile,
+    plot_shepard,
+    plot_strip,
+    stress,
+)
+from conjure_kernel.schedule import VariancePreserving, make_grid
+
+GOOD_KL = np.array([[0, 1], [2, 0.0]])
 
 
 def world(n, seed=0):
@@ -207,6 +226,26 @@ def test_the_scale_of_both_axes_is_one():
     assert np.ptp(pixels[[0, 1], 0]) == pytest.approx(np.ptp(pixels[[0, 2], 1]))
 
 
+@pytest.mark.parametrize("with_images", [False, True])
+def test_crosses_of_one_standard_error_stand_on_the_markers(with_images):
+    points, _, names, images, _ = world(9)
+    errors = np.linspace(0.1, 1, 18).reshape(9, 2)
+    ax = plot_map(points, names, images=images if with_images else None, errors=errors, ax=canvas())
+    ax.figure.draw_without_rendering()
+    assert "bars ± 1 s.e." in ax.get_title("left")
+    bars = [np.array(line.get_segments()) for line in ax.collections]
+    across, along = bars[:2]
+    np.testing.assert_allclose(np.ptp(across[:, :, 0], axis=1), 2 * errors[:, 0])
+    np.testing.assert_allclose(np.ptp(along[:, :, 1], axis=1), 2 * errors[:, 1])
+    centres = ax.transData.transform(across.mean(1))
+    markers = ax.transData.transform(points)
+    if with_images:
+        pictures = [box.offsetbox for box in ax.artists if isinstance(box, AnnotationBbox)]
+        extents = boxes_of(pictures)
+        markers = (extents[:, :2] + extents[:, 2:]) / 2
+    np.testing.assert_allclose(centres, markers, atol=1)
+
+
 # ------------------------------------------------------------------------------------- overview
 
 
@@ -225,6 +264,145 @@ def test_overview_shows_both_panels_with_their_captions():
     assert left.get_tightbbox().x1 < right.get_window_extent().x0
     simplex = plot_overview(1 - np.eye(4), list("abcd"))
     assert simplex.axes[1].get_title("left").endswith("stress 0.17")
+
+
+def test_overview_draws_the_uncertainty_of_an_mds_map():
+    _, divergences, names, images, _ = world(6)
+    draws = divergences[..., None] * np.array([0.9, 1.0, 1.1])
+    figure = plot_overview(divergences, names, images, draws=draws)
+    assert "bars" in figure.axes[1].get_title("left")
+    plain = plot_overview(divergences, names, images, draws=draws[..., :1])
+    assert "bars" not in plain.axes[1].get_title("left")
+
+
+# ------------------------------------------------------------------------------------- relations
+
+
+def test_a_shepard_diagram_has_a_dot_per_pair_and_the_line_of_the_stress():
+    _, divergences, *_ = world(12)
+    points = 3 * layout(divergences + 4 * (1 - np.eye(12)))
+    ax = plot_shepard(divergences, points, ax=canvas())
+    (dots,), (line,) = ax.collections, ax.lines
+    wanted = squareform(np.sqrt(divergences), checks=False)
+    np.testing.assert_allclose(dots.get_offsets(), np.stack([wanted, pdist(points)], 1))
+    scale = (line.get_ydata() / np.maximum(line.get_xdata(), 1e-9))[1]
+    by_hand = np.linalg.lstsq(wanted[:, None], pdist(points), rcond=None)[0][0]
+    assert scale == pytest.approx(by_hand)
+    assert ax.get_title("left").endswith(f"stress {stress(divergences, points):.2f}")
+    plot_shepard(np.zeros((3, 3)), np.zeros((3, 2)), ax=canvas())
+
+
+def test_the_area_under_a_profile_is_j():
+    grid = make_grid(VariancePreserving.scaled_linear(), 5, nodes="timesteps")
+    profile = np.array([0.1, 0.4, 2.0, 1.0, 0.3])
+    ax = plot_profile(profile, grid, standard_errors=profile / 10, ax=canvas())
+    (steps,) = ax.patches
+    values, edges, _ = steps.get_data()
+    assert (values * np.diff(edges)).sum() == pytest.approx(3.8)
+    assert edges[[0, -1]] == pytest.approx(grid.log_snr_range)
+    (bars,) = ax.collections
+    lengths = [np.ptp(bar[:, 1]) for bar in bars.get_segments()]
+    np.testing.assert_allclose(lengths, 0.2 * profile / grid.d_log_snr)
+
+
+def test_a_second_profile_shares_the_axes_and_both_are_whole():
+    grid = make_grid(VariancePreserving.log_linear(), 3)
+    ax = plot_profile(np.array([1.0, 9.0, 1.0]), grid, label="one", ax=canvas())
+    plot_profile(np.array([1.0, 2.0, 1.0]), grid, label="two", ax=ax)
+    assert [text.get_text() for text in ax.legend().texts] == ["one", "two"]
+    assert ax.get_ylim()[1] > 9 / grid.d_log_snr[1]
+    with pytest.raises(ValueError, match=r"profile: shape \(4,\) came, \(3,\) is needed"):
+        plot_profile(np.ones(4), grid)
+
+
+def test_arrows_lead_to_the_nearest_by_the_directed_leg():
+    kl = np.array([[0, 1, 5], [9, 0, 2], [3, 4, 0.0]])
+    before = kl.copy()
+    ax = plot_legs(kl, list("abc"), n_neighbors=1, ax=canvas())
+    ax.figure.draw_without_rendering()
+    at = {text.get_text(): text.get_position() for text in ax.texts if text.get_text()}
+    name = {position: name for name, position in at.items()}
+    arrows = [note for note in ax.texts if getattr(note, "arrow_patch", None)]
+    assert {(name[note.xyann], name[note.xy]) for note in arrows} == {
+        ("a", "b"),
+        ("b", "c"),
+        ("c", "a"),
+    }
+    widths = {name[note.xyann]: note.arrow_patch.get_linewidth() for note in arrows}
+    assert widths["a"] > widths["b"] > widths["c"]
+    np.testing.assert_array_equal(kl, before)
+
+
+@pytest.mark.parametrize("n", [1, 2, 8, 30])
+def test_names_in_the_graph_do_not_cover_each_other(n):
+    divergences = world(n)[1] / 100
+    ax = plot_legs(divergences, [f"prompt {i}" for i in range(n)], ax=canvas(9, 7))
+    for dpi in (72, 100, 180):
+        ax.figure.set_dpi(dpi)
+        ax.figure.draw_without_rendering()
+        boxes = boxes_of([text for text in ax.texts if text.get_text()])
+        assert len(boxes) == n
+        assert not np.triu(overlaps(boxes, boxes), 1).any()
+
+
+@pytest.mark.parametrize(
+    ("kl", "labels", "message"),
+    [
+        (np.ones(3), list("abc"), "kl"),
+        (-GOOD_KL, list("ab"), "kl holds -1"),
+        (GOOD_KL, list("abc"), "labels: 3 came, 2 are needed"),
+    ],
+)
+def test_legs_that_cannot_be_drawn_are_refused_in_words(kl, labels, message):
+    with pytest.raises(ValueError, match=message):
+        plot_legs(kl, labels)
+
+
+# ------------------------------------------------------------------------------------- explanation
+
+
+@pytest.fixture(scope="module")
+def pixels():
+    """An explanation with heat maps, made of one without."""
+    denoiser = GaussianDenoiser({"a": [1.0] * 12, "$b$": [-1.0] * 12})
+    found = explain("a", "$b$", model=denoiser, n_steps=4, n_draws=2)
+    return found, replace(found, heat=found.heat.reshape(2, 2, 4, 3, 4))
+
+
+def test_the_strip_shows_views_and_heat_level_by_level(pixels):
+    plain, found = pixels
+    ax = plot_strip(found, ax=canvas(10, 8))
+    rows = [found.views[0, 0], found.heat[0, 0], found.views[0, 1]]
+    rows += [found.views[1, 0], found.heat[1, 0], found.views[1, 1]]
+    assert len(ax.images) == 24
+    for image, picture in zip(ax.images, [cell for row in rows for cell in row], strict=True):
+        np.testing.assert_array_equal(image.get_array(), picture)
+    columns = [image.get_extent()[0] for image in ax.images]
+    assert columns == pytest.approx([i + 0.04 for i in range(4)] * 6)
+    names = [text.get_text() for text in ax.get_yticklabels()]
+    assert names == ["a", "nats per pixel", "$b$"] * 2
+    assert len(plot_strip(plain, ax=canvas(10, 8)).images) == 16
+
+
+def test_the_morph_says_when_the_other_prompt_takes_over(pixels):
+    ax = plot_morph(pixels[1], ax=canvas())
+    assert len(ax.images) == 5
+    assert [text.get_text() for text in ax.get_xticklabels()] == [
+        *(f"{level:.1f}" for level in pixels[1].switch_log_snr[:-1]),
+        "never",
+    ]
+
+
+def test_the_whole_explanation_names_j_with_its_error(pixels):
+    for found in pixels:
+        figure = plot_explanation(found)
+        figure.savefig(io.BytesIO(), dpi=40)
+        (headline,) = figure.texts
+        assert f"{found.divergence:.3g} ± {found.standard_error:.2g} nats" in headline.get_text()
+        assert len(figure.axes) == 3
+        strip, profile, morph = figure.axes
+        assert strip.get_position().y0 > profile.get_position().y1
+        assert profile.get_position().y0 > morph.get_position().y1
 
 
 def test_nothing_is_left_behind_neither_settings_nor_figures_nor_changed_inputs():

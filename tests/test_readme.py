@@ -12,6 +12,7 @@ BLOCKS = [b for b in re.findall(r"```python\n(.*?)```", README, re.S) if "+SKIP"
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.split("\n", 1)[0][:60])
 def test_block_runs(block, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CONJURE_KERNEL_CACHE", str(tmp_path))
     exec(compile(block, "README.md", "exec"), {})
     assert capsys.readouterr().out.strip()

@@ -1,0 +1,142 @@
+"""The map: prompts where their distances resemble sqrt(J), shown by the images they conjure."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import RendererAgg
+from matplotlib.offsetbox import AnnotationBbox, OffsetImage
+from matplotlib.text import Text
+
+import conjure_kernel._layout as geometry
+from conjure_kernel._checks import check_prompts
+from conjure_kernel._layout import check_coordinates
+from conjure_kernel.plot._style import BLUE, GREY, INK, STYLE, check_images, new_axes
+
+__all__ = ["drawn_labels", "plot_map"]
+
+ROOMY_UP_TO = 30  # prompts: room for text under thumbnails
+LABEL_GID = "conjure-kernel-label"
+
+
+@rc_context(STYLE)
+def plot_map(
+    coordinates: np.ndarray,
+    labels: Sequence[str],
+    *,
+    images: np.ndarray | None = None,
+    errors: np.ndarray | None = None,
+    ax: Axes | None = None,
+    stress: float | None = None,
+) -> Axes:
+    """Map of prompts shown by their images, with those labels that find room beside them.
+
+    No label covers a marker or another label. Thumbnails shrink as prompts multiply and are pushed
+    out of each other; a thin line leads from those that moved far to their true place. All this
+    holds for the axes as large as they are now: lay the figure out before.
+
+    Parameters
+    ----------
+    coordinates : array of shape (n, 2)
+        From `layout`.
+    labels : sequence of str, length n
+        Prompts; long ones take two lines and are shortened with an ellipsis.
+    images : uint8 array of shape (n, height, width, 3), optional
+        What each prompt conjures; without images prompts are dots.
+    errors : array of shape (n, 2), optional
+        From `position_errors`: drawn as a cross of ± one standard error along each axis.
+    ax : Axes, optional
+        Where to draw; by default a new pyplot figure.
+    stress : float, optional
+        Of the layout, for the caption.
+
+    Returns
+    -------
+    ax : Axes
+        `drawn_labels(ax)` are the labels that found room.
+    """
+    names = check_prompts(labels, "labels")
+    points = check_coordinates(coordinates, len(names))
+    pictures = None if images is None else check_images(images, len(names))
+    ax = new_axes(5) if ax is None else ax
+    ax.set(xticks=[], yticks=[])
+    ax.spines[:].set(color="#dcdce2", linewidth=0.6)
+    caption = "Map of √J" + ("" if stress is None else f", stress {stress:.2f}")
+    ax.set_title(caption + ("" if errors is None else ", bars ± 1 s.e."), loc="left")
+    pixel, size = ax.figure.dpi / 72, np.array(ax.get_window_extent().size)
+    room = np.sqrt(size.prod() / len(names)) / pixel
+    side = 4.0 if pictures is None else float(np.clip(0.36 * room, 6, 52))
+    low, high = geometry.fit_limits(points, size, (side / 2 + np.array([18, 14])) * pixel)
+    ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+    ax.set_aspect("equal", adjustable="datalim")
+    if pictures is None:
+        ax.plot(*points.T, "o", ms=side, color=BLUE, mec="white", mew=0.4)
+        offsets = np.zeros_like(points)
+    else:
+        offsets = _draw_pictures(ax, points, pictures, side)
+    _draw_labels(ax, geometry.shorten(names, 30), points, offsets, side / 2 + 1)
+    if errors is not None:
+        _draw_errors(ax, points, offsets, np.asarray(errors, dtype=float))
+    return ax
+
+
+def drawn_labels(ax: Axes) -> list[Text]:
+    """Labels that `plot_map` found room for on these axes, as matplotlib texts."""
+    return [text for text in ax.texts if text.get_gid() == LABEL_GID]
+
+
+def _draw_pictures(ax: Axes, points: np.ndarray, pictures: np.ndarray, side: float) -> np.ndarray:
+    """Draw thumbnails `side` points wide; return how far each was moved, in points (n, 2)."""
+    pixel, true = ax.figure.dpi / 72, ax.transData.transform(points)
+    room = side + np.array([2, 18 if len(points) <= ROOMY_UP_TO else 2])
+    frame = ax.get_window_extent().get_points()
+    offsets = (geometry.spread(true, room * pixel, frame) - true) / pixel
+    far = np.abs(offsets).max(axis=1) > 0.75 * side
+    ax.plot(*points[far].T, "o", ms=2, color=GREY)
+    for point, offset, picture, moved in zip(points, offsets, pictures, far, strict=True):
+        image = OffsetImage(picture, zoom=side / max(picture.shape[:2]))
+        line = {"arrowstyle": "-", "color": GREY, "linewidth": 0.6} if moved else None
+        box = AnnotationBbox(image, point, offset, boxcoords="offset points", arrowprops=line)
+        box.patch.set(edgecolor="white", linewidth=0.6, boxstyle="square,pad=0")
+        ax.add_artist(box)
+    return offsets
+
+
+def _draw_errors(ax: Axes, points: np.ndarray, offsets: np.ndarray, errors: np.ndarray) -> None:
+    """Crosses of one standard error on the markers, dark in a white case, above everything."""
+    if errors.shape != points.shape:
+        raise ValueError(f"errors: shape {errors.shape} came, {points.shape} is needed.")
+    shift = offsets * ax.figure.dpi / 72
+    centres = ax.transData.inverted().transform(ax.transData.transform(points) + shift)
+    for colour, width, order in (("white", 1.6, 6), (INK, 0.6, 7)):
+        style: dict[str, Any] = {"ecolor": colour, "elinewidth": width, "zorder": order}
+        (x, y), (dx, dy) = centres.T, errors.T
+        ax.errorbar(x, y, yerr=dy, xerr=dx, fmt="none", **style)
+
+
+def _draw_labels(
+    ax: Axes, names: list[str], points: np.ndarray, offsets: np.ndarray, reach: float
+) -> None:
+    """Labels beside markers that lie `offsets` from their points and reach so far (typographic)."""
+    pixel = ax.figure.dpi / 72
+    style: dict[str, Any] = {"size": 6.8, "ha": "center", "va": "center", "linespacing": 1.0}
+    style |= {"textcoords": "offset points", "parse_math": False, "gid": LABEL_GID}
+    style["zorder"] = 8
+    style["bbox"] = {"facecolor": "white", "edgecolor": "none", "pad": 0}
+    pairs = zip([textwrap.fill(name, 18) for name in names], points, strict=True)
+    texts = [ax.annotate(lines, point, (0, 0), **style) for lines, point in pairs]
+    true = ax.transData.transform(points)
+    ruler = RendererAgg(1, 1, ax.figure.dpi)
+    sizes = np.array([text.get_window_extent(ruler).size for text in texts])
+    sizes = sizes * [1.17, 1.07] + pixel  # at 90 dots an inch text is up to a sixth wider
+    frame = ax.get_window_extent().get_points()
+    boxes = geometry.place_labels(sizes, true + offsets * pixel, reach * pixel, frame)
+    for text, point, box in zip(texts, true, boxes, strict=True):
+        text.set_position(((box[:2] + box[2:]) / 2 - point) / pixel)
+        if np.isnan(box).any():
+            text.remove()

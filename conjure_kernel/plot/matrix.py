@@ -1,0 +1,116 @@
+"""The divergence matrix as a heat map, its rows in the order of a dendrogram."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.colors import PowerNorm
+from scipy.cluster.hierarchy import dendrogram, linkage
+from scipy.spatial.distance import squareform
+
+import conjure_kernel._layout as geometry
+from conjure_kernel.plot._style import COLOURS, GREY, INK, STYLE, check, new_axes
+
+__all__ = ["plot_matrix"]
+
+VALUES_UP_TO = 12  # prompts: values in cells
+
+
+@rc_context(STYLE)
+def plot_matrix(
+    divergences: np.ndarray,
+    labels: Sequence[str],
+    *,
+    ax: Axes | None = None,
+    standard_errors: np.ndarray | None = None,
+    unit: str = "nats",
+) -> Axes:
+    """Heat map of a divergence matrix, its rows in the order of a dendrogram drawn beside them.
+
+    Average linkage on sqrt(J), leaves in the order of least jumps. Up to 12 prompts the cells show
+    values and standard errors. Narrow rows: every second or third prompt is named, then none.
+
+    Parameters
+    ----------
+    divergences : array of shape (n, n)
+        Symmetric Jeffreys divergences with a zero diagonal.
+    labels : sequence of str, length n
+        One prompt a row; long ones are shortened with an ellipsis.
+    ax : Axes, optional
+        Where to draw, as large as it is now; by default a new pyplot figure.
+    standard_errors : array of shape (n, n), optional
+        Of the divergences and in their unit; NaN where unknown.
+    unit : str
+        Unit of the divergences, for the caption.
+
+    Returns
+    -------
+    ax : Axes
+        The heat map; the tree and the colour bar are its `child_axes`.
+    """
+    matrix, names, errors = check(divergences, labels, standard_errors)
+    ax = new_axes(np.clip(0.125 * len(names), 4, 9)) if ax is None else ax
+    order = _draw_tree(ax.inset_axes((-0.15, 0, 0.14, 1)), matrix)
+    norm = PowerNorm(0.5, vmin=0, vmax=matrix.max() or 1)
+    ordered = matrix[np.ix_(order, order)]
+    image = ax.imshow(ordered, cmap=COLOURS, norm=norm)
+    ax.set_title(f"Jeffreys divergence, {unit}", loc="left", x=-0.15)
+    ax.apply_aspect()
+    row = ax.get_window_extent().height * 72 / ax.figure.dpi / len(names)
+    _name_rows(ax, [geometry.shorten(names, 26)[i] for i in order], row)
+    if len(names) <= VALUES_UP_TO:
+        _write_values(ax, ordered, errors[np.ix_(order, order)], row)
+    place = ax.inset_axes((0, -0.055, 0.6, 0.02))
+    ax.figure.colorbar(image, cax=place, orientation="horizontal").outline.set_visible(False)
+    place.tick_params(length=2, width=0.5)
+    return ax
+
+
+def _draw_tree(ax: Axes, matrix: np.ndarray) -> np.ndarray:
+    """Draw the dendrogram, root to the left; return the order of its leaves."""
+    n = len(matrix)
+    ax.set_axis_off()
+    ax.set_ylim(n - 0.5, -0.5)
+    if n == 1:
+        return np.zeros(1, dtype=int)
+    links = linkage(squareform(np.sqrt(matrix), checks=False), "average", optimal_ordering=n <= 300)
+    tree = dendrogram(links, no_plot=True)
+    lines = np.stack([-np.array(tree["dcoord"]), (np.array(tree["icoord"]) - 5) / 10], axis=-1)
+    ax.add_collection(LineCollection(list(lines), colors=GREY, linewidths=0.7))
+    ax.set_xlim(-1.02 * (links[-1, 2] or 1), 0)
+    return np.array(tree["leaves"])
+
+
+def _name_rows(ax: Axes, names: list[str], row: float) -> None:
+    """Prompts as tick labels on rows of so many points: all, every second or third, or none."""
+    size = np.clip(0.8 * row, 6, 7.5)
+    step = int(np.ceil(1.15 * size / row))
+    rows = range(0, len(names), step) if step <= 3 else range(0)
+    ax.yaxis.tick_right()
+    ax.set_yticks(rows, [names[i] for i in rows], fontsize=size, parse_math=False)
+    ax.tick_params(length=0 if step == 1 else 2, width=0.5, pad=3)
+    ax.set_xticks([])
+    ax.spines[:].set_visible(False)
+
+
+def _write_values(ax: Axes, matrix: np.ndarray, errors: np.ndarray, row: float) -> None:
+    """Values and standard errors in the cells off the diagonal, unless too small to read."""
+    cells = np.argwhere(~np.eye(len(matrix), dtype=bool))
+    texts = [_number(matrix[i, j], errors[i, j]) for i, j in cells]
+    longest = max((len(line) for text in texts for line in text.split("\n")), default=1)
+    size = min(8.0, 1.4 * row / longest, row / 2.8)
+    for (i, j), text in zip(cells, texts, strict=True) if size >= 4 else ():
+        colour = "white" if matrix[i, j] < 0.17 * matrix.max() else INK
+        ax.text(j, i, text, color=colour, size=size, ha="center", va="center")
+
+
+def _number(value: float, error: float) -> str:
+    """Value to the first digit of its standard error, with that below."""
+    if not 0 < error < np.inf:
+        return f"{value:.3g}"
+    digits = max(0, -int(np.floor(np.log10(error))))
+    return f"{value:.{digits}f}\n±{error:.{digits}f}"

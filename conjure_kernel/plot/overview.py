@@ -1,0 +1,55 @@
+"""Matrix and map in one picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+from conjure_kernel._layout import layout, position_errors, stress
+from conjure_kernel.plot._style import STYLE, check
+from conjure_kernel.plot.maps import plot_map
+from conjure_kernel.plot.matrix import plot_matrix
+
+__all__ = ["plot_overview"]
+
+
+@rc_context(STYLE)
+def plot_overview(
+    divergences: np.ndarray,
+    labels: Sequence[str],
+    images: np.ndarray | None = None,
+    *,
+    standard_errors: np.ndarray | None = None,
+    draws: np.ndarray | None = None,
+    method: str = "mds",
+    title: str | None = None,
+) -> Figure:
+    """Two panels: (a) the matrix with its tree, (b) the map with its stress.
+
+    Parameters are those of `plot_matrix`, `plot_map` and `layout`; `title` is drawn above both.
+    With `draws` of shape (n, n, K), K > 1, an "mds" map shows the uncertainty of its positions.
+
+    Returns
+    -------
+    figure : Figure
+        10 inches wide and outside pyplot: `figure.savefig("map.png")`.
+    """
+    matrix, names, errors = check(divergences, labels, standard_errors)
+    points = layout(matrix, method=method)
+    spread = None
+    if draws is not None and draws.shape[-1] > 1 and method == "mds":
+        spread = position_errors(draws, points)
+    height = 4.0 if title is None else 4.35
+    figure = Figure(figsize=(10, height), dpi=180)
+    left = figure.add_axes((0.067, 0.38 / height, 0.33, 3.3 / height))
+    plot_matrix(matrix, names, ax=left, standard_errors=errors)
+    start = figure.get_tightbbox().x1 / 10 + 0.025
+    right = figure.add_axes((start, 0.1 / height, 0.99 - start, 3.58 / height))
+    plot_map(points, names, images=images, errors=spread, ax=right, stress=stress(matrix, points))
+    for letter, ax in (("a", left), ("b", right)):
+        ax.set_title(rf"$\bf{{({letter})}}$  {ax.get_title('left')}", loc="left")
+    figure.text(0.0175, 1 - 0.1 / height, title or "", size=12, va="top", parse_math=False)
+    return figure
