@@ -1,0 +1,195 @@
+"""The recipe of the embedded model: true captions, honest rendering, training that resumes."""
+
+import argparse
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from training import denoiser, evaluate
+from training.art import Art, Concept, IconSet, read_concepts, simplify
+from training.scenes import COLOURS, COUNTS, RELATIONS, Scene, Thing, World, plural
+
+EMBEDDED = "conjure_kernel/embedded/model"
+NAMES = ("red square", "green square", "blue square")
+
+
+def make_art():
+    """Three concepts, two styles each: full squares in plain colours."""
+    sprites = torch.zeros(6, 4, 64, 64, dtype=torch.uint8)
+    for i in range(6):
+        sprites[i, i // 2] = 255 - 40 * (i % 2)
+        sprites[i, 3] = 255
+    concepts = [Concept((name, f"{name} thing"), ("shape",), ("flat",)) for name in NAMES]
+    rows = torch.arange(6)
+    return Art(concepts, sprites, rows // 2, rows % 2)
+
+
+@pytest.fixture
+def world():
+    return World(make_art())
+
+
+@pytest.fixture
+def work(tmp_path):
+    art = make_art()
+    concepts = [(c.names, c.hypernyms, c.keywords) for c in art.concepts]
+    torch.save({**vars(art), "concepts": concepts}, tmp_path / "art.pt")
+    return tmp_path
+
+
+def scenes_of(world, n=600):
+    rng = random.Random(0)
+    drawn = [world.draw(rng) for _ in range(n)]
+    return [(scene, world.caption(scene, rng)) for scene in drawn]
+
+
+def test_stored_art_is_read_back(work):
+    art, read = make_art(), Art.load(work)
+    assert read.concepts == art.concepts
+    assert torch.equal(read.sprites, art.sprites)
+    assert read.first(2).concept.tolist() == [0, 0, 1, 1]
+    assert len(read.first(2).concepts) == 2
+
+
+def test_the_list_of_concepts_is_well_formed():
+    concepts = read_concepts()
+    assert len(concepts) > 700
+    for label, (names, hypernyms) in concepts.items():
+        assert all((*names, *hypernyms)), label
+        assert all(name == name.strip() for name in names), label
+    assert concepts["woman teacher"] == (
+        ["teacher", "professor"],
+        ["person", "worker", "professional"],
+    )
+    assert concepts["dog"][0] == ["dog", "puppy", "hound"]
+
+
+def test_icons_are_found_through_aliases_and_spelling(tmp_path):
+    text = (
+        '{"icons": {"red-heart": {"body": "<x/>"}}, "aliases": {"love": {"parent": "red-heart"}}}'
+    )
+    (tmp_path / "icons.json").write_text(text)
+    icons = IconSet(tmp_path)
+    assert "<x/>" in icons.svg("Red Heart")
+    assert icons.svg("Red Heart") == icons.svg("love")
+    assert icons.svg("blue heart") is None
+    assert simplify("Man\N{RIGHT SINGLE QUOTATION MARK}s shoe") == "mansshoe"
+
+
+def test_captions_tell_what_departs_from_the_plain(world):
+    for scene, caption in scenes_of(world):
+        told = [c for c in COLOURS if f"on a {c} background" in caption]
+        assert told == ([] if scene.background == "white" else [scene.background])
+        if scene.kind != "one":
+            assert scene.kind in caption
+        for kind in (*COUNTS, "small", "big", "above", "below", "left of", "right of"):
+            assert scene.kind == kind or f"{kind} " not in caption
+
+
+def test_every_kind_of_scene_is_drawn(world):
+    kinds = {scene.kind for scene, _ in scenes_of(world, 2000)}
+    assert kinds == {"one", "small", "big", *COUNTS, *RELATIONS}
+
+
+def test_things_stand_where_the_caption_says(world):
+    red, blue = Thing(0, 0.5, *RELATIONS["right of"][0]), Thing(4, 0.5, *RELATIONS["right of"][1])
+    picture = world.render([Scene("right of", (red, blue))])[0]
+    left, right = picture[:, 16, 8], picture[:, 16, 24]
+    np.testing.assert_allclose(left, [-1, -1, 1], atol=1e-5)
+    np.testing.assert_allclose(right, [1, -1, -1], atol=1e-5)
+    above = [Thing(s, 0.5, *place) for s, place in zip((0, 4), RELATIONS["above"], strict=True)]
+    picture = world.render([Scene("above", tuple(above))])[0]
+    assert picture[0, 8, 16] > 0.9
+    assert picture[2, 24, 16] > 0.9
+
+
+def test_backgrounds_and_sizes_are_rendered(world):
+    small, whole = Scene("small", (Thing(0, 0.4),), "blue"), Scene("one", (Thing(0, 1.0),))
+    pictures = world.render([small, whole])
+    expected = torch.tensor(COLOURS["blue"]) / 127.5 - 1
+    torch.testing.assert_close(pictures[0, :, 0, 0], expected, atol=1e-5, rtol=0)
+    share = (pictures[0, 0] > 0.9).float().mean()
+    assert share == pytest.approx(0.4**2, abs=0.03)
+    assert (pictures[1, 0] > 0.9).all()
+
+
+@pytest.mark.parametrize(
+    ("word", "several"),
+    [
+        ("dog", "dogs"),
+        ("cherry", "cherries"),
+        ("key", "keys"),
+        ("box", "boxes"),
+        ("grapes", "grapes"),
+    ],
+)
+def test_plurals(word, several):
+    rng = random.Random(1)
+    assert {plural(word, rng) for _ in range(50)} == {word, several}
+
+
+def arguments(work, steps):
+    return argparse.Namespace(
+        work=work,
+        steps=steps,
+        start=EMBEDDED,
+        batch=4,
+        rate=1e-3,
+        seed=0,
+        device="cpu",
+        compile=False,
+    )
+
+
+@pytest.fixture
+def small(monkeypatch):
+    monkeypatch.setattr(denoiser, "N_BLOCKS", 2)
+    monkeypatch.setattr(denoiser, "BLOCK", 20)
+
+
+def test_training_resumes_where_it_stopped(work, small, monkeypatch):
+    whole = denoiser.Trainer(arguments(work, 4))
+    losses = [float(whole.advance()) for _ in range(4)]
+    halved = denoiser.Trainer(arguments(work, 4))
+    first = [float(halved.advance()) for _ in range(2)]
+    halved.store()
+    resumed = denoiser.Trainer(arguments(work, 4))
+    assert resumed.step == 2
+    again = [float(resumed.advance()) for _ in range(2)]
+    np.testing.assert_allclose(first + again, losses, rtol=1e-4)
+    for own, other in zip(resumed.average, whole.average, strict=True):
+        torch.testing.assert_close(own, other, rtol=1e-3, atol=1e-5)
+
+
+def test_training_lowers_the_loss_and_leaves_the_token_vectors(work, small):
+    trainer = denoiser.Trainer(arguments(work, 60))
+    vectors = trainer.text_encoder.get_input_embeddings().weight.clone()
+    losses = [float(trainer.advance()) for _ in range(60)]
+    assert np.mean(losses[-20:]) < 0.8 * np.mean(losses[:20])
+    assert torch.equal(vectors, trainer.text_encoder.get_input_embeddings().weight)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # in diffusers
+def test_the_trained_folder_is_examined_and_loads(work, small):
+    from conjure_kernel import load_denoiser
+
+    trainer = denoiser.Trainer(arguments(work, 1))
+    trainer.run()
+    load_denoiser(str(work / "pipeline"), height=32, width=32)
+    examiner = evaluate.Examiner(make_art(), work / "pipeline", guidance=3.0, seed=1)
+    rates = evaluate.hit_rates(examiner, list(NAMES), list(NAMES))
+    assert 0 <= rates[0] <= rates[1] == 1  # all three concepts are among the nearest five
+
+
+def test_the_examiner_finds_the_right_answer(work, small, monkeypatch):
+    examiner = evaluate.Examiner(make_art(), EMBEDDED, guidance=3.0, seed=1)
+    scenes = [Scene("one", (Thing(2 * i, 0.9),)) for i in range(3)]
+    monkeypatch.setattr(examiner, "draw", lambda prompts: examiner.encode(scenes[: len(prompts)]))
+    assert evaluate.hit_rates(examiner, NAMES, NAMES) == [1.0, 1.0]
+    assert evaluate.hit_rates(examiner, NAMES, NAMES[::-1])[0] == pytest.approx(1 / 3)
+    answers = evaluate.choose(
+        examiner, ["a", "b"], lambda i: {str(k): [scene] for k, scene in enumerate(scenes)}
+    )
+    assert answers == ["0", "1"]

@@ -1,0 +1,1 @@
+"""How the embedded model is made: art and words, scenes, autoencoder, denoiser, evaluation."""

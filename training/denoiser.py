@@ -1,0 +1,293 @@
+"""Train the text encoder and the denoiser together on cached latents.
+
+    python -m training.denoiser WORK --steps 10000 --start conjure_kernel/embedded/model
+
+Runs on a GPU where there is one, otherwise on the CPU; the same command again resumes from
+`WORK/denoiser.pt`. The learning rate falls linearly to zero at `--steps`: most of the shape comes
+while it falls, so plan the number of steps to end. The result is `WORK/pipeline`, the folder of a
+`StableDiffusionPipeline` with the moving average of the weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import random
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from diffusers import (
+    AutoencoderKL,
+    DDIMScheduler,
+    StableDiffusionPipeline,
+    UNet2DConditionModel,
+)
+from torch import Tensor, nn
+from transformers import BertTokenizerFast, CLIPTextConfig, CLIPTextModel
+
+from training.art import Art
+from training.scenes import World
+from training.words import LENGTH, WIDTH
+
+N_BLOCKS, BLOCK, N_CAPTIONS = 80, 1000, 8  # cached scenes, and wordings of each
+DROPPED = 0.1  # share of captions left empty, for guidance
+EMA = 0.999
+
+
+@dataclass
+class Pool:
+    """Cached scenes: latents (n, 4, 8, 8) and the tokens of several captions each."""
+
+    latents: Tensor
+    tokens: Tensor  # (n, captions, LENGTH)
+
+    def batch(self, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Draw latents and one caption for each."""
+        rows = torch.randint(len(self.latents), (size,), generator=generator)
+        wording = torch.randint(self.tokens.shape[1], (size,), generator=generator)
+        return self.latents[rows].float(), self.tokens[rows, wording].long()
+
+
+def tokenize(tokenizer: BertTokenizerFast, captions: list[str]) -> Tensor:
+    """Return the tokens of captions, padded to LENGTH."""
+    tokens = tokenizer(captions, padding="max_length", truncation=True, max_length=LENGTH)
+    return torch.tensor(tokens["input_ids"])
+
+
+@torch.inference_mode()
+def make_pool(work: Path, autoencoder: AutoencoderKL, tokenizer: BertTokenizerFast) -> Pool:
+    """Draw, render and encode scenes, or read the ones encoded before."""
+    path = work / "pool.pt"
+    if path.exists():
+        return Pool(**torch.load(path))
+    world, rng, latents, tokens = World(Art.load(work)), random.Random(0), [], []
+    while len(latents) < N_BLOCKS:
+        scenes = [world.draw(rng) for _ in range(BLOCK)]
+        pixels = world.render(scenes).to(autoencoder.device)
+        latents.append(encode(autoencoder, pixels).half().cpu())
+        captions = [world.caption(scene, rng) for scene in scenes for _ in range(N_CAPTIONS)]
+        tokens.append(tokenize(tokenizer, captions).short().view(BLOCK, N_CAPTIONS, LENGTH))
+        print(f"encoded {len(latents)} of {N_BLOCKS} blocks of scenes", flush=True)
+    pool = Pool(torch.cat(latents), torch.cat(tokens))
+    torch.save(vars(pool), path)
+    return pool
+
+
+def encode(autoencoder: AutoencoderKL, pixels: Tensor) -> Tensor:
+    """Return the scaled mean latents of pixels in [-1, 1]."""
+    parts = [autoencoder.encode(part).latent_dist.mean for part in pixels.split(125)]
+    return torch.cat(parts) * autoencoder.config.scaling_factor
+
+
+def make_text_encoder(work: Path) -> CLIPTextModel:
+    """Two transformer layers on the frozen token vectors."""
+    sizes = dict(hidden_size=WIDTH, projection_dim=WIDTH, intermediate_size=4 * WIDTH)
+    config = CLIPTextConfig(
+        vocab_size=30522,
+        **sizes,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=LENGTH,
+        bos_token_id=101,
+        eos_token_id=102,
+        pad_token_id=0,
+    )
+    encoder = CLIPTextModel(config)
+    vectors = torch.load(work / "token_vectors.pt").float()
+    encoder.get_input_embeddings().weight.data.copy_(0.5 * vectors)
+    return encoder
+
+
+def make_unet() -> UNet2DConditionModel:
+    """8.0 M parameters: plain convolutions at 8 x 8, attention to the text at 4 x 4."""
+    return UNet2DConditionModel(
+        sample_size=8,
+        in_channels=4,
+        out_channels=4,
+        layers_per_block=1,
+        block_out_channels=(64, 192),
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        cross_attention_dim=WIDTH,
+        attention_head_dim=8,
+        norm_num_groups=16,
+    )
+
+
+def make_scheduler() -> DDIMScheduler:
+    """The noise schedule of Stable Diffusion, predicting v."""
+    return DDIMScheduler(
+        1000,
+        0.00085,
+        0.012,
+        "scaled_linear",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+        prediction_type="v_prediction",
+    )
+
+
+class Trainer:
+    """Everything that changes during training, and how to store and resume it."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args, self.device = args, torch.device(args.device)
+        torch.manual_seed(args.seed)
+        self.load_parts()
+        self.text_encoder.get_input_embeddings().weight.requires_grad_(False)
+        parts = (self.unet, self.text_encoder)
+        self.parameters = [p for part in parts for p in part.parameters() if p.requires_grad]
+        self.average = [p.detach().clone() for p in self.parameters]
+        self.optimizer = torch.optim.AdamW(
+            self.parameters, args.rate, betas=(0.9, 0.99), weight_decay=1e-2
+        )
+        self.generator = torch.Generator().manual_seed(args.seed)
+        self.step, self.seconds = 0, 0.0
+        self.resume()
+        self.forward = torch.compile(self.unet) if args.compile else self.unet
+        self.pool = make_pool(args.work, self.autoencoder, self.tokenizer)
+        self.nothing = tokenize(self.tokenizer, [""])
+        alphas = self.scheduler.alphas_cumprod
+        snr = alphas / (1 - alphas)
+        self.weights = snr.clamp(max=5) / (snr + 1)  # min-SNR-5 for a loss in v
+        self.weights /= self.weights.mean()
+
+    def load_parts(self) -> None:
+        """Take the models from a pipeline folder, or make new ones around our autoencoder."""
+        work, start = self.args.work, self.args.start
+        if start:
+            pipeline = StableDiffusionPipeline.from_pretrained(start)
+            self.unet, self.text_encoder = pipeline.unet, pipeline.text_encoder
+            self.autoencoder, self.tokenizer = pipeline.vae, pipeline.tokenizer
+        else:
+            self.unet, self.text_encoder = make_unet(), make_text_encoder(work)
+            self.autoencoder = AutoencoderKL.from_pretrained(work / "autoencoder")
+            self.tokenizer = BertTokenizerFast.from_pretrained(work / "tokenizer")
+        self.scheduler = make_scheduler()
+        self.autoencoder.eval()
+        for part in (self.unet, self.autoencoder):
+            part.to(self.device, memory_format=torch.channels_last)
+        self.text_encoder.to(self.device)
+
+    def resume(self) -> None:
+        """Go on from the last checkpoint, if there is one."""
+        path = self.args.work / "denoiser.pt"
+        if not path.exists():
+            return
+        stored = torch.load(path, map_location=self.device)
+        for own, kept in zip(self.parameters, stored["parameters"], strict=True):
+            own.data.copy_(kept)
+        self.average = stored["average"]
+        self.optimizer.load_state_dict(stored["optimizer"])
+        self.generator.set_state(stored["generator"].cpu())
+        self.step, self.seconds = stored["step"], stored["seconds"]
+        print(f"resumed at step {self.step}", flush=True)
+
+    def store(self) -> None:
+        """Write the checkpoint, and the pipeline with the averaged weights."""
+        state = {
+            "parameters": [p.detach() for p in self.parameters],
+            "average": self.average,
+            "optimizer": self.optimizer.state_dict(),
+            "generator": self.generator.get_state(),
+            "step": self.step,
+            "seconds": self.seconds,
+        }
+        part = self.args.work / "denoiser.part"
+        torch.save(state, part)
+        part.replace(self.args.work / "denoiser.pt")
+        kept = [p.detach().clone() for p in self.parameters]
+        self.put(self.average)
+        StableDiffusionPipeline(
+            vae=self.autoencoder,
+            text_encoder=self.text_encoder,
+            tokenizer=self.tokenizer,
+            unet=self.unet,
+            scheduler=self.scheduler,
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
+        ).save_pretrained(self.args.work / "pipeline")
+        self.put(kept)
+
+    def put(self, values: list[Tensor]) -> None:
+        """Set the trained parameters."""
+        for own, value in zip(self.parameters, values, strict=True):
+            own.data.copy_(value)
+
+    def loss(self) -> Tensor:
+        """Weighted squared error of v on one batch."""
+        latents, tokens = self.pool.batch(self.args.batch, self.generator)
+        dropped = torch.rand(len(tokens), 1, generator=self.generator) < DROPPED
+        tokens = torch.where(dropped, self.nothing, tokens).to(self.device)
+        times = torch.randint(1000, (len(latents),), generator=self.generator)
+        noise = torch.randn(latents.shape, generator=self.generator)
+        noisy = self.scheduler.add_noise(latents, noise, times)
+        target = self.scheduler.get_velocity(latents, noise, times).to(self.device)
+        half = self.device.type == "cuda"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
+            text = self.text_encoder(input_ids=tokens).last_hidden_state
+            noisy = noisy.to(self.device, memory_format=torch.channels_last)
+            v = self.forward(noisy, times.to(self.device), text).sample
+        error = (v.float() - target).square().mean((1, 2, 3))
+        return (error * self.weights[times].to(self.device)).mean()
+
+    def advance(self) -> Tensor:
+        """Take one step; return its loss."""
+        left = max(0.0, 1 - self.step / self.args.steps)
+        rate = self.args.rate * left * min(1.0, (self.step + 1) / 100)
+        self.optimizer.param_groups[0]["lr"] = rate
+        loss = self.loss()
+        self.optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        self.optimizer.step()
+        self.step += 1
+        decay = min(EMA, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            torch._foreach_lerp_(self.average, [p.detach() for p in self.parameters], 1 - decay)
+        return loss.detach()
+
+    def run(self) -> None:
+        """Train to the last step; log and store on the way."""
+        begun, stored = time.monotonic() - self.seconds, time.monotonic()
+        losses: list[Tensor] = []
+        while self.step < self.args.steps:
+            losses.append(self.advance())
+            self.seconds = time.monotonic() - begun
+            if len(losses) == 100:
+                self.log(torch.stack(losses).mean().item())
+                losses = []
+            if time.monotonic() - stored > 600:
+                self.store()
+                stored = time.monotonic()
+        self.store()
+
+    def log(self, loss: float) -> None:
+        """Print the mean loss of the last steps and add it to the log file."""
+        row = [self.step, round(self.seconds), f"{loss:.4f}"]
+        print("step {} after {} s: loss {}".format(*row), flush=True)
+        with (self.args.work / "denoiser.csv").open("a", newline="") as file:
+            csv.writer(file).writerow(row)
+
+
+def main() -> None:
+    """Read the command line and train."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("work", type=Path, help="folder for everything that the recipe makes")
+    parser.add_argument("--steps", type=int, default=30_000, help="of which the last has rate 0")
+    parser.add_argument("--start", type=Path, help="pipeline folder to start from (default: anew)")
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--rate", type=float, default=1e-3, help="AdamW's first learning rate")
+    parser.add_argument("--seed", type=int, default=0)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    parser.add_argument("--device", default=device)
+    parser.add_argument("--compile", action="store_true", help="a slow first step, then faster")
+    Trainer(parser.parse_args()).run()
+
+
+if __name__ == "__main__":
+    main()

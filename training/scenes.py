@@ -1,0 +1,173 @@
+"""Scenes of emoji art and captions that tell the truth about them.
+
+A bare name always shows one thing, upright, centred and on white: what the model is asked most it
+is shown most plainly. Whatever departs from that (size, number, background) is in the caption.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from training.art import Art
+
+PIXELS = 32
+COLOURS = {
+    "white": (255, 255, 255),
+    "red": (220, 50, 47),
+    "green": (70, 160, 70),
+    "blue": (50, 100, 210),
+    "yellow": (245, 215, 60),
+    "orange": (245, 150, 50),
+    "purple": (140, 80, 180),
+    "pink": (250, 170, 195),
+    "black": (25, 25, 25),
+    "gray": (150, 150, 150),
+    "brown": (130, 90, 55),
+    "turquoise": (70, 190, 190),
+}
+# where two things stand, as (x, y) from -1 to 1: first, second
+RELATIONS = {
+    "and": ((-0.5, 0.0), (0.5, 0.0)),
+    "next to": ((-0.5, 0.0), (0.5, 0.0)),
+    "left of": ((-0.5, 0.0), (0.5, 0.0)),
+    "right of": ((0.5, 0.0), (-0.5, 0.0)),
+    "above": ((0.0, -0.5), (0.0, 0.5)),
+    "below": ((0.0, 0.5), (0.0, -0.5)),
+}
+COUNTS = {
+    "two": ((-0.5, 0.0), (0.5, 0.0)),
+    "three": ((-0.5, -0.45), (0.5, -0.45), (0.0, 0.5)),
+}
+VAGUE = {"face", "animal", "mouth", "body", "person", "man", "woman"}  # as keywords, of everyone
+
+
+@dataclass(frozen=True)
+class Thing:
+    """One sprite in a scene: its size as a share of the picture, its centre from -1 to 1."""
+
+    sprite: int
+    size: float
+    x: float = 0.0
+    y: float = 0.0
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Things on a background; `kind` is "one", "small", "big", a count or a relation."""
+
+    kind: str
+    things: tuple[Thing, ...]
+    background: str = "white"
+
+
+def with_article(words: str) -> str:
+    """Put "a" or "an" before the words."""
+    return ("an " if words[0] in "aeiou" else "a ") + words
+
+
+class World:
+    """Draws random scenes, renders them and words their captions."""
+
+    def __init__(self, art: Art) -> None:
+        self.concepts, self.concept = art.concepts, art.concept.tolist()
+        self.sprites_of: list[list[int]] = [[] for _ in art.concepts]
+        for sprite, concept in enumerate(self.concept):
+            self.sprites_of[concept].append(sprite)
+        self.layers = art.sprites.float() / 255
+        self.layers[:, :3] *= self.layers[:, 3:]  # premultiplied: resampling leaves no dark rims
+
+    def draw(self, rng: random.Random) -> Scene:
+        """Draw a scene: mostly one thing, sometimes several alike or two different ones."""
+        background = "white" if rng.random() < 0.75 else rng.choice(list(COLOURS))
+        fate = rng.random()
+        if fate < 0.70:
+            jitter = [rng.gauss(0, 0.03) for _ in range(3)]
+            kind, things = "one", [(self.any_sprite(rng), 0.9 + jitter[0], *jitter[1:])]
+        elif fate < 0.76:
+            place = [rng.uniform(-0.3, 0.3) for _ in range(2)]
+            kind, things = "small", [(self.any_sprite(rng), rng.uniform(0.4, 0.5), *place)]
+        elif fate < 0.80:
+            kind, things = "big", [(self.any_sprite(rng), 1.15, 0.0, 0.0)]
+        elif fate < 0.89:
+            kind, sprite = rng.choice(list(COUNTS)), self.any_sprite(rng)
+            things = [(sprite, 0.48, x, y) for x, y in COUNTS[kind]]
+        else:
+            kind = rng.choice(list(RELATIONS))
+            things = [(self.any_sprite(rng), 0.5, x, y) for x, y in RELATIONS[kind]]
+            if kind in ("and", "next to") and rng.random() < 0.5:
+                things.reverse()
+        return Scene(kind, tuple(Thing(*thing) for thing in things), background)
+
+    def any_sprite(self, rng: random.Random) -> int:
+        """Draw a concept, then one of its styles."""
+        return rng.choice(rng.choice(self.sprites_of))
+
+    def name(self, thing: Thing, rng: random.Random, main: float = 0.6) -> str:
+        """Return one of the names of a thing, the main one in a share of cases."""
+        names = self.concepts[self.concept[thing.sprite]].names
+        return names[0] if rng.random() < main else rng.choice(names)
+
+    def word(self, thing: Thing, rng: random.Random) -> str:
+        """Return a name, a hypernym (12 %) or a keyword (18 %) of a thing."""
+        concept = self.concepts[self.concept[thing.sprite]]
+        fate = rng.random()
+        if fate < 0.12:
+            return rng.choice(concept.hypernyms)
+        keywords = [word for word in concept.keywords if word not in VAGUE]
+        if fate < 0.30 and keywords:
+            return rng.choice(keywords)
+        return self.name(thing, rng)
+
+    def caption(self, scene: Scene, rng: random.Random) -> str:
+        """Word a scene anew; a background other than white is always told."""
+        first = scene.things[0]
+        if scene.kind == "one":
+            word = self.word(first, rng)
+            forms = ["{0}", "{1}", "the {0}", "a photo of {1}", "a picture of {1}"]
+            form = rng.choices(forms, weights=(50, 20, 10, 10, 10))[0]
+            phrase = form.format(word, with_article(word))
+        elif scene.kind in ("small", "big"):
+            phrase = f"a {scene.kind} {self.name(first, rng)}"
+        elif scene.kind in COUNTS:
+            phrase = f"{scene.kind} {plural(self.name(first, rng, main=1.0), rng)}"
+        else:
+            a, b = (with_article(self.name(thing, rng, main=0.8)) for thing in scene.things)
+            phrase = f"{a} {scene.kind} {b}"
+        if scene.background != "white":
+            phrase += f" on a {scene.background} background"
+        return phrase
+
+    def render(self, scenes: Sequence[Scene]) -> Tensor:
+        """Render scenes to pixels in [-1, 1], shape (n, 3, 32, 32)."""
+        ground = [COLOURS[scene.background] for scene in scenes]
+        images = (torch.tensor(ground) / 255)[:, :, None, None].repeat(1, 1, 64, 64)
+        for rank in range(max(len(scene.things) for scene in scenes)):
+            rows = [i for i, scene in enumerate(scenes) if rank < len(scene.things)]
+            layer = self.place([scenes[i].things[rank] for i in rows])
+            images[rows] = images[rows] * (1 - layer[:, 3:]) + layer[:, :3]
+        return torch.nn.functional.avg_pool2d(images, 64 // PIXELS) * 2 - 1
+
+    def place(self, things: Sequence[Thing]) -> Tensor:
+        """Resample each thing's sprite to its size and place: RGBA (n, 4, 64, 64)."""
+        size, x, y = torch.tensor([(t.size, t.x, t.y) for t in things]).T
+        zero = torch.zeros_like(size)
+        rows = torch.stack([1 / size, zero, -x / size, zero, 1 / size, -y / size], 1).view(-1, 2, 3)
+        grid = torch.nn.functional.affine_grid(rows, [len(things), 4, 64, 64], align_corners=False)
+        sprites = self.layers[[t.sprite for t in things]]
+        return torch.nn.functional.grid_sample(sprites, grid, align_corners=False)
+
+
+def plural(word: str, rng: random.Random) -> str:
+    """Return the word as a plural, sometimes left as it is ("two banana")."""
+    if word.endswith("s") or rng.random() < 0.2:
+        return word
+    if word.endswith(("ch", "sh", "x")):
+        return word + "es"
+    if word.endswith("y") and word[-2] not in "aeiou":
+        return word[:-1] + "ies"
+    return word + "s"
