@@ -20,11 +20,16 @@ _HOMES = {
     "GaussianDenoiser": "gaussian",
     "MixtureDenoiser": "gaussian",
     "TextKFold": "folds",
+    "ablate": "ablation",
     "accuracy_bound": "divergence",
+    "compare": "comparison",
+    "evaluate": "evaluation",
     "explain": "explain",
     "load_denoiser": "pretrained.load",
+    "load_pairs": "datasets",
     "paired_divergence": "pairwise",
     "pairwise_divergence": "pairwise",
+    "rank_agreement": "comparison",
 }
 
 __all__ = ["__version__", *_HOMES]

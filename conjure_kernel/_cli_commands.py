@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from conjure_kernel.energies import Engine
 
 __all__ = ["compare", "draw_explanation", "draw_map", "look_after_cache", "measure_table", "say"]
+__all__ += ["settings_of"]
 
 TIMED = 8  # prompts whose trajectories, needed anyway, tell how long the rest takes
 
@@ -83,7 +84,7 @@ def draw_explanation(args: Namespace) -> str:
     files.check_output(args.output, [*files.PICTURES, ".npz"], args.force)
     from conjure_kernel.explain import explain
 
-    explanation = explain(args.a, args.b, draw=args.draw, **_settings(args))
+    explanation = explain(args.a, args.b, draw=args.draw, **settings_of(args))
     provenance = {**explanation.provenance, "model": args.model, "versions": _versions()}
     if args.output.suffix.lower() == ".npz":
         files.write_explanation(args.output, explanation, provenance)
@@ -125,10 +126,11 @@ def say(text: str) -> None:
 def _open(args: Namespace) -> Engine:
     from conjure_kernel.opening import open_engine
 
-    return open_engine(_settings(args))[0]
+    return open_engine(settings_of(args))[0]
 
 
-def _settings(args: Namespace) -> dict[str, Any]:
+def settings_of(args: Namespace) -> dict[str, Any]:
+    """Parameters of the public face from the options of a command."""
     options = {"revision": args.revision, "token_env": args.token_env}
     return {
         "model": args.model,

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 from conjure_kernel import __version__
 from conjure_kernel import _cli_commands as commands
+from conjure_kernel import _cli_scores as scores
 from conjure_kernel._cli_commands import say
 
 __all__ = ["main"]
@@ -35,6 +36,7 @@ examples:
   conjure matrix prompts.txt -o matrix.npz
   conjure map -o map.png
   conjure explain "a snowman" "a dog"
+  conjure evaluate --task pairs.tsv
   conjure cache info
 
 "conjure COMMAND --help" has more.
@@ -155,6 +157,8 @@ def _parser() -> _Parser:
     parted.add_argument("b", metavar="PROMPT")
     _add_output(parted, ".png, .pdf, .svg or .npz", default="explain.png")
     parted.add_argument("--draw", metavar="K", type=int, default=0, help="chain to show (0)")
+
+    scores.add_commands(add, run, store)
 
     keep = add(
         "cache", commands.look_after_cache, "show or clear what is kept on disk", CACHE, store

@@ -17,6 +17,7 @@ from conjure_kernel.energies import Engine, Known, Requests
 from conjure_kernel.opening import open_engine
 
 __all__ = ["measure_matrix", "measure_pairs", "paired_divergence", "pairwise_divergence"]
+__all__ += ["requests_of_pairs"]
 
 LAST_NODE_SHARE = 0.25
 
@@ -98,15 +99,21 @@ def paired_divergence(
     return measure_pairs(engine, weighting, left, right)
 
 
+def requests_of_pairs(left: Sequence[str], right: Sequence[str]) -> dict[str, list[str]]:
+    """What `Engine.measure` is to be asked for these pairs: the targets of every text."""
+    wanted: dict[str, dict[str, None]] = {prompt: {} for prompt in [*left, *right]}
+    for x, y in zip(left, right, strict=True):
+        wanted[x][y] = wanted[y][x] = None
+    return {source: list(targets) for source, targets in wanted.items()}
+
+
 def measure_pairs(engine: Engine, weighting: str, left: list[str], right: list[str]) -> Divergence:
     """Divergence of left[i] from right[i]; repeated pairs and texts are measured once."""
-    wanted: dict[str, dict[str, int]] = {prompt: {} for prompt in [*left, *right]}
-    for x, y in zip(left, right, strict=True):
-        wanted[x].setdefault(y, len(wanted[x]))
-        wanted[y].setdefault(x, len(wanted[y]))
-    known, spent = _measure(engine, {source: list(targets) for source, targets in wanted.items()})
+    wanted = requests_of_pairs(left, right)
+    known, spent = _measure(engine, wanted)
+    place = {source: {t: i for i, t in enumerate(targets)} for source, targets in wanted.items()}
     forward, backward = (
-        np.stack([known[s].energies[wanted[s][t]] for s, t in zip(*sides, strict=True)])
+        np.stack([known[s].energies[place[s][t]] for s, t in zip(*sides, strict=True)])
         for sides in ((left, right), (right, left))
     )
     return _checked(Divergence(left, right, forward, backward, engine.grid, weighting, True, spent))

@@ -15,6 +15,7 @@ NAME = "conjure_kernel"
 LAYERS = {
     "_cachedir": 0,
     "_checks": 0,
+    "_table": 0,
     "schedule": 0,
     "divergence": 1,
     "jackknife": 1,
@@ -44,6 +45,10 @@ LAYERS = {
     "opening": 4,
     "pairs": 4,
     "pairwise": 4,
+    "scorers": 4,
+    "ablation": 5,
+    "comparison": 5,
+    "correlation": 5,
     "datasets": 5,
     "evaluation": 5,
     "explain": 5,
@@ -51,6 +56,7 @@ LAYERS = {
     "plot": 5,
     "_cli_commands": 6,
     "_cli_files": 6,
+    "_cli_scores": 6,
     "cli": 6,
     "__init__": 6,  # the public names; imports them lazily
 }
@@ -60,7 +66,16 @@ HOMES = {
     "matplotlib": {"plot"},
     "joblib": {"distance", "store", "workers"},
 }
-NO_TORCH = {"_cachedir", "_checks", "schedule", "divergence", "jackknife", "kernels"}
+NO_TORCH = {
+    "_cachedir",
+    "_checks",
+    "_table",
+    "images",
+    "schedule",
+    "divergence",
+    "jackknife",
+    "kernels",
+}
 RANDOM_ROOTS = ("random.", "numpy.random.", "torch.random.", "torch.Generator", "secrets.")
 RANDOM_NAMES = {
     *("bernoulli", "default_rng", "manual_seed", "multinomial", "normal", "normal_", "poisson"),

@@ -1,4 +1,4 @@
-"""Pictures: matrix, map, Shepard diagram, legs, profile over noise levels, explanation.
+"""Pictures: matrix, map, Shepard diagram, legs, profile, explanation, human scores.
 
 J is the Jeffreys divergence: half the sum of both legs, in nats unless told otherwise. Tree, map
 and colour scale all run with sqrt(J). Every view takes `ax=` and returns it. Layer 5, the only
@@ -11,10 +11,13 @@ from conjure_kernel.plot.maps import drawn_labels, plot_map
 from conjure_kernel.plot.matrix import plot_matrix
 from conjure_kernel.plot.overview import plot_overview
 from conjure_kernel.plot.relations import plot_legs, plot_profile, plot_shepard
+from conjure_kernel.plot.scores import plot_ablation, plot_evaluations
 
 __all__ = [
     "drawn_labels",
     "layout",
+    "plot_ablation",
+    "plot_evaluations",
     "plot_explanation",
     "plot_legs",
     "plot_map",

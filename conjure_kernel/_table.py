@@ -1,0 +1,99 @@
+"""A table of results: prints as Markdown, converts to pandas and to JSON. Layer 0."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+__all__ = ["Table", "jsonable"]
+
+
+class Table:
+    """Rows of named values, all with the same names in the same order.
+
+    Attributes
+    ----------
+    rows : list of dict
+    """
+
+    def __init__(self, rows: Sequence[dict[str, Any]]) -> None:
+        self.rows = list(rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, i: int) -> dict[str, Any]:
+        return self.rows[i]
+
+    def find(self, **wanted: Any) -> dict[str, Any]:
+        """The first row that has these values."""
+        for row in self.rows:
+            if all(row[name] == value for name, value in wanted.items()):
+                return row
+        raise KeyError(f"no row has {wanted}")
+
+    def to_pandas(self) -> Any:
+        """DataFrame, one row each."""
+        import pandas as pd
+
+        return pd.DataFrame(self.rows)
+
+    def to_markdown(self) -> str:
+        """Markdown table; an interval is folded into its value, empty columns are left out."""
+        rows = [_fold(row) for row in self.rows]
+        names = [name for name in (rows[0] if rows else ()) if any(r[name] != "" for r in rows)]
+        lines = [names, ["---"] * len(names), *([row[name] for name in names] for row in rows)]
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+    def __str__(self) -> str:
+        return self.to_markdown()
+
+    def __repr__(self) -> str:
+        return f"<Table of {len(self)} rows>\n{self}"
+
+
+def jsonable(value: Any) -> Any:
+    """The value with arrays as lists, tables as their rows, and NaN as None: strict JSON."""
+    if isinstance(value, Table):
+        return jsonable(value.rows)
+    if isinstance(value, dict):
+        return {str(name): jsonable(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [jsonable(inner) for inner in value]
+    if hasattr(value, "tolist"):
+        return jsonable(value.tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, int | str | bool | None) else str(value)
+
+
+def _fold(row: dict[str, Any]) -> dict[str, str]:
+    """Texts of a row: "value [low, high] ± draw_se (p ...)" where the row has those."""
+    texts = {}
+    for name, value in row.items():
+        if name.endswith(("_low", "_high", "_p", "_draw_se")):
+            continue
+        text = _text(value)
+        if _known(row.get(f"{name}_low")):
+            text += f" [{_text(row[f'{name}_low'])}, {_text(row[f'{name}_high'])}]"
+        if _known(row.get(f"{name}_draw_se")):
+            text += f" ± {_text(row[f'{name}_draw_se'])}"
+        if _known(row.get(f"{name}_p")):
+            text += f" (p {_small(row[f'{name}_p'])})"
+        texts[name.replace("_", " ")] = text
+    return texts
+
+
+def _known(value: Any) -> bool:
+    return isinstance(value, float) and math.isfinite(value)
+
+
+def _small(p: float) -> str:
+    return f"{p:.2g}" if p >= 1e-4 else "< 1e-4"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.3f}" if math.isfinite(value) else ""
+    return "" if value is None else str(value).replace("|", "\\|")

@@ -1,0 +1,139 @@
+"""Evaluations against each other: differences on the same pairs, and agreement of two models.
+
+Layer 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from conjure_kernel._checks import check_choice
+from conjure_kernel._table import Table
+from conjure_kernel.correlation import FEWEST, STATISTICS, correlate, interval, p_value, resamples
+from conjure_kernel.datasets import ScoredPairs
+from conjure_kernel.evaluation import Evaluation
+from conjure_kernel.jackknife import jackknife_se
+
+__all__ = ["compare", "rank_agreement"]
+
+
+def compare(
+    results: Sequence[Evaluation], *, statistic: str = "spearman", n_bootstrap: int = 1000
+) -> Table:
+    """Differences of two or more evaluations on the same pairs, by a paired bootstrap.
+
+    Parameters
+    ----------
+    results : sequence of Evaluation
+        Of the same pairs; those that any of them could not score are left out.
+    statistic : {"spearman", "pearson", "kendall"}
+    n_bootstrap : int
+        Resamples, the same for both sides of a difference.
+
+    Returns
+    -------
+    table : Table
+        A row per two results: n, both correlations, their `difference` (a minus b) with its
+        interval and two-sided bootstrap p-value, and its `_draw_se`.
+    """
+    check_choice(statistic, "statistic", tuple(STATISTICS))
+    if len(results) < 2:
+        raise ValueError(f"{len(results)} results: at least two are needed.")
+    pairs, columns, drawn = _aligned(results)
+    values = np.array([correlate(statistic, c, pairs.scores) for c in columns])
+    boot = np.array(
+        [
+            [correlate(statistic, column[index], pairs.scores[index]) for column in columns]
+            for index in resamples(pairs.left, pairs.right, n_bootstrap, 0)
+        ]
+    )
+    errors = [
+        None if d is None else np.array([correlate(statistic, w, pairs.scores) for w in d])
+        for d in drawn
+    ]
+    rows = []
+    for i in range(len(results)):
+        for j in range(i + 1, len(results)):
+            gaps = boot[:, i] - boot[:, j]
+            low, high = interval(gaps) if len(pairs) >= FEWEST else (np.nan, np.nan)
+            rows.append(
+                {
+                    "a": results[i].name,
+                    "b": results[j].name,
+                    "n": len(pairs),
+                    f"{statistic} a": float(values[i]),
+                    f"{statistic} b": float(values[j]),
+                    "difference": float(values[i] - values[j]),
+                    "difference_low": low,
+                    "difference_high": high,
+                    "difference_p": _two_sided(gaps),
+                    "difference_draw_se": _gap_error(errors[i], errors[j]),
+                }
+            )
+    return Table(rows)
+
+
+def rank_agreement(a: Evaluation, b: Evaluation, *, n_bootstrap: int = 1000) -> Table:
+    """Do two models rank the same pairs alike? Correlation of their similarities with each other.
+
+    Returns
+    -------
+    table : Table
+        One row per statistic: n, value with its bootstrap interval, p-value.
+    """
+    pairs, (x, y), _ = _aligned([a, b])
+    resampled = list(resamples(pairs.left, pairs.right, n_bootstrap, 0))
+    rows = []
+    for statistic in STATISTICS:
+        boot = [correlate(statistic, x[index], y[index]) for index in resampled]
+        low, high = interval(boot) if len(pairs) >= FEWEST else (np.nan, np.nan)
+        rows.append(
+            {
+                "a": a.name,
+                "b": b.name,
+                "statistic": statistic,
+                "n": len(pairs),
+                "agreement": correlate(statistic, x, y),
+                "agreement_low": low,
+                "agreement_high": high,
+                "agreement_p": p_value(statistic, x, y),
+            }
+        )
+    return Table(rows)
+
+
+def _aligned(
+    results: Sequence[Evaluation],
+) -> tuple[ScoredPairs, list[np.ndarray], list[np.ndarray | None]]:
+    """The pairs that all results scored, each one's similarities of them, and without draws."""
+    keys = [list(zip(r.pairs.left, r.pairs.right, r.pairs.scores, strict=True)) for r in results]
+    common = set(keys[0]).intersection(*keys[1:])
+    if not common:
+        raise ValueError("the results have no pair in common: evaluate them on the same pairs.")
+    places = [[i for i, key in enumerate(of) if key in common] for of in keys]
+    if len({tuple(of[i] for i in at) for of, at in zip(keys, places, strict=True)}) != 1:
+        raise ValueError("the results hold their pairs in different orders or numbers.")
+    pairs = results[0].pairs.take(places[0], "scored by all")
+    columns = [r.similarities[at] for r, at in zip(results, places, strict=True)]
+    drawn = [
+        None if r.without is None else r.without[:, at]
+        for r, at in zip(results, places, strict=True)
+    ]
+    return pairs, columns, drawn
+
+
+def _two_sided(gaps: np.ndarray) -> float:
+    """Bootstrap p-value of no difference, at least 1 / (number of resamples + 1)."""
+    gaps = gaps[np.isfinite(gaps)]
+    smaller = min((gaps <= 0).sum(), (gaps >= 0).sum())
+    return float(min(1.0, 2 * (smaller + 1) / (len(gaps) + 1))) if len(gaps) else np.nan
+
+
+def _gap_error(a: np.ndarray | None, b: np.ndarray | None) -> float:
+    """Jackknife error of a difference; draws of equal number are left out together."""
+    if a is not None and b is not None and len(a) == len(b):
+        return float(jackknife_se(a - b))
+    squares = [float(jackknife_se(one)) ** 2 for one in (a, b) if one is not None]
+    return float(np.sqrt(sum(squares))) if squares else np.nan

@@ -1,0 +1,51 @@
+"""Features of a pipeline's own text encoders: the text-only side of a text-to-image model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import DiffusionPipeline
+
+__all__ = ["text_features"]
+
+LONGEST = 512  # tokens, where a tokenizer names no limit
+PROMPTS_A_CALL = 128
+
+
+@torch.no_grad()
+def text_features(pipeline: DiffusionPipeline, prompts: Sequence[str]) -> np.ndarray:
+    """Unit vectors (n_prompts, width): mean last hidden state over the tokens of the text.
+
+    Begin, end and padding tokens are left out. Several encoders: their unit vectors side by side,
+    so that a cosine is the mean of theirs.
+    """
+    slots = [name.removeprefix("tokenizer") for name in pipeline.components if "tokenizer" in name]
+    both = [
+        (getattr(pipeline, f"tokenizer{s}"), getattr(pipeline, f"text_encoder{s}")) for s in slots
+    ]
+    units = [_encode(t, e, prompts) for t, e in both if t is not None and e is not None]
+    return np.hstack(units) / np.sqrt(len(units))
+
+
+def _encode(tokenizer: Any, encoder: torch.nn.Module, prompts: Sequence[str]) -> np.ndarray:
+    parts = []
+    for start in range(0, len(prompts), PROMPTS_A_CALL):
+        tokens = tokenizer(
+            list(prompts[start : start + PROMPTS_A_CALL]),
+            padding="max_length",
+            max_length=min(tokenizer.model_max_length, LONGEST),
+            truncation=True,
+            return_special_tokens_mask=True,
+            return_attention_mask=True,
+            return_tensors="pt",
+        )
+        attended = tokens.attention_mask
+        inputs = (tokens.input_ids.to(encoder.device), attended.to(encoder.device))
+        hidden = encoder(*inputs).last_hidden_state.float().cpu()
+        text = attended * (1 - tokens.special_tokens_mask)
+        text = torch.where(text.any(1, keepdim=True), text, attended)  # the empty prompt
+        parts.append((hidden * text[..., None]).sum(1) / text.sum(1, keepdim=True))
+    return torch.nn.functional.normalize(torch.cat(parts).double(), dim=1).numpy()

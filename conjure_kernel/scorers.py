@@ -1,0 +1,250 @@
+"""Scorers: pairs of texts in, similarities out, whatever they are made of.
+
+A scorer is called with two lists of texts, `scorer(left, right)`, and returns an array of
+similarities, larger for more alike, or `PairScores`; it may have a `name`. Layer 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from scipy.spatial.distance import pdist
+from tqdm.auto import tqdm
+
+from conjure_kernel import images as statistics
+from conjure_kernel._checks import check_choice, check_number, check_prompts
+from conjure_kernel.divergence import Divergence
+from conjure_kernel.jackknife import leave_one_out
+from conjure_kernel.opening import open_engine
+from conjure_kernel.pairs import log_divergence
+from conjure_kernel.pairwise import measure_pairs
+
+__all__ = ["ConjureScorer", "ImageScorer", "PairScores", "SentenceTransformerScorer"]
+__all__ += ["TextEncoderScorer", "score_divergence"]
+
+LEGS = ("jeffreys", "ab", "ba")
+IMAGE_GROUPS = 4  # of images, left out one at a time
+MEDIAN_OF = 1000  # images that tell the bandwidth of MMD
+
+
+@dataclass(frozen=True)
+class PairScores:
+    """Similarities of pairs.
+
+    Attributes
+    ----------
+    similarities : array of shape (n_pairs,)
+        Larger is more alike; NaN where a pair cannot be scored.
+    without : array of shape (K, n_pairs), optional
+        The similarities with one draw (or one group of images) left out: for Monte Carlo errors.
+    truncated : bool array of shape (n_pairs,), optional
+        Pairs of which the scorer did not read the whole text.
+    n_evaluations : int
+        Noise predictions that they cost.
+    provenance : dict
+        What they were made of.
+    """
+
+    similarities: np.ndarray
+    without: np.ndarray | None = None
+    truncated: np.ndarray | None = None
+    n_evaluations: int = 0
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+
+def score_divergence(
+    measured: Divergence, *, leg: str = "jeffreys", levels: slice = slice(None)
+) -> PairScores:
+    """Similarity -log J of measured pairs, or of one leg, or of some of their noise levels.
+
+    Parameters
+    ----------
+    measured : Divergence
+        Of `paired_divergence`.
+    leg : {"jeffreys", "ab", "ba"}
+        J, KL(P_a || P_b) or KL(P_b || P_a).
+    levels : slice
+        Of the noise levels, noisiest first.
+    """
+    check_choice(leg, "leg", LEGS)
+    weights = measured.grid.weights(measured.weighting)[levels]
+    used = {"jeffreys": ("forward", "backward"), "ab": ("forward",), "ba": ("backward",)}[leg]
+    draws = sum(getattr(measured, name)[..., levels] @ weights for name in used) / len(used)
+    several = measured.n_draws > 1
+    without = -log_divergence(leave_one_out(draws)) if several else None
+    return PairScores(
+        -log_divergence(draws.mean(-1)), without, n_evaluations=measured.n_evaluations
+    )
+
+
+class ConjureScorer:
+    """-log J of the images that both texts evoke.
+
+    Parameters
+    ----------
+    model : as of `ConjureDistance`
+    leg : {"jeffreys", "ab", "ba"}
+        J or one directed KL.
+    **settings
+        As of `paired_divergence`.
+    """
+
+    def __init__(self, model: Any = "embedded", *, leg: str = "jeffreys", **settings: Any) -> None:
+        self.model, self.settings = model, settings
+        self.leg = check_choice(leg, "leg", LEGS)
+        self.name = "-log J" if leg == "jeffreys" else f"-log KL({' || '.join(leg)})"
+
+    def __call__(self, left: Sequence[str], right: Sequence[str]) -> PairScores:  # noqa: D102
+        engine, weighting = open_engine({"model": self.model, **self.settings})
+        measured = measure_pairs(engine, weighting, list(left), list(right))
+        scored = score_divergence(measured, leg=self.leg)
+        truncated = engine.truncated(measured.prompts_a) | engine.truncated(measured.prompts_b)
+        about = {**engine.key, "n_draws": measured.n_draws, "weighting": weighting, "leg": self.leg}
+        about["log_snr_range"] = measured.grid.log_snr_range
+        return PairScores(
+            scored.similarities, scored.without, truncated, scored.n_evaluations, about
+        )
+
+
+class TextEncoderScorer:
+    """Cosine of the model's own text encoder features: what it knows before it draws anything.
+
+    Parameters
+    ----------
+    model : str, path or pipeline
+        As of `load_denoiser`.
+    **options
+        Further arguments of `load_denoiser`.
+    """
+
+    name = "text encoder, cosine"
+
+    def __init__(self, model: Any = "embedded", **options: Any) -> None:
+        self.model, self.options = model, options
+
+    def __call__(self, left: Sequence[str], right: Sequence[str]) -> PairScores:  # noqa: D102
+        from conjure_kernel.pretrained.load import load_denoiser
+        from conjure_kernel.pretrained.text import text_features
+
+        denoiser: Any = load_denoiser(self.model, **self.options)
+        texts, a, b = _distinct(left, right)
+        features = text_features(denoiser.pipeline, texts)
+        cosines = (features[a] * features[b]).sum(1)
+        return PairScores(cosines, provenance={"fingerprint": denoiser.fingerprint})
+
+
+class SentenceTransformerScorer:
+    """Cosine of a sentence-transformers model; needs the extra "scores".
+
+    Parameters
+    ----------
+    model : str
+        Name on the hub, or a folder.
+    **options
+        Further arguments of `SentenceTransformer`.
+    """
+
+    def __init__(self, model: str, **options: Any) -> None:
+        self.model, self.options = str(model), options
+        self.name = f"{self.model.rstrip('/').rsplit('/', 1)[-1]}, cosine"
+
+    def __call__(self, left: Sequence[str], right: Sequence[str]) -> PairScores:  # noqa: D102
+        try:
+            from sentence_transformers import SentenceTransformer
+        except ImportError as error:
+            need = 'pip install "conjure-kernel[scores]"'
+            raise ImportError(f"sentence-transformers {self.model!r}: {error}. {need}.") from error
+        encoder = SentenceTransformer(self.model, **self.options)
+        texts, a, b = _distinct(left, right)
+        units = encoder.encode(texts, normalize_embeddings=True, show_progress_bar=False)
+        cosines = (units[a].astype(np.float64) * units[b]).sum(1)
+        return PairScores(cosines, provenance={"model": self.name})
+
+
+class ImageScorer:
+    """Minus a distance of the images made of both texts, in a feature space.
+
+    Parameters
+    ----------
+    statistic : {"frechet", "jeffreys", "kid", "mmd"}
+        Frechet distance or half the symmetric KL of Gaussians with shrunk covariances; MMD with
+        the cubic kernel (KID) or a Gaussian one of median bandwidth.
+    n_images : int
+        Of each text.
+    generate : callable, optional
+        `generate(text, n_images)` -> uint8 (n_images, H, W, 3), from any generator. Default: the
+        ends of the trajectories of `settings`.
+    features : callable
+        uint8 images (n, H, W, 3) -> array (n, d). Default: `images.pixel_features`.
+    **settings
+        As of `paired_divergence`; only without `generate`.
+    """
+
+    def __init__(
+        self,
+        statistic: str = "frechet",
+        *,
+        n_images: int = 16,
+        generate: Callable[[str, int], np.ndarray] | None = None,
+        features: Callable[[np.ndarray], np.ndarray] = statistics.pixel_features,
+        **settings: Any,
+    ) -> None:
+        self.statistic = check_choice(statistic, "statistic", ("frechet", "jeffreys", "kid", "mmd"))
+        self.n_images = check_number(n_images, "n_images", least=8, integer=True)
+        if generate is not None and settings:
+            raise TypeError(f"generate came with {', '.join(settings)}: pass one or the other.")
+        self.generate, self.features, self.settings = generate, features, settings
+        self.name = f"images, {statistic}"
+
+    def __call__(self, left: Sequence[str], right: Sequence[str]) -> PairScores:  # noqa: D102
+        texts, a, b = _distinct(left, right)
+        features, spent, about = self._features(texts)
+        groups = np.arange(self.n_images) % IMAGE_GROUPS
+        kept = [np.ones(self.n_images, bool), *(groups != group for group in range(IMAGE_GROUPS))]
+        apart = np.array([self._apart(features[:, keep], a, b) for keep in kept])
+        about |= {"statistic": self.statistic, "n_images": self.n_images}
+        return PairScores(-apart[0], -apart[1:], n_evaluations=spent, provenance=about)
+
+    def _features(self, texts: list[str]) -> tuple[np.ndarray, int, dict[str, Any]]:
+        """Features (n_texts, n_images, d); their cost in predictions; where they come from."""
+        if self.generate is not None:
+            made = (self.generate(text, self.n_images) for text in texts)
+            return np.array([self.features(images) for images in made]), 0, {"generate": "own"}
+        engine, _ = open_engine({**self.settings, "n_draws": self.n_images})
+        before = engine.denoiser.n_evaluations
+        engine.measure({text: [text] for text in texts})  # the trajectories alone, kept on disk
+        bar = tqdm(texts, unit="text", leave=False, disable=not self.settings.get("verbose"))
+        found = np.array([self.features(engine.images([text], self.n_images)[0]) for text in bar])
+        return found, engine.denoiser.n_evaluations - before, dict(engine.key)
+
+    def _apart(self, features: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        if self.statistic in ("frechet", "jeffreys"):
+            sets = [statistics.fit_gaussian(of_text) for of_text in features]
+            gaussian = {"frechet": statistics.frechet, "jeffreys": statistics.gaussian_jeffreys}
+            return np.array(
+                [gaussian[self.statistic](sets[i], sets[j]) for i, j in zip(a, b, strict=True)]
+            )
+        if self.statistic == "kid":
+            of_sets = statistics.kid
+        else:
+            pool = features.reshape(-1, features.shape[-1])
+            some = pool[:: max(1, len(pool) // MEDIAN_OF)]
+            bandwidth = float(np.median(pdist(some)))
+
+            def of_sets(x: np.ndarray, y: np.ndarray) -> float:
+                return statistics.mmd(x, y, bandwidth)
+
+        return np.array([of_sets(features[i], features[j]) for i, j in zip(a, b, strict=True)])
+
+
+def _distinct(
+    left: Sequence[str], right: Sequence[str]
+) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Distinct texts, and where those of each pair stand among them."""
+    a, b = check_prompts(left, "left"), check_prompts(right, "right")
+    texts = list(dict.fromkeys([*a, *b]))
+    place = {text: i for i, text in enumerate(texts)}
+    return texts, np.array([place[t] for t in a]), np.array([place[t] for t in b])

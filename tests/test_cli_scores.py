@@ -1,0 +1,115 @@
+"""`conjure evaluate` and `conjure ablate`: what they print and write, and bad input in one line."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from conjure_kernel import cli, paired_divergence
+
+SMALL = ["--steps", "2", "--draws", "2", "--bootstrap", "20"]
+WORDS = ["dog", "cat", "bus", "car", "tomato", "house"]
+PAIRS = [(a, b) for i, a in enumerate(WORDS) for b in WORDS[:i]]
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def task(tmp_path):
+    path = tmp_path / "words.tsv"
+    rows = [f"{a}\t{b}\t{(3 * i) % 7}" for i, (a, b) in enumerate(PAIRS)]
+    path.write_text("\n".join(["word1\tword2\tscore", *rows]))
+    return path
+
+
+@pytest.fixture
+def conjure(cache, capsys):
+    def run(*args):
+        code = cli.main([*map(str, args), *SMALL, "--cache", str(cache)])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
+
+
+def spearman(**options):
+    measured = paired_divergence(*zip(*PAIRS, strict=True), n_steps=2, n_draws=2, **options)
+    scores = [(3 * i) % 7 for i in range(len(PAIRS))]
+    return stats.spearmanr(-measured.values, scores).statistic
+
+
+def test_evaluate_prints_and_writes_what_the_library_finds(conjure, task, cache, tmp_path):
+    output = tmp_path / "out.json"
+    code, out, err = conjure("evaluate", "--task", task, "--baseline", "text", "-o", output)
+    assert code == 0
+    assert "6 texts" in err
+    assert "-log J on words: 15 pairs, 0 missing" in out
+    assert "text encoder, cosine on words" in out
+    assert "Differences of Spearman" in out
+    facts = json.loads(output.read_text())
+    assert facts["results"][0]["table"][0]["spearman"] == pytest.approx(spearman(memory=cache))
+    assert facts["differences"][0]["b"] == "text encoder, cosine"
+    assert output.with_suffix(".md").read_text().strip() == out.strip()
+    assert output.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    code, _, err = conjure("evaluate", "--task", task, "-o", output)
+    assert code == 2
+    assert "out.json' exists: pass --force" in err
+
+
+def test_evaluate_again_costs_nothing_and_samples_by_seed(conjure, task, cache):
+    code, out, err = conjure("evaluate", "--task", task, "--pairs", 12, "--seed", 0)
+    assert code == 0
+    assert "12 pairs, 0 missing; 0 noise predictions" in out
+    assert "noise predictions" not in err
+
+
+def test_image_baselines_and_legs(conjure, task):
+    code, out, _ = conjure(
+        "evaluate", "--task", task, "--baseline", "kid", "--images", 8, "--leg", "ab", "--quiet"
+    )
+    assert code == 0
+    assert "images, kid on words" in out
+    assert "-log KL(a || b) on words" in out
+
+
+def test_ablate_prints_and_writes(conjure, task, cache, tmp_path):
+    output = tmp_path / "ablation.json"
+    args = ["--task", task, "--sweep", "n_draws=1,2,3", "--sweep", "leg", "-o", output]
+    code, out, err = conjure("ablate", *args)
+    assert code == 0, err
+    assert "words: 15 pairs" in out
+    rows = json.loads(output.read_text())["table"]
+    assert [(r["setting"], r["value"]) for r in rows] == [
+        *(("n_draws", str(k)) for k in (1, 2, 3)),
+        *(("leg", leg) for leg in ("jeffreys", "ab", "ba")),
+    ]
+    assert rows[1]["spearman"] == pytest.approx(spearman(memory=cache))
+    assert rows[1]["base"] == "base"
+    assert np.isfinite(rows[2]["difference"])
+    assert output.with_suffix(".png").exists()
+    assert output.with_suffix(".md").exists()
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["evaluate", "--task", "nothing"], "'nothing': expected a file that ends in .tsv"),
+        (["evaluate", "--task", "no.tsv"], "'no.tsv': No such file"),
+        (["evaluate", "--task", "TASK", "-o", "x.txt"], "'x.txt': expected a name .* .json"),
+        (["evaluate", "--task", "TASK", "-o", "no/x.json"], "'no' is no folder"),
+        (["evaluate", "--task", "TASK", "--columns", "a,b,c"], "expected the columns a, b, c"),
+        (["evaluate", "--task", "TASK", "--leg", "kl"], "leg='kl'"),
+        (["evaluate"], "--task"),
+        (["ablate", "--task", "TASK", "--sweep", "steps"], "--sweep steps: expected one of"),
+        (["ablate", "--task", "TASK", "--sweep", "n_draws=a"], "n_draws=a: expected n_draws="),
+    ],
+)
+def test_bad_input_is_one_line(conjure, task, args, message):
+    code, out, err = conjure(*[str(task) if arg == "TASK" else arg for arg in args])
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert re.search(message, err)
