@@ -24,7 +24,7 @@ import numpy as np
 import platformdirs
 
 __all__ = ["CacheInfo", "cache_info", "cache_root", "canonical", "clear_cache", "load_json"]
-__all__ += ["lock_timeout", "plain", "remove_stale", "replace", "size_limit", "walk"]
+__all__ += ["lock_timeout", "plain", "read_json", "remove_stale", "replace", "size_limit", "walk"]
 
 SCHEMA = 1
 ENERGY, TRAJECTORY = ".npz", ".safetensors"
@@ -126,6 +126,14 @@ def load_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError(f"it holds a {type(content).__name__}, not a dict")
     return content
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Content of a JSON file that holds a dict; nothing where there is no such file."""
+    try:
+        return load_json(path)
+    except (OSError, ValueError):
+        return {}
 
 
 def replace(path: Path, data: bytes) -> None:

@@ -1,19 +1,26 @@
-"""Network calls that are full and that fit: packing of rows, and halving when memory runs out.
+"""Network calls that are full and that fit: packing, the best size, halving if memory runs out.
 
 Layer 3.
 """
 
 from __future__ import annotations
 
+import json
+import platform
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import groupby
+from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
 
-from conjure_kernel.denoiser import Denoiser, Trajectory
+from conjure_kernel._cachedir import read_json, replace
+from conjure_kernel.denoiser import Denoiser, Replay, Trajectory
 from conjure_kernel.reverse import Chain
+from conjure_kernel.schedule import make_grid
 
 __all__ = ["Batches", "Block", "Call", "Row"]
 
@@ -21,8 +28,15 @@ __all__ = ["Batches", "Block", "Call", "Row"]
 BATCH_NUMBERS = {"cpu": 2**15, "cuda": 2**20, "mps": 2**18}
 LARGEST_BATCH = 128
 
+# The best size is looked for where the search costs little beside what is to come.
+WORTH_A_SEARCH = 50_000  # predictions
+SEARCH_SECONDS = 5.0
+LARGEST_SEARCHED = 4096
+REMEMBERED = "batch_sizes.json"
+
 # Rows that fitted after memory ran out, by model and device: remembered for the session.
 _FITTING: dict[tuple[str, str], int] = {}
+_BEST: dict[str, int] = {}
 
 
 Row: TypeAlias = tuple[str, int]  # (source, draw)
@@ -59,11 +73,54 @@ class Batches:
     """
 
     def __init__(self, denoiser: Denoiser, size: int | str = "auto") -> None:
-        if isinstance(size, str):
+        if automatic := isinstance(size, str):
             numbers = BATCH_NUMBERS.get(torch.device(denoiser.device).type, BATCH_NUMBERS["cpu"])
             size = max(1, min(LARGEST_BATCH, numbers // int(np.prod(denoiser.shape))))
+        self._settled = not automatic
         self._here = (denoiser.fingerprint, str(denoiser.device))
         self.denoiser, self.size = denoiser, min(size, _FITTING.get(self._here, size))
+
+    def settle(self, prompt: str, n_predictions: int, folder: Path | None) -> None:
+        """Take the best size for this model here, found once and remembered in `folder`."""
+        if self._settled or n_predictions < WORTH_A_SEARCH:
+            return
+        self._settled, name = True, _describe(self.denoiser)
+        if name not in _BEST:
+            known = read_json(folder / REMEMBERED) if folder else {}
+            if not isinstance(known.get(name), int):
+                known[name] = self._search(prompt)
+                if folder:
+                    with suppress(OSError):
+                        replace(folder / REMEMBERED, json.dumps(known, indent=1).encode())
+            _BEST[name] = known[name]
+        self.size = min(_BEST[name], _FITTING.get(self._here, LARGEST_SEARCHED))
+
+    def _search(self, prompt: str) -> int:
+        """Smallest size within 5 % of the best rate; doubled while that gains anything."""
+        rates: dict[int, float] = {}
+        begun, size, best = time.monotonic(), 1, 0.0
+        self._time(prompt, 1)  # warms up
+        while size <= LARGEST_SEARCHED and time.monotonic() - begun < SEARCH_SECONDS:
+            try:
+                rates[size] = size / min(self._time(prompt, size) for _ in range(2))
+            except RuntimeError as error:
+                if not _is_out_of_memory(error):
+                    raise
+                break
+            if max(rates[size], rates.get(size // 2, 0)) < 1.03 * best:
+                break  # neither this doubling nor the last one gained
+            best, size = max(best, rates.get(size // 2, 0)), 2 * size
+        _free()
+        return min((n for n, r in rates.items() if r >= 0.95 * max(rates.values())), default=1)
+
+    def _time(self, prompt: str, n_rows: int) -> float:
+        """Seconds of one call with one step."""
+        denoiser = self.denoiser
+        x = torch.zeros((1, n_rows, *denoiser.shape), device=denoiser.device, dtype=denoiser.dtype)
+        begun, task = time.perf_counter(), Replay(make_grid(denoiser.schedule, 1), x)
+        denoiser.run(task, [prompt], n_rows, 1.0)
+        float(task.predictions[0].sum())  # waits for the device
+        return time.perf_counter() - begun
 
     def width(self, n_draws: int) -> int:
         """Prompts whose draws are traced in one call."""
@@ -126,6 +183,15 @@ class Batches:
         if not _is_out_of_memory(error) or n_rows == 1:
             raise error
         self.size = _FITTING[self._here] = n_rows // 2
+
+
+def _describe(denoiser: Denoiser) -> str:
+    """Device, dtype and model."""
+    device = torch.device(denoiser.device)
+    place = f"{platform.machine()} {device.type}, {torch.get_num_threads()} threads"
+    if device.type == "cuda":
+        place = torch.cuda.get_device_name(device)
+    return f"{place}, {denoiser.dtype}, {denoiser.fingerprint}"
 
 
 def _free() -> None:

@@ -69,9 +69,10 @@ class ConjureDistance(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ModelEs
     memory : "auto", path, joblib.Memory or None
         Disk cache; "auto" is a per-user folder, None keeps everything in the fitted estimator.
     device, dtype : str, default "auto"
-        Of a model loaded by name; "auto" is float16 on CUDA, float32 elsewhere.
+        Of a model loaded by name; "auto" is float16 on CUDA, bfloat16 on processors that have it,
+        float32 elsewhere.
     batch_size : int or "auto"
-        Rows per network call; halved when memory runs out.
+        Rows per network call; halved when memory runs out. "auto": the best is found once.
     n_jobs : int, optional
         Processes that share the work, one for each GPU; None is 1 unless `joblib.parallel_config`
         says otherwise (Dask, Ray). Results do not depend on it.

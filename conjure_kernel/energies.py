@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
+from conjure_kernel._cachedir import cache_root
 from conjure_kernel.batches import Batches, Block, Call, Row
 from conjure_kernel.denoiser import Denoiser, Trajectory
 from conjure_kernel.ledger import Draws, Known, Ledger, Requests, Tile, make_wanted
@@ -108,7 +109,9 @@ class Engine:
             if self._ledger is not ledger:  # another behaviour: no row of the old run may stay
                 known = self._ledger.look_up(wanted)
             missing = {source: want for source, want in wanted.items() if known[source] is None}
-            with self._progress(missing) as self._bar:
+            total = self._cost(missing)
+            self._batches.settle(next(iter(wanted)), total, cache_root(self._memory))
+            with self._progress(total) as self._bar:
                 for wave in self._waves(missing):
                     self._fill(wave)
                     known.update(self._ledger.look_up(wave))
@@ -289,7 +292,6 @@ class Engine:
             before = self.denoiser.n_evaluations
             yield done
 
-    def _progress(self, missing: Tile) -> tqdm:
-        if not self._verbose:
-            return tqdm(disable=True)
-        return tqdm(total=self._cost(missing), unit="pred", unit_scale=True, leave=False)
+    def _progress(self, total: int) -> tqdm:
+        hidden = not self._verbose
+        return tqdm(total=total, unit="pred", unit_scale=True, leave=False, disable=hidden)

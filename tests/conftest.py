@@ -1,8 +1,13 @@
 """Closed-form worlds shared by the tests: small, exact, without a network."""
 
 import pytest
+import torch
 
 from conjure_kernel.gaussian import GaussianDenoiser
+
+# The same precision, float32, and so the same numbers on every processor.
+capabilities = {**getattr(torch.cpu, "get_capabilities", dict)()}
+torch.cpu.get_capabilities = lambda: capabilities | {"avx512_bf16": False, "amx_bf16": False}
 
 
 @pytest.fixture

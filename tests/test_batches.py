@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
 
 from conjure_kernel import batches, pairwise_divergence, reverse
 from conjure_kernel.batches import Batches, Block
-from worlds import N_DRAWS, SMALL, cold, make_world
+from worlds import N_DRAWS, SMALL, Counting, cold, make_world
 
 MEMORY_ERRORS = [
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
@@ -24,7 +26,7 @@ def forget_sizes(monkeypatch):
 
 
 def measure(world, prompts, **settings):
-    return pairwise_divergence(prompts, model=world, memory=None, **{**SMALL, **settings})
+    return pairwise_divergence(prompts, model=world, **{"memory": None, **SMALL, **settings})
 
 
 def block(target, n_rows):
@@ -108,6 +110,74 @@ def test_auto_size_follows_the_size_of_a_state():
     small, large = make_world()[0], make_world(n=1, dim=2**11)[0]
     assert Batches(small).size == 128
     assert Batches(large).size == 2**15 // 2**11
+
+
+# ---------------------------------------------------------------- the best size
+
+
+class Clocked(Counting):
+    """A network call of n rows takes (100 + n) ms, ten times that above the knee."""
+
+    clock = 0.0
+
+    def _eps(self, prompts, x, alpha, sigma):
+        self.clock += (0.1 + 0.001 * len(x)) * (10 if len(x) > self.knee else 1)
+        return super()._eps(prompts, x, alpha, sigma)
+
+
+@pytest.fixture
+def clocked(monkeypatch):
+    world, prompts = make_world(kind=Clocked)
+    world.knee = 10**9
+    monkeypatch.setattr(batches, "_BEST", {})
+    monkeypatch.setattr(batches.time, "perf_counter", lambda: world.clock)
+    monkeypatch.setattr(batches, "WORTH_A_SEARCH", 100)
+    return world, prompts
+
+
+@pytest.mark.parametrize(("knee", "size"), [(10**9, 2048), (32, 32), (100, 64)])
+def test_the_best_size_is_the_smallest_of_nearly_the_best_rate(clocked, knee, size, tmp_path):
+    world, prompts = clocked
+    world.knee = knee
+    some = Batches(world)
+    some.settle(prompts[0], 99, tmp_path)
+    assert (some.size, world.rows) == (128, 0)  # not worth a search
+    some.settle(prompts[0], 100, tmp_path)
+    assert some.size == size
+    assert world.n_evaluations == 0
+
+
+def test_the_best_size_is_found_once(clocked, tmp_path, monkeypatch):
+    world, prompts = clocked
+    world.knee = 32
+    measure(world, prompts, memory=tmp_path)
+    searched = world.rows - cold(6)
+    assert searched > 100
+    measure(world, prompts, memory=tmp_path, random_state=1)
+    assert world.rows == searched + 2 * cold(6)
+    batches._BEST.clear()  # another process
+    measure(world, prompts, memory=tmp_path, random_state=2)
+    assert world.rows == searched + 3 * cold(6)
+    (file,) = tmp_path.rglob("batch_sizes.json")
+    file.write_text("[")
+    batches._BEST.clear()
+    measure(world, prompts, memory=tmp_path, random_state=3)
+    assert world.rows == 2 * searched + 4 * cold(6)
+    assert json.loads(file.read_text()) == dict(batches._BEST)
+
+
+def test_a_size_that_is_given_is_taken(clocked):
+    world, prompts = clocked
+    measure(world, prompts, batch_size=5)
+    assert world.rows == cold(6)
+
+
+def test_what_does_not_fit_ends_the_search(clocked):
+    world, prompts = clocked
+    world.limit = 100
+    some = Batches(world)
+    some.settle(prompts[0], 100, None)
+    assert some.size == 64
 
 
 # ---------------------------------------------------------------- out of memory (R41)

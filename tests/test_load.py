@@ -130,6 +130,28 @@ def test_a_wrong_device_or_dtype(given, message):
         load_denoiser("embedded", **given)
 
 
+@pytest.mark.parametrize(
+    ("capabilities", "device", "dtype"),
+    [
+        ({}, "cpu", torch.float32),
+        ({"avx512_bf16": True}, "cpu", torch.bfloat16),
+        ({"amx_bf16": True}, "cpu", torch.bfloat16),
+        ({"avx512_bf16": False, "avx2": True}, "cpu", torch.float32),
+        ({"avx512_bf16": True}, "mps", torch.float32),
+        ({"avx512_bf16": True}, "cuda", torch.float16),
+    ],
+)
+def test_auto_is_the_fastest_precision_that_agrees(capabilities, device, dtype, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    assert open_denoiser("embedded", device=device).dtype == dtype
+    assert open_denoiser("embedded", device=device, dtype="float32").dtype == torch.float32
+
+
+def test_auto_without_anybody_to_ask(monkeypatch):
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    assert open_denoiser("embedded", device="cpu").dtype == torch.float32
+
+
 def test_a_dtype_of_torch_is_as_good_as_its_name():
     assert open_denoiser("embedded", dtype=torch.bfloat16).dtype == torch.bfloat16
 

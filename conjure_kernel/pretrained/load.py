@@ -57,7 +57,8 @@ def load_denoiser(
     device : str
         "auto" takes CUDA, then Apple's MPS, then the CPU.
     dtype : {"auto", "float32", "float16", "bfloat16"}
-        "auto" is float16 on CUDA and float32 elsewhere.
+        "auto" is float16 on CUDA, bfloat16 on processors that multiply it themselves (AVX-512
+        BF16, AMX) and float32 elsewhere: docs/engine.md says what that costs in accuracy.
     **call_kwargs
         Passed on to every call of the pipeline, e.g. height=512, width=512.
 
@@ -113,7 +114,11 @@ def open_denoiser(
     folder = _find_folder(os.fspath(model), revision, variant, token_env)
 
     def read() -> DiffusionPipeline:
-        return _read_pipeline(folder, variant, number).to(place)
+        pipeline = _read_pipeline(folder, variant, number).to(place)
+        if place.type == "cuda":  # convolutions; on CPUs it gained nothing
+            network: Any = network_of(pipeline)
+            network.to(memory_format=torch.channels_last)
+        return pipeline
 
     again = {"revision": revision, "variant": variant, "token_env": token_env}
     again |= {"device": device, "dtype": str(number).removeprefix("torch."), **call_kwargs}
@@ -222,6 +227,14 @@ def _pick_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
     name = str(dtype).removeprefix("torch.")
     if name not in DTYPES:
         raise ValueError(f"dtype={dtype!r}: expected one of {', '.join(map(repr, DTYPES))}.")
-    if name == "auto":
-        return torch.float16 if device.type == "cuda" else torch.float32
-    return getattr(torch, name)
+    if name != "auto":
+        return getattr(torch, name)
+    if device.type == "cuda":
+        return torch.float16
+    return torch.bfloat16 if device.type == "cpu" and _has_bfloat16() else torch.float32
+
+
+def _has_bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16 itself, at twice the speed of float32."""
+    capabilities: Any = getattr(torch.cpu, "get_capabilities", dict)()  # older PyTorch cannot tell
+    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
