@@ -191,7 +191,8 @@ def test_two_hundred_prompts_are_a_bounded_number_of_files(tmp_path):
     ConjureDistance(world, n_steps=2, n_draws=2, memory=tmp_path).fit(world.prompts)
     names = [path for path in tmp_path.rglob("*") if path.is_file()]
     data = [path for path in names if path.parent.name != "locks"]
-    assert len(data) == 2 * 200 + 2  # energies and a trajectory each; key.json and run.json
+    # Energies and a trajectory each; key.json, run.json and batch_sizes.json.
+    assert len(data) == 2 * 200 + 3
     assert len(names) - len(data) <= 512
     info = cache_info(tmp_path)
     assert (info.n_models, info.n_runs, info.n_prompts) == (1, 1, 200)

@@ -561,7 +561,7 @@ def test_the_program_itself_is_quick_to_help_and_loads_no_torch():
 
 def test_the_program_itself(cache, expected):
     command = [sys.executable, "-m", "conjure_kernel.cli", "compare", "strawberry", "a bus"]
-    command += [*SMALL, "--cache", str(cache), "--json"]
+    command += [*SMALL, "--cache", str(cache), "--json", "--dtype", "float32"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["divergence"] == expected.values[0, 1]
