@@ -11,7 +11,7 @@ from matplotlib.colors import LinearSegmentedColormap
 
 from conjure_kernel._checks import check_prompts, check_square
 
-__all__ = ["BLUE", "COLOURS", "GREY", "INK", "STYLE", "check", "check_images", "new_axes"]
+__all__ = ["BLUE", "COLOURS", "GREY", "HUES", "INK", "STYLE", "check", "check_images", "new_axes"]
 
 INK, GREY, BLUE = "#2b2b33", "#85858f", "#0e6096"
 # Dark is near. Equal steps of lightness in OKLab, hence perceptually uniform.

@@ -1,0 +1,113 @@
+"""The map itself, drawn by Bokeh."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Any
+
+import numpy as np
+
+import conjure_kernel._layout as geometry
+
+__all__ = ["COLOURS", "SHAPES", "draw"]
+
+WIDTH, HEIGHT = 860, 600  # of the map, in CSS pixels
+FONT = 11
+# Told apart by the colour-blind, and at least 3:1 on white and on the dark page.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#b8609a", "#8c6d31", "#7f7f7f", "#4f8fd0")
+SHAPES = ("●", "■", "▲", "▼", "◆", "★", "✚")
+MARKERS = ("circle", "square", "triangle", "inverted_triangle", "diamond", "star", "cross")
+
+
+def draw(
+    points: np.ndarray, names: list[str], groups: np.ndarray, has_images: bool
+) -> tuple[str, str]:
+    """Bokeh's script and placeholder of the map."""
+    from bokeh.embed import components
+
+    size = np.array([WIDTH, HEIGHT], dtype=float)
+    side = float(np.clip(0.5 * np.sqrt(size.prod() / len(names)), 14, 46)) if has_images else 12.0
+    low, high = geometry.fit_limits(points, size, np.array([side / 2 + 40, side / 2 + 20]))
+    scale = size / (high - low)
+    pixels = (points - low) * scale
+    frame = np.array([[0.0, 0.0], size])
+    shown = geometry.spread(pixels, np.full(2, side + 6), frame) if has_images else pixels
+    lines = geometry.shorten(names, 26)
+    boxes = np.array([[_text_width(line), FONT + 4] for line in lines], dtype=float)
+    placed = geometry.place_labels(boxes, shown, side / 2 + 3, frame)
+    free = np.isfinite(placed).all(1)
+    centres = np.where(free[:, None], (placed[:, :2] + placed[:, 2:]) / 2 - shown, 0)
+    at = low + shown / scale
+    columns = {
+        "x": at[:, 0],
+        "y": at[:, 1],
+        "x0": points[:, 0],
+        "y0": points[:, 1],
+        "label": [line if fits else "" for line, fits in zip(lines, free, strict=True)],
+        "dx": centres[:, 0],
+        "dy": -centres[:, 1],
+        "colour": [COLOURS[g] for g in groups],
+        "shape": [SHAPES[g] for g in groups],
+        "marker": [MARKERS[g] for g in groups],
+        "alpha": np.ones(len(names)),
+        "url": [""] * len(names),
+        "moved": np.where(np.abs(shown - pixels).max(1) > 0.75 * side, 0.7, 0.0),
+    }
+    return components(_figure(columns, low, high, side, has_images))
+
+
+def _figure(
+    columns: dict[str, Any], low: np.ndarray, high: np.ndarray, side: float, has_images: bool
+) -> Any:
+    from bokeh.models import ColumnDataSource, CustomJS, HoverTool, TapTool
+    from bokeh.plotting import figure
+
+    source = ColumnDataSource(columns, name="points")
+    art = ColumnDataSource(columns, name="art")  # apart: what is never selected is never redrawn so
+    plot = figure(
+        frame_width=WIDTH,
+        frame_height=HEIGHT,
+        x_range=(low[0], high[0]),
+        y_range=(low[1], high[1]),
+        tools="pan,wheel_zoom,reset",
+        active_scroll="wheel_zoom",
+        match_aspect=True,
+        background_fill_alpha=0,
+        border_fill_alpha=0,
+        outline_line_color=None,
+    )
+    plot.axis.visible, plot.grid.visible, plot.toolbar.logo = False, False, None
+    plot.segment("x0", "y0", "x", "y", source=art, line_color="#85858f", line_alpha="moved")
+    look: dict[str, Any] = {"fill_color": "colour", "line_color": "#85858f"}
+    look |= {"fill_alpha": "alpha", "line_alpha": "alpha"}
+    marker, size = ("square", side + 6) if has_images else ("marker", side)
+    spots = plot.scatter("x", "y", source=source, marker=marker, size=size, **look)
+    spots.nonselection_glyph = None
+    spots.selection_glyph = spots.glyph.clone(line_width=4, line_color="#e0a000", line_alpha=1)
+    if has_images:
+        plot.image_url(
+            "url", "x", "y", w=side, h=side, w_units="screen", h_units="screen",
+            anchor="center", global_alpha="alpha", source=art,
+        )  # fmt: skip
+        corner = {"x_offset": -side / 2 - 3, "y_offset": -side / 2 - 3, "text_alpha": "alpha"}
+        text = {"text_color": "colour", "text_font_size": "13px", "text_outline_color": "white"}
+        plot.text(
+            "x", "y", "shape", source=art, text_align="center", text_baseline="middle",
+            **corner, **text,
+        )  # fmt: skip
+    plot.text(
+        "x", "y", "label", source=art, x_offset="dx", y_offset="dy", text_alpha="alpha",
+        text_align="center", text_baseline="middle", text_font_size=f"{FONT}px", name="labels",
+        text_font={"value": "Arial, Helvetica, sans-serif"},
+    )  # fmt: skip
+    hover = CustomJS(code="window.conjure.hover(cb_data.index.indices, cb_data.geometry)")
+    plot.add_tools(HoverTool(tooltips=None, renderers=[spots], callback=hover))
+    plot.add_tools(TapTool(renderers=[spots]))
+    source.selected.js_on_change("indices", CustomJS(code="window.conjure.pin(cb_obj.indices)"))
+    return plot
+
+
+def _text_width(line: str) -> float:
+    """Width on the safe side in a font that is not known here."""
+    wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in line)
+    return FONT * (0.6 * (len(line) - wide) + 1.05 * wide) + 6
