@@ -49,7 +49,9 @@ def measure_table(args: Namespace) -> str:
     prompts = files.read_prompts(args.prompts, args.column)
     engine = _open(args)
     measured = _measure(engine, prompts, args)
-    files.write_table(args.output, measured, _provenance(engine, measured, args))
+    n = min(args.images, args.draws)
+    images = engine.images(measured.prompts_a, n) if n and args.output.suffix == ".npz" else None
+    files.write_table(args.output, measured, _provenance(engine, measured, args), images)
     return _end(engine, args)
 
 
@@ -58,23 +60,44 @@ def draw_map(args: Namespace) -> str:
     from conjure_kernel import _cli_files as files
     from conjure_kernel._checks import check_choice
 
-    files.check_output(args.output, list(files.PICTURES), args.force)
+    files.check_output(args.output, [*files.PICTURES, ".html"], args.force)
     check_choice(args.layout, "--layout", ("mds", "umap"))
+    if (args.prompts or "").lower().endswith(".npz"):
+        found = files.read_matrix(args.prompts)
+        _write_map(args, draws=None, **found)
+        return ""
     prompts = files.read_prompts(args.prompts, args.column)
     engine = _open(args)
     measured = _measure(engine, prompts, args)
-    from conjure_kernel.plot import plot_overview
-
-    figure = plot_overview(
-        measured.values,
-        measured.prompts_a,
-        engine.images(measured.prompts_a)[:, 0],
+    _write_map(
+        args,
+        divergences=measured.values,
+        labels=measured.prompts_a,
         standard_errors=measured.standard_errors,
         draws=measured.draws,
-        method=args.layout,
+        images=engine.images(measured.prompts_a, min(args.images, args.draws)),
+        provenance=_provenance(engine, measured, args),
     )
-    files.write_figure(args.output, figure, _provenance(engine, measured, args))
     return _end(engine, args)
+
+
+def _write_map(args: Namespace, *, draws: Any, provenance: dict[str, Any], **shown: Any) -> None:
+    from conjure_kernel import _cli_files as files
+
+    if args.output.suffix.lower() == ".html":
+        from conjure_kernel.html_map import html_map
+        from conjure_kernel.plot import layout
+
+        points = layout(shown["divergences"], method=args.layout)
+        page = html_map(**shown, coordinates=points, provenance=provenance).page
+        files.write_page(args.output, page)
+        return
+    from conjure_kernel.plot import plot_overview
+
+    images = shown.pop("images")
+    first = None if images is None else images[:, 0]
+    figure = plot_overview(**shown, images=first, draws=draws, method=args.layout)
+    files.write_figure(args.output, figure, provenance)
 
 
 def draw_explanation(args: Namespace) -> str:

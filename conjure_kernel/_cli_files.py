@@ -10,7 +10,9 @@ import io
 import json
 import sys
 import tempfile
+import zipfile
 from collections.abc import Sequence
+from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,10 +25,11 @@ from conjure_kernel.divergence import Divergence
 if TYPE_CHECKING:
     from conjure_kernel.explain import Explanation
 
-__all__ = ["PICTURES", "TABLES", "check_output", "read_prompts"]
-__all__ += ["write_explanation", "write_figure", "write_table"]
+__all__ = ["PICTURES", "TABLES", "check_output", "read_matrix", "read_prompts"]
+__all__ += ["write_explanation", "write_figure", "write_page", "write_table"]
 
 TABLES = (".npz", ".csv", ".parquet")
+EXTRAS = {".parquet": ("pandas", "pyarrow"), ".html": ("bokeh",)}
 PICTURES = {".png": "Description", ".svg": "Description", ".pdf": "Subject"}  # for the provenance
 
 
@@ -64,20 +67,25 @@ def check_output(path: Path, endings: Sequence[str], force: bool) -> None:
         tempfile.TemporaryFile(dir=path.parent).close()
     except OSError as error:
         raise ValueError(f"'{path}': cannot write in that folder ({error.strerror}).") from error
-    if path.suffix.lower() == ".parquet":
+    for package in EXTRAS.get(kind := path.suffix.lower(), ()):
         try:
-            import pandas  # noqa: F401
-            import pyarrow  # noqa: F401
+            import_module(package)
         except ImportError as error:
-            need = 'pip install "conjure-kernel[parquet]"'
-            raise ImportError(f"'{path}': {error}. For .parquet: {need}.") from error
+            need = f'pip install "conjure-kernel[{kind[1:]}]"'
+            raise ImportError(f"'{path}': {error}. For {kind}: {need}.") from error
 
 
-def write_table(path: Path, measured: Divergence, provenance: dict[str, Any]) -> None:
-    """Write a matrix as .npz, .csv (and its provenance as .csv.json) or .parquet."""
+def write_table(
+    path: Path,
+    measured: Divergence,
+    provenance: dict[str, Any],
+    images: np.ndarray | None = None,
+) -> None:
+    """Write a matrix as .npz (with images), .csv (provenance in .csv.json) or .parquet."""
     buffer, facts = io.BytesIO(), json.dumps(provenance, indent=1)
     kind = path.suffix.lower()
     if kind == ".npz":
+        pictures: dict[str, Any] = {} if images is None else {"images": images}
         np.savez_compressed(
             buffer,
             prompts=np.array(measured.prompts_a),
@@ -85,6 +93,7 @@ def write_table(path: Path, measured: Divergence, provenance: dict[str, Any]) ->
             standard_errors=measured.standard_errors,
             kl=measured.legs[0],
             provenance=np.array(facts),
+            **pictures,
         )
     elif kind == ".csv":
         table = _columns(measured)
@@ -100,6 +109,29 @@ def write_table(path: Path, measured: Divergence, provenance: dict[str, Any]) ->
     replace(path, buffer.getvalue())
     for sidecar in _targets(path)[1:]:
         replace(sidecar, facts.encode())
+
+
+def read_matrix(source: str) -> dict[str, Any]:
+    """What `html_map` and `plot_overview` need, of a matrix that `conjure matrix` wrote as .npz."""
+    try:
+        with np.load(source, allow_pickle=False) as file:
+            return {
+                "divergences": file["divergences"],
+                "labels": [str(prompt) for prompt in file["prompts"]],
+                "standard_errors": file["standard_errors"],
+                "images": file["images"] if "images" in file else None,
+                "provenance": json.loads(str(file["provenance"])),
+            }
+    except (KeyError, zipfile.BadZipFile, ValueError) as error:
+        raise ValueError(
+            f"{source!r} is no matrix: a file that `conjure matrix -o NAME.npz` wrote is needed "
+            f"({error})."
+        ) from error
+
+
+def write_page(path: Path, page: str) -> None:
+    """Write an HTML page."""
+    replace(path, page.encode("utf-8"))
 
 
 def write_explanation(path: Path, found: Explanation, provenance: dict[str, Any]) -> None:

@@ -57,7 +57,8 @@ examples:
   conjure matrix words.csv --column word -o matrix.csv --draws 8
   printf 'lemon\\npear\\nbus\\n' | conjure matrix - -o matrix.parquet
 
-.npz      arrays prompts, divergences, standard_errors, kl (row || column), provenance (JSON)
+.npz      arrays prompts, divergences, standard_errors, kl (row || column), provenance (JSON), and
+          with --images N what each prompt conjures, for `conjure map OUTPUT -o map.html`
 .csv      a line per cell, with its 95 % interval; the provenance is in OUTPUT.json
 .parquet  the same table, the provenance in its attrs; pip install "conjure-kernel[parquet]"
 """
@@ -65,7 +66,12 @@ MAP = """\
 examples:
   conjure map                                         a bundled list, drawn into map.png
   conjure map prompts.txt -o map.pdf --layout umap
+  conjure map prompts.txt -o map.html                 one file to explore in a browser
   conjure map prompts.txt -o map.png --guidance 3 --force
+  conjure map matrix.npz -o map.html                  redraw a saved matrix
+
+For .html: pip install "conjure-kernel[html]". A matrix of `conjure matrix --images 4` is redrawn
+with its images, another one with dots.
 """
 EXPLAIN = """\
 examples:
@@ -141,13 +147,16 @@ def _parser() -> _Parser:
     two.add_argument("--json", action="store_true", help="print JSON")
 
     text = "measure all pairs of prompts, into a file"
-    _add_files(
-        add("matrix", commands.measure_table, text, MATRIX, run, store), ".npz, .csv or .parquet"
-    )
+    table = add("matrix", commands.measure_table, text, MATRIX, run, store)
+    _add_files(table, ".npz, .csv or .parquet")
+    text = "images of each prompt in .npz (%(default)s; at most --draws)"
+    table.add_argument("--images", metavar="N", type=int, default=0, help=text)
 
     text = "draw the matrix, and a map with the image that each prompt conjures"
     picture = add("map", commands.draw_map, text, MAP, run, store)
-    _add_files(picture, ".png, .pdf or .svg", default="map.png")
+    _add_files(picture, ".png, .pdf, .svg or .html", default="map.png")
+    text = "images of each prompt in .html (%(default)s; at most --draws)"
+    picture.add_argument("--images", metavar="N", type=int, default=4, help=text)
     picture.add_argument("--layout", default="mds", help="mds or umap (%(default)s)")
 
     text = "draw where and when two prompts part, and as what pictures"

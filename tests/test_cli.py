@@ -314,7 +314,7 @@ def test_map_uses_the_conjured_pictures(conjure, expected, prompts, tmp_path, mo
     code, _, err = conjure("map", prompts, "-o", tmp_path / "map.png", "--layout", "umap")
     assert code == 0
     assert err[0].startswith('conjure: warning: method="umap" needs 5 prompts, 3 came')
-    matrix, labels, images = seen["args"]
+    matrix, labels, images = (seen[key] for key in ("divergences", "labels", "images"))
     assert np.array_equal(matrix, expected.values)
     assert np.array_equal(seen["standard_errors"], expected.standard_errors)
     assert (labels, seen["method"]) == (PROMPTS, "umap")
@@ -336,6 +336,30 @@ def test_explain_writes_its_arrays(explain_quickly, tmp_path):
         assert file["divergence"] == pytest.approx(file["heat"].sum() / (2 * 2), rel=1e-12)
         assert file["views"].shape == (2, 2, 3, 32, 32, 3)
         assert json.loads(str(file["provenance"]))["model"] == "embedded"
+
+
+def test_map_as_a_page_and_again_from_a_saved_matrix(conjure, expected, prompts, tmp_path):
+    assert conjure("map", prompts, "-o", tmp_path / "a.html", "--quiet")[0] == 0
+    page = (tmp_path / "a.html").read_text(encoding="utf-8")
+    assert page.count('<img src="data:image/png;base64') == len(PROMPTS) * 2  # as many as draws
+    assert "fingerprint" in page
+    assert conjure("matrix", prompts, "-o", tmp_path / "m.npz", "--images", 4, "--quiet")[0] == 0
+    with np.load(tmp_path / "m.npz") as file:
+        assert file["images"].shape == (3, 2, 32, 32, 3)
+    assert conjure("map", tmp_path / "m.npz", "-o", tmp_path / "b.html")[0] == 0
+    rows = [
+        re.findall("<tbody>.*</tbody>", text, re.S)[0]
+        for text in (page, (tmp_path / "b.html").read_text(encoding="utf-8"))
+    ]
+    assert rows[0] == rows[1]
+
+
+def test_a_saved_matrix_is_redrawn_without_a_model(conjure, prompts, tmp_path, monkeypatch):
+    assert conjure("matrix", prompts, "-o", tmp_path / "m.npz", "--quiet")[0] == 0
+    monkeypatch.setattr(Engine, "__init__", None)
+    for name in ("c.html", "c.png"):
+        assert conjure("map", tmp_path / "m.npz", "-o", tmp_path / name) == (0, "", [])
+        assert (tmp_path / name).stat().st_size > 10_000
 
 
 def test_map_without_a_file_draws_the_bundled_list(conjure, tmp_path, monkeypatch):
@@ -439,6 +463,7 @@ BAD = {
     "output is a folder": (["map", "p.txt", "-o", "dir.png", "--force"], "'dir.png' is a folder"),
     "explain exists": (["explain", "a", "b", "-o", "old.npz"], "'old.npz' exists"),
     "explain ending": (["explain", "a", "b", "-o", "o.csv"], "'o.csv': expected"),
+    "no matrix": (["map", "old.npz", "-o", "o.html"], "'old.npz' is no matrix"),
     "layout": (["map", "p.txt", "--layout", "tsne"], "'tsne'"),
     "no such action": (["cache", "shrink"], "'shrink'"),
     "no cache at all": (["cache", "info", "--cache", "none"], "none"),

@@ -61,6 +61,7 @@ LAYERS = {
     "__init__": 6,  # the public names; imports them lazily
 }
 HOMES = {
+    "bokeh": {"html_map"},
     "diffusers": {"pretrained"},
     "transformers": {"pretrained"},
     "matplotlib": {"plot"},

@@ -64,6 +64,7 @@ def html_map(
     clusters: np.ndarray | None = None,
     n_neighbors: int = 5,
     title: str = "Map of prompts",
+    provenance: dict[str, Any] | None = None,
 ) -> HtmlMap:
     """Interactive map of prompts, as one HTML file.
 
@@ -87,6 +88,8 @@ def html_map(
         Neighbours listed with each prompt.
     title : str
         Of the page.
+    provenance : dict, optional
+        Kept in the page's metadata.
 
     Returns
     -------
@@ -113,6 +116,7 @@ def html_map(
         .from_string(_part("page.html"))
         .render(
             title=title,
+            provenance=json.dumps(provenance or {}),
             bokeh=_bokeh_source(),
             css=_part("page.css"),
             js=_part("page.js"),
