@@ -1,0 +1,79 @@
+"""How many draws? Spread of Spearman over seeds for K = 1, 2, 4, 8, 16 draws.
+
+    python benchmarks/scores/draws.py PAIRS.tsv [--pairs 100] [--seeds 10] [-o draws.png]
+
+For each seed of the noise, J of the same pairs (drawn with seed 0) is measured with 16 draws; the
+first 1, 2, 4 and 8 of them cost nothing more. Per K: mean, standard deviation and range of Spearman
+over the seeds, and the mean jackknife error that one run would have reported. Resumable.
+"""
+
+import argparse
+from dataclasses import replace
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from conjure_kernel import load_pairs, paired_divergence
+from conjure_kernel._table import Table
+from conjure_kernel.correlation import correlate
+from conjure_kernel.jackknife import jackknife_se
+from conjure_kernel.opening import open_engine
+from conjure_kernel.pairwise import requests_of_pairs
+from conjure_kernel.scorers import score_divergence
+
+DRAWS = (1, 2, 4, 8, 16)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("task")
+    parser.add_argument("--pairs", type=int, default=100)
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--model", default="embedded")
+    parser.add_argument("--cache", default="auto")
+    parser.add_argument("-o", "--output", default="draws.png")
+    given = parser.parse_args()
+    pairs = load_pairs(given.task).sample(given.pairs)
+    settings = {"model": given.model, "memory": given.cache, "n_draws": DRAWS[-1], "verbose": 1}
+    requests = requests_of_pairs(pairs.left, pairs.right)
+    cost = [
+        open_engine({**settings, "random_state": s})[0].cost(requests) for s in range(given.seeds)
+    ]
+    print(f"{len(pairs)} pairs: {sum(cost):,} noise predictions to come", flush=True)
+    values, errors = (np.full((len(DRAWS), given.seeds), np.nan) for _ in range(2))
+    for seed in range(given.seeds):
+        whole = paired_divergence(pairs.left, pairs.right, **settings, random_state=seed)
+        for i, k in enumerate(DRAWS):
+            part = replace(whole, forward=whole.forward[:, :k], backward=whole.backward[:, :k])
+            scored = score_divergence(part)
+            values[i, seed] = correlate("spearman", scored.similarities, pairs.scores)
+            if k > 1:
+                moved = [correlate("spearman", w, pairs.scores) for w in scored.without]
+                errors[i, seed] = jackknife_se(np.array(moved))
+    rows = [
+        {
+            "draws": k,
+            "Spearman": float(of_k.mean()),
+            "Spearman_low": float(of_k.min()),
+            "Spearman_high": float(of_k.max()),
+            "deviation over seeds": float(of_k.std(ddof=1)),
+            "jackknife error": float(of_error.mean()),
+        }
+        for k, of_k, of_error in zip(DRAWS, values, errors, strict=True)
+    ]
+    print(Table(rows))
+    figure = Figure((4, 2.6), layout="constrained")
+    ax = figure.add_subplot()
+    ax.plot(np.repeat(DRAWS, given.seeds), values.ravel(), "o", ms=3, color="#85858f")
+    ax.plot(DRAWS, values.mean(1), color="#0e6096")
+    ax.set_xscale("log", base=2)
+    ax.set_xticks(DRAWS, [str(k) for k in DRAWS])
+    ax.set_xlabel("draws K")
+    ax.set_ylabel(f"Spearman, {given.seeds} seeds")
+    figure.savefig(given.output, dpi=150)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""Agreement with human similarity scores: one table over several files of scored pairs.
+
+    python benchmarks/scores/human_scores.py FOLDER [--only MEN,RG65] [--pairs 500] [--draws 4]
+
+FOLDER holds MEN.tsv, SimLex999.tsv, WS353.tsv, RG65.tsv, STSB.test.tsv and SICKR.test.tsv (header
+word1 word2 score, or sentence1 sentence2 score). Word sets are taken whole, and again with only the
+pairs whose words the embedded model was taught; sentence sets by --pairs and --seed. Beside -log J:
+the model's own text encoder and, on request, --images and --sentence-transformers NAME. With
+--baselines-only no diffusion model is loaded. Resumable through the cache.
+"""
+
+import argparse
+import re
+from pathlib import Path
+
+from conjure_kernel import compare, evaluate, load_pairs
+from conjure_kernel._table import Table
+from conjure_kernel.opening import open_engine
+from conjure_kernel.pairwise import requests_of_pairs
+from conjure_kernel.scorers import (
+    ConjureScorer,
+    ImageScorer,
+    SentenceTransformerScorer,
+    TextEncoderScorer,
+)
+
+CONCEPTS = Path(__file__).parents[2] / "training" / "concepts.txt"
+SETS = ("MEN", "SimLex999", "WS353", "RG65", "STSB.test", "SICKR.test")
+
+
+def main() -> None:
+    given = options().parse_args()
+    settings = {"model": given.model, "n_draws": given.draws, "memory": given.cache, "verbose": 1}
+    scorers = [SentenceTransformerScorer(name) for name in given.sentence_transformers]
+    if not given.baselines_only:
+        images = {**settings, "n_images": 16}
+        images.pop("n_draws")
+        scorers = [ConjureScorer(**settings), TextEncoderScorer(given.model), *scorers]
+        if given.images:
+            scorers += [ImageScorer(s, **images) for s in ("frechet", "jeffreys", "kid", "mmd")]
+    rows = []
+    for name, pairs in chosen_pairs(given):
+        if not given.baselines_only:
+            engine, _ = open_engine(settings)
+            cost = engine.cost(requests_of_pairs(pairs.left, pairs.right))
+            print(f"{name}: {len(pairs)} pairs, {cost:,} noise predictions to come", flush=True)
+        results = [evaluate(s, pairs, n_bootstrap=given.bootstrap) for s in scorers]
+        gaps = {}
+        if len(results) > 1:
+            found = compare(results, n_bootstrap=given.bootstrap).rows
+            gaps = {row["b"]: row for row in found if row["a"] == results[0].name}
+        rows += [row_of(name, result, gaps.get(result.name, {})) for result in results]
+        print(f"\n{Table(rows[-len(results) :])}\n", flush=True)
+    print(Table(rows))
+
+
+def options() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--only", type=lambda text: text.split(","), default=list(SETS))
+    parser.add_argument("--pairs", type=int, default=500, help="of each set of sentences; 0: all")
+    parser.add_argument("--words", type=int, default=0, help="pairs of each word set; 0: all")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--model", default="embedded")
+    parser.add_argument("--draws", type=int, default=4)
+    parser.add_argument("--bootstrap", type=int, default=1000)
+    parser.add_argument("--images", action="store_true")
+    parser.add_argument("--sentence-transformers", action="append", default=[], metavar="NAME")
+    parser.add_argument("--baselines-only", action="store_true")
+    parser.add_argument("--cache", default="auto")
+    return parser
+
+
+def chosen_pairs(given):
+    """Yield (name, pairs): word sets whole and with known words, sentence sets by seed."""
+    for name in given.only:
+        pairs = load_pairs(given.folder / f"{name}.tsv")
+        words = all(len(text.split()) == 1 for text in pairs.left[:50])
+        limit = given.words if words else given.pairs
+        yield name, pairs.sample(limit, given.seed) if limit else pairs
+        if words and not given.baselines_only:
+            known = pairs.within(known_words(), "both words in concepts.txt")
+            yield f"{name}, known", known.sample(limit, given.seed) if limit else known
+
+
+def known_words():
+    """Names and synonyms that the embedded model was taught."""
+    lines = CONCEPTS.read_text(encoding="utf-8").splitlines()
+    bodies = [line.partition("|")[2] for line in lines if "|" in line and not line.startswith("#")]
+    return {word.strip() for body in bodies for word in re.split(r"[;=,]", body) if word.strip()}
+
+
+def row_of(name, result, gap):
+    facts = result.table.find(part="all")
+    row = {"pairs": name, "scorer": result.name}
+    row |= {k: v for k, v in facts.items() if k not in ("kind", "part")}
+    for part in ("", "_low", "_high", "_p", "_draw_se"):
+        row[f"J minus this{part}"] = gap.get(f"difference{part}", float("nan"))
+    return {**row, "seconds": f"{result.seconds:.0f}"}
+
+
+if __name__ == "__main__":
+    main()
