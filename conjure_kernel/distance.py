@@ -47,6 +47,11 @@ class ConjureDistance(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ModelEs
         Noise levels T at which predictions are compared. More lowers the bias (below 2 % at 10).
     n_draws : int, default 4
         Trajectories K per prompt. Standard errors fall as 1 / sqrt(K); with 1 there is none.
+    tol : float, optional
+        Relative standard error of J: pairs start from n_draws (at least 8) and get more until they
+        meet it. docs/engine.md says what that does to bias and coverage.
+    max_draws : int, default 64
+        No pair gets more; a warning counts those that would need them.
     guidance_scale : float, default 1
         Classifier-free guidance w of trajectories and scores; 1 is the model itself.
     weighting : {"jeffreys", "paper", "noise"}
@@ -122,6 +127,8 @@ class ConjureDistance(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ModelEs
         model_kwargs: dict[str, Any] | None = None,
         n_steps: int = 10,
         n_draws: int = 4,
+        tol: float | None = None,
+        max_draws: int = 64,
         guidance_scale: float = 1.0,
         weighting: str = "jeffreys",
         sampler: str = "sde",
@@ -143,6 +150,8 @@ class ConjureDistance(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ModelEs
         self.model_kwargs = model_kwargs
         self.n_steps = n_steps
         self.n_draws = n_draws
+        self.tol = tol
+        self.max_draws = max_draws
         self.guidance_scale = guidance_scale
         self.weighting = weighting
         self.sampler = sampler

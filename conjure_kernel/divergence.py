@@ -50,6 +50,9 @@ class Divergence:
         Whether entries belong to pairs rather than to a matrix.
     n_evaluations : int
         Noise predictions that this call cost (0 from a warm cache).
+    shares : array of shape (..., K), optional
+        Share of each draw in the mean where pairs have different numbers of them (`tol=`); 0 where
+        a draw is not used. Default: 1 / K.
 
     Notes
     -----
@@ -66,17 +69,29 @@ class Divergence:
     weighting: str = "jeffreys"
     paired: bool = False
     n_evaluations: int = 0
+    shares: np.ndarray | None = None
 
     @property
     def n_draws(self) -> int:
-        """Number of draws, K."""
+        """Number of draws, K, of the pair that has most."""
         return self.forward.shape[-2]
+
+    @property
+    def draws_used(self) -> np.ndarray:
+        """Draws of every pair: K unless `tol` set it."""
+        if self.shares is None:
+            return np.full(self.forward.shape[:-2], self.n_draws)
+        return (self.shares > 0).sum(-1)
 
     @cached_property
     def leg_draws(self) -> tuple[np.ndarray, np.ndarray]:
-        """KL(P_a || P_b) and KL(P_b || P_a) of every draw, each (..., K), in nats."""
+        """KL(P_a || P_b) and KL(P_b || P_a) of every draw, (..., K), in nats; NaN if unused."""
         weights = self.grid.weights(self.weighting)
-        return leg_draws(self.forward, weights), leg_draws(self.backward, weights)
+        forward, backward = leg_draws(self.forward, weights), leg_draws(self.backward, weights)
+        if self.shares is None:
+            return forward, backward
+        used = self.shares > 0
+        return np.where(used, forward, np.nan), np.where(used, backward, np.nan)
 
     @property
     def draws(self) -> np.ndarray:
@@ -88,7 +103,7 @@ class Divergence:
     def legs(self) -> tuple[np.ndarray, np.ndarray]:
         """KL(P_a || P_b) and KL(P_b || P_a), in nats."""
         forward, backward = self.leg_draws
-        return forward.mean(-1), backward.mean(-1)
+        return self._mean(forward), self._mean(backward)
 
     @property
     def values(self) -> np.ndarray:
@@ -99,8 +114,8 @@ class Divergence:
     @property
     def standard_errors(self) -> np.ndarray:
         """Monte Carlo standard error of J, in nats; NaN with one draw."""
-        variance = sum(_variance(leg) for leg in self.leg_draws)
-        return np.sqrt(variance / (4 * self.n_draws))
+        variance = sum(self._variance(leg) for leg in self.leg_draws)
+        return np.sqrt(variance / 4)
 
     @property
     def distances(self) -> np.ndarray:
@@ -118,9 +133,9 @@ class Divergence:
         On the log scale because J is positive and skewed; around the estimator's own limit, which
         differs from the integral by the discretisation bias.
         """
-        forward, backward = (_variance(leg) for leg in self.leg_draws)
+        forward, backward = (self._variance(leg) for leg in self.leg_draws)
         squares = _ratio(forward**2 + backward**2, (forward + backward) ** 2, empty=1.0)
-        freedom = (self.n_draws - 1) / squares if self.n_draws > 1 else np.nan
+        freedom = (self.draws_used - 1) / squares if self.n_draws > 1 else np.nan
         quantile = stats.t.ppf((1 + level) / 2, freedom)
         values = self.values
         factor = np.exp(quantile * _ratio(self.standard_errors, values))
@@ -129,15 +144,15 @@ class Divergence:
     @property
     def profile(self) -> np.ndarray:
         """Share of J that each node holds, (..., T), noisiest first; sums to J."""
-        energies = (self.forward.mean(-2, dtype=float) + self.backward.mean(-2, dtype=float)) / 2
-        return energies * self.grid.weights(self.weighting)
+        forward, backward = (self._mean(e.swapaxes(-1, -2)) for e in (self.forward, self.backward))
+        return (forward + backward) / 2 * self.grid.weights(self.weighting)
 
     @property
     def profile_standard_errors(self) -> np.ndarray:
         """Monte Carlo standard error of the profile, (..., T); NaN with one draw."""
-        variance = sum(_variance(e.swapaxes(-1, -2)) for e in (self.forward, self.backward))
-        weights = self.grid.weights(self.weighting)
-        return weights * np.sqrt(variance / (4 * self.n_draws))
+        both = (self.forward, self.backward)
+        variance = sum(self._variance(e.swapaxes(-1, -2)) for e in both)
+        return self.grid.weights(self.weighting) * np.sqrt(variance / 4)
 
     @property
     def cumulative(self) -> np.ndarray:
@@ -161,6 +176,24 @@ class Divergence:
         flat = rising.reshape(-1, rising.shape[-1])
         found = [np.interp(threshold, row, edges, right=np.nan) for row in flat]
         return np.reshape(found, rising.shape[:-1])
+
+    def _mean(self, draws: np.ndarray) -> np.ndarray:
+        """Mean over draws (..., K), or (..., T, K)."""
+        if self.shares is None:
+            return draws.mean(-1, dtype=float)
+        shares = _stretched(self.shares, draws.ndim)
+        return np.where(shares > 0, shares * draws, 0.0).sum(-1)
+
+    def _variance(self, draws: np.ndarray) -> np.ndarray:
+        """Variance of that mean; NaN with one draw."""
+        if self.n_draws == 1:
+            return np.full(draws.shape[:-1], np.nan)
+        if self.shares is None:
+            return draws.var(-1, ddof=1, dtype=np.float64) / self.n_draws
+        shares = _stretched(self.shares, draws.ndim)
+        spread = np.where(shares > 0, draws - self._mean(draws)[..., None], 0.0)
+        n_draws = (shares > 0).sum(-1)
+        return np.square(spread).sum(-1) / (n_draws - 1) * np.square(shares).sum(-1)
 
     def to_pandas(self) -> Any:
         """Long table, one row per pair (of a matrix: every cell)."""
@@ -226,11 +259,9 @@ def divergence_for_accuracy(accuracy: float) -> float:
     return (2 * accuracy - 1) * float(np.log(accuracy / (1 - accuracy)))
 
 
-def _variance(draws: np.ndarray) -> np.ndarray:
-    """Variance over the last axis; NaN with one draw."""
-    if draws.shape[-1] == 1:
-        return np.full(draws.shape[:-1], np.nan)
-    return draws.var(-1, ddof=1, dtype=np.float64)
+def _stretched(shares: np.ndarray, n_axes: int) -> np.ndarray:
+    """Shares (..., K) beside draws (..., T, K)."""
+    return shares if shares.ndim == n_axes else shares[..., None, :]
 
 
 def _ratio(over: np.ndarray, under: np.ndarray, empty: float = 0.0) -> np.ndarray:

@@ -55,6 +55,9 @@ class Engine:
         Above 0: a progress bar with predictions per second and the time left.
     """
 
+    tol: float | None = None  # for `sequential.refine`
+    max_draws: int = 64
+
     def __init__(
         self,
         denoiser: Denoiser,

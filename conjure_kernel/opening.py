@@ -34,6 +34,8 @@ DEFAULTS: dict[str, Any] = {
     "dtype": "auto",
     "batch_size": "auto",
     "n_jobs": None,
+    "tol": None,
+    "max_draws": 64,
     "random_state": 0,
     "verbose": 0,
 }
@@ -64,6 +66,10 @@ def open_engine(settings: dict[str, Any]) -> tuple[Engine, str]:
         n_jobs=given["n_jobs"],
         verbose=given["verbose"],
     )
+    if given["tol"] is not None:
+        engine.tol = check_number(given["tol"], "tol", least=0, exclusive=True)
+        least = max(8, engine.n_draws)
+        engine.max_draws = check_number(given["max_draws"], "max_draws", least=least, integer=True)
     return engine, given["weighting"]
 
 

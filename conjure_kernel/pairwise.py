@@ -6,7 +6,7 @@ Layer 4.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from conjure_kernel._checks import check_pairs, check_prompts
 from conjure_kernel.divergence import Divergence
 from conjure_kernel.energies import Engine, Known, Requests
 from conjure_kernel.opening import open_engine
+from conjure_kernel.sequential import refine
 
 __all__ = ["measure_matrix", "measure_pairs", "paired_divergence", "pairwise_divergence"]
 __all__ += ["requests_of_pairs"]
@@ -38,7 +39,7 @@ def pairwise_divergence(
     **settings
         As of `ConjureDistance`: model, model_kwargs, n_steps, n_draws, guidance_scale, weighting,
         sampler, substeps, nodes, log_snr_range, memory, device, dtype, batch_size, n_jobs,
-        random_state, verbose.
+        tol, max_draws, random_state, verbose.
 
     Returns
     -------
@@ -110,13 +111,18 @@ def requests_of_pairs(left: Sequence[str], right: Sequence[str]) -> dict[str, li
 def measure_pairs(engine: Engine, weighting: str, left: list[str], right: list[str]) -> Divergence:
     """Divergence of left[i] from right[i]; repeated pairs and texts are measured once."""
     wanted = requests_of_pairs(left, right)
-    known, spent = _measure(engine, wanted)
+    known, shares, spent = _measure(engine, wanted, weighting)
     place = {source: {t: i for i, t in enumerate(targets)} for source, targets in wanted.items()}
     forward, backward = (
         np.stack([known[s].energies[place[s][t]] for s, t in zip(*sides, strict=True)])
         for sides in ((left, right), (right, left))
     )
-    return _checked(Divergence(left, right, forward, backward, engine.grid, weighting, True, spent))
+    used = None
+    if shares is not None:
+        used = np.stack([shares[s][place[s][t]] for s, t in zip(left, right, strict=True)])
+    return _checked(
+        Divergence(left, right, forward, backward, engine.grid, weighting, True, spent, used)
+    )
 
 
 def measure_matrix(
@@ -127,33 +133,41 @@ def measure_matrix(
     twice = set(left) & set(right)
     union = list(dict.fromkeys([*right, *left]))
     requests = {p: left for p in right} | {p: union if p in twice else right for p in left}
-    known, spent = _measure(engine, requests)
+    known, shares, spent = _measure(engine, requests, weighting)
 
-    def matrix(sources: list[str], targets: list[str]) -> np.ndarray:
-        found = np.empty((len(sources), len(targets), *known[sources[0]].energies.shape[1:]), "f4")
+    def matrix(rows_of: Mapping[str, np.ndarray], sources: list[str], targets: list[str]) -> Any:
+        first = rows_of[sources[0]]
+        found = np.empty((len(sources), len(targets), *first.shape[1:]), first.dtype)
         for row, source in zip(found, sources, strict=True):
             asked = requests[source]
-            place = slice(None) if asked == targets else _places(asked, targets)
-            row[:] = known[source].energies[place]
+            row[:] = rows_of[source][slice(None) if asked == targets else _places(asked, targets)]
         return found
 
-    forward = matrix(left, right)
-    backward = forward if left == right else matrix(right, left)
+    energies = {source: row.energies for source, row in known.items()}
+    forward = matrix(energies, left, right)
+    backward = forward if left == right else matrix(energies, right, left)
+    used = None if shares is None else matrix(shares, left, right)
     if left != rows or right != columns:
         i, j = _places(left, rows), _places(right, columns)
         forward, backward = forward[np.ix_(i, j)], backward[np.ix_(j, i)]
+        used = used if used is None else used[np.ix_(i, j)]
     backward = backward.swapaxes(0, 1)
     return _checked(
-        Divergence(rows, columns, forward, backward, engine.grid, weighting, False, spent)
+        Divergence(rows, columns, forward, backward, engine.grid, weighting, False, spent, used)
     )
 
 
-def _measure(engine: Engine, requests: Requests) -> tuple[dict[str, Known], int]:
-    """Energies of each source under its targets, and the predictions that they cost."""
-    before = engine.denoiser.n_evaluations
-    known = engine.measure(requests)
+def _measure(
+    engine: Engine, requests: Requests, weighting: str
+) -> tuple[dict[str, Known], dict[str, np.ndarray] | None, int]:
+    """Energies of each source, shares of its draws if `tol` chose them, predictions spent."""
+    before, shares = engine.denoiser.n_evaluations, None
+    if engine.tol is None:
+        known = engine.measure(requests)
+    else:
+        known, shares = refine(engine, requests, weighting, engine.tol, engine.max_draws)
     _report_reading(known)
-    return known, engine.denoiser.n_evaluations - before
+    return known, shares, engine.denoiser.n_evaluations - before
 
 
 def _places(names: Sequence[str], wanted: Sequence[str]) -> list[int]:

@@ -45,6 +45,7 @@ LAYERS = {
     "opening": 4,
     "pairs": 4,
     "pairwise": 4,
+    "sequential": 4,
     "scorers": 4,
     "ablation": 5,
     "comparison": 5,
