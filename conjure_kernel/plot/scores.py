@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib import rc_context
@@ -13,8 +13,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from conjure_kernel._table import Table
-from conjure_kernel.evaluation import Evaluation
 from conjure_kernel.plot._style import BLUE, GREY, INK, STYLE
+
+if TYPE_CHECKING:
+    from conjure_kernel.evaluation import Evaluation
 
 __all__ = ["plot_ablation", "plot_evaluations"]
 
