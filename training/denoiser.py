@@ -57,12 +57,14 @@ def tokenize(tokenizer: BertTokenizerFast, captions: list[str]) -> Tensor:
 
 
 @torch.inference_mode()
-def make_pool(work: Path, autoencoder: AutoencoderKL, tokenizer: BertTokenizerFast) -> Pool:
+def make_pool(
+    work: Path, autoencoder: AutoencoderKL, tokenizer: BertTokenizerFast, seed: int
+) -> Pool:
     """Draw, render and encode scenes, or read the ones encoded before."""
     path = work / "pool.pt"
     if path.exists():
         return Pool(**torch.load(path))
-    world, rng, latents, tokens = World(Art.load(work)), random.Random(0), [], []
+    world, rng, latents, tokens = World(Art.load(work)), random.Random(seed), [], []
     while len(latents) < N_BLOCKS:
         scenes = [world.draw(rng) for _ in range(BLOCK)]
         pixels = world.render(scenes).to(autoencoder.device)
@@ -148,7 +150,7 @@ class Trainer:
         self.step, self.seconds = 0, 0.0
         self.resume()
         self.forward = torch.compile(self.unet) if args.compile else self.unet
-        self.pool = make_pool(args.work, self.autoencoder, self.tokenizer)
+        self.pool = make_pool(args.work, self.autoencoder, self.tokenizer, args.seed)
         self.nothing = tokenize(self.tokenizer, [""])
         alphas = self.scheduler.alphas_cumprod
         snr = alphas / (1 - alphas)
