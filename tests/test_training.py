@@ -6,8 +6,12 @@ import random
 import numpy as np
 import pytest
 import torch
+from diffusers import StableDiffusionPipeline
+from safetensors.torch import load_file
+from scipy.stats import spearmanr
 
-from training import denoiser, evaluate
+from conjure_kernel.datasets import ScoredPairs
+from training import agreement, denoiser, evaluate
 from training.art import Art, Concept, IconSet, read_concepts, simplify
 from training.scenes import COLOURS, COUNTS, RELATIONS, Scene, Thing, World, plural
 
@@ -193,3 +197,34 @@ def test_the_examiner_finds_the_right_answer(work, small, monkeypatch):
         examiner, ["a", "b"], lambda i: {str(k): [scene] for k, scene in enumerate(scenes)}
     )
     assert answers == ["0", "1"]
+
+
+def test_partial_spearman_agrees_with_the_formula_on_rank_correlations():
+    rng = np.random.default_rng(0)
+    given = rng.normal(size=60)
+    x, y = given + rng.normal(size=60), np.exp(given + rng.normal(size=60))
+    xy, xg, yg = (spearmanr(*v).statistic for v in ((x, y), (x, given), (y, given)))
+    expected = (xy - xg * yg) / np.sqrt((1 - xg**2) * (1 - yg**2))
+    assert agreement.partial_spearman(x, y, given) == pytest.approx(expected)
+
+
+def test_the_half_that_chooses_and_the_half_that_tells_share_no_pair():
+    words = [f"w{i}" for i in range(9)]
+    pairs = ScoredPairs("words", words, words[::-1], np.arange(9.0))
+    first, second = agreement.halves(pairs)
+    assert sorted([*first.scores, *second.scores]) == list(range(9))
+    assert len(first) == 5
+
+
+def test_words_are_the_mean_of_their_own_token_vectors():
+    similar = agreement.token_vectors(EMBEDDED)
+    tokenizer = StableDiffusionPipeline.from_pretrained(EMBEDDED).tokenizer
+    table = load_file(f"{EMBEDDED}/text_encoder/model.safetensors")
+    (vectors,) = (v for name, v in table.items() if name.endswith("token_embedding.weight"))
+    sides = []
+    for text in ("red apple", "dog"):
+        ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+        sides.append(vectors[ids].float().mean(0))
+    expected = torch.cosine_similarity(*sides, dim=0).item()
+    found = similar(["red apple", "dog"], ["dog", "dog"])
+    assert found == pytest.approx([expected, 1], abs=1e-5)
