@@ -4,6 +4,7 @@ import csv
 import os
 import platform
 import re
+import resource
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -37,6 +38,14 @@ def machine():
     lines = Path("/proc/cpuinfo")
     model = lines.exists() and re.search(r"model name\s*:\s*(.+)", lines.read_text())
     return model[1] if model else platform.processor() or platform.machine()
+
+
+def peak_memory():
+    """Bytes of resident memory at its highest; ru_maxrss would count the parent's on Linux."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return 1024 * int(re.search(r"VmHWM:\s+(\d+)", status.read_text())[1])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def stop_clock(device):

@@ -5,24 +5,21 @@
 The bare network is called directly, without gradients, on rows of one noise level with their text
 encoded beforehand, at several batch sizes; the best counts. The engine computes the whole matrix
 from a cold cache: text encoding, trajectories, replay, files. The bare network is measured before
-and after, so that a drift of the machine shows. Writes a CSV row with machine and versions.
+and after, so that a drift of the machine shows. Appends to
+benchmarks/results/throughput.csv.
 """
 
 import argparse
-import csv
-import platform
 import tempfile
 import time
-from importlib.metadata import version
-from pathlib import Path
 
 import torch
 
+from _results import WORDS, append_row
 from conjure_kernel.energies import Engine
 from conjure_kernel.pretrained.load import load_denoiser
 from conjure_kernel.settings import Settings
 
-WORDS = Path(__file__).parent / "words.txt"
 BATCHES = (16, 32, 64, 128, 256)
 
 
@@ -36,7 +33,7 @@ def main() -> None:
     options.add_argument("--seconds", type=float, default=6, help="per bare measurement")
     given = options.parse_args()
     model = load_denoiser(given.model)
-    prompts = [f"a {word}" for word in WORDS.read_text().split()][: given.prompts]
+    prompts = [f"a {word}" for word in WORDS][: given.prompts]
     before = {batch: bare_rate(model, batch, given.seconds) for batch in BATCHES}
     best = max(before, key=before.__getitem__)
     engine_rate, spent = cold_matrix(model, prompts, given.draws)
@@ -47,6 +44,8 @@ def main() -> None:
     print(f"engine, n = {len(prompts)}: {spent} predictions, {engine_rate:.0f}/s")
     print(f"engine / bare = {engine_rate / bare:.3f}")
     append_row(
+        "throughput",
+        model,
         model=given.model,
         prompts=len(prompts),
         draws=given.draws,
@@ -55,8 +54,6 @@ def main() -> None:
         bare_after=round(after, 1),
         engine=round(engine_rate, 1),
         ratio=round(engine_rate / bare, 4),
-        dtype=str(model.dtype),
-        threads=torch.get_num_threads(),
     )
 
 
@@ -88,19 +85,6 @@ def cold_matrix(model, prompts, n_draws):
         engine.measure({prompt: prompts for prompt in prompts})
         elapsed, spent = time.perf_counter() - start, model.n_evaluations - before
     return spent / elapsed, spent
-
-
-def append_row(**row):
-    path = Path(__file__).parent / "results" / "throughput.csv"
-    path.parent.mkdir(exist_ok=True)
-    versions = {name: version(name) for name in ("torch", "diffusers")}
-    row |= {"machine": platform.processor() or platform.machine(), **versions}
-    new = not path.exists()
-    with path.open("a", newline="") as stream:
-        writer = csv.DictWriter(stream, row)
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
 
 
 if __name__ == "__main__":

@@ -11,17 +11,15 @@ With --cache the folder is kept, and filled only once.
 import argparse
 import os
 import platform
-import re
-import resource
 import subprocess
 import sys
 import tempfile
 import time
 from importlib.metadata import version
-from pathlib import Path
 
 import numpy as np
 
+from _results import machine, peak_memory
 from conjure_kernel import ConjureDistance, GaussianDenoiser
 
 SECONDS, BYTES = 3.0, 2**30
@@ -52,9 +50,9 @@ def main() -> None:
 def read(n, cache):
     """One warm run: its wall time, and by how much it raised the peak of resident memory."""
     model, prompts = estimator(n, cache), names(n)
-    before, start = peak(), time.perf_counter()
+    before, start = peak_memory(), time.perf_counter()
     model.fit_transform(prompts)
-    seconds, rise = time.perf_counter() - start, peak() - before
+    seconds, rise = time.perf_counter() - start, peak_memory() - before
     print(f"warm: {seconds:.2f} s, {rise / 2**20:.0f} MiB, {model.n_evaluations_} predictions")
     if n <= 500 and (seconds >= SECONDS or rise >= BYTES):
         raise SystemExit(f"too much: {SECONDS:g} s and {BYTES / 2**20:g} MiB are allowed")
@@ -68,20 +66,6 @@ def estimator(n, cache, **options):
 
 def names(n):
     return [f"prompt {i}" for i in range(n)]
-
-
-def peak():
-    """Bytes of resident memory at its highest; ru_maxrss would count the parent's on Linux."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        return 1024 * int(re.search(r"VmHWM:\s+(\d+)", status.read_text())[1])
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
-def machine():
-    lines = Path("/proc/cpuinfo")
-    model = lines.exists() and re.search(r"model name\s*:\s*(.+)", lines.read_text())
-    return model[1] if model else platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":

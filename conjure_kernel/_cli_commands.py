@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from conjure_kernel.divergence import Divergence
     from conjure_kernel.energies import Engine
 
-__all__ = ["compare", "draw_explanation", "draw_map", "look_after_cache", "measure_table", "say"]
-__all__ += ["settings_of"]
+__all__ = ["compare", "draw_explanation", "draw_map", "look_after_cache", "measure_table"]
+__all__ += ["plan_table", "say", "settings_of"]
 
 TIMED = 8  # prompts whose trajectories, needed anyway, tell how long the rest takes
 
@@ -53,6 +53,15 @@ def measure_table(args: Namespace) -> str:
     images = engine.images(measured.prompts_a, n) if n and args.output.suffix == ".npz" else None
     files.write_table(args.output, measured, _provenance(engine, measured, args), images)
     return _end(engine, args)
+
+
+def plan_table(args: Namespace) -> str:
+    """What `measure_table` would cost."""
+    from conjure_kernel import _cli_files as files
+    from conjure_kernel.planner import plan
+
+    found = plan(files.read_prompts(args.prompts, args.column), **settings_of(args))
+    return json.dumps(found.to_dict(), indent=1) if args.json else str(found)
 
 
 def draw_map(args: Namespace) -> str:
@@ -183,6 +192,8 @@ def _measure(engine: Engine, prompts: list[str], args: Namespace) -> Divergence:
 
 def _tell_cost(engine: Engine, prompts: list[str]) -> None:
     """Say how many predictions are to come and, after the first ones, how long the rest takes."""
+    from conjure_kernel.planner import duration
+
     requests = dict.fromkeys(prompts, prompts)
     if (total := engine.cost(requests)) == 0:
         return
@@ -193,20 +204,13 @@ def _tell_cost(engine: Engine, prompts: list[str]) -> None:
     engine.measure({prompt: [prompt] for prompt in untraced[:TIMED]})
     made, seconds = engine.denoiser.n_evaluations - before, time.monotonic() - begun
     if made and (left := engine.cost(requests)):
-        say(f"about {_duration(seconds / made * left)} to go")
+        say(f"about {duration(seconds / made * left)} to go")
 
 
 def _end(engine: Engine, args: Namespace) -> str:
     if not args.quiet:
         say(f"{engine.denoiser.n_evaluations:,} noise predictions made, '{args.output}' written")
     return ""
-
-
-def _duration(seconds: float) -> str:
-    for unit, size in (("hours", 3600), ("minutes", 60)):
-        if seconds >= 2 * size:
-            return f"{round(seconds / size)} {unit}"
-    return f"{max(1, round(seconds))} s"
 
 
 def _facts(measured: Divergence) -> dict[str, float]:

@@ -31,6 +31,7 @@ LARGEST_BATCH = 128
 # The best size is looked for where the search costs little beside what is to come.
 WORTH_A_SEARCH = 50_000  # predictions
 SEARCH_SECONDS = 5.0
+RATE_SECONDS = 3.0
 LARGEST_SEARCHED = 4096
 REMEMBERED = "batch_sizes.json"
 
@@ -113,11 +114,24 @@ class Batches:
         _free()
         return min((n for n, r in rates.items() if r >= 0.95 * max(rates.values())), default=1)
 
-    def _time(self, prompt: str, n_rows: int) -> float:
-        """Seconds of one call with one step."""
-        denoiser = self.denoiser
-        x = torch.zeros((1, n_rows, *denoiser.shape), device=denoiser.device, dtype=denoiser.dtype)
-        begun, task = time.perf_counter(), Replay(make_grid(denoiser.schedule, 1), x)
+    def rate(self, prompt: str, n_steps: int, n_rows: int) -> tuple[float, int]:
+        """Predictions per second, timed for a few seconds, and rows a call, at most n_rows."""
+        seconds, n_calls = 0.0, -1  # the first one warms up
+        while seconds < RATE_SECONDS:
+            size = min(n_rows, self.size)
+            try:
+                spent = self._time(prompt, size, n_steps)
+            except RuntimeError as error:
+                self._halve_or_raise(error, size)
+                continue
+            seconds, n_calls = seconds + (spent if n_calls >= 0 else 0), n_calls + 1
+        return n_calls * n_steps * size / seconds, size
+
+    def _time(self, prompt: str, n_rows: int, n_steps: int = 1) -> float:
+        """Seconds of one call."""
+        denoiser, shape = self.denoiser, (n_steps, n_rows, *self.denoiser.shape)
+        x = torch.zeros(shape, device=denoiser.device, dtype=denoiser.dtype)
+        begun, task = time.perf_counter(), Replay(make_grid(denoiser.schedule, n_steps), x)
         denoiser.run(task, [prompt], n_rows, 1.0)
         float(task.predictions[0].sum())  # waits for the device
         return time.perf_counter() - begun

@@ -62,6 +62,14 @@ examples:
 .csv      a line per cell, with its 95 % interval; the provenance is in OUTPUT.json
 .parquet  the same table, the provenance in its attrs; pip install "conjure-kernel[parquet]"
 """
+PLAN = """\
+examples:
+  conjure plan prompts.txt
+  conjure plan prompts.txt --draws 8 --guidance 5 --json
+
+What the cache holds is not counted again. Unless it holds everything, the model is loaded and timed
+for a few seconds; the options are those of `conjure matrix`.
+"""
 MAP = """\
 examples:
   conjure map                                         a bundled list, drawn into map.png
@@ -152,6 +160,11 @@ def _parser() -> _Parser:
     text = "images of each prompt in .npz (%(default)s; at most --draws)"
     table.add_argument("--images", metavar="N", type=int, default=0, help=text)
 
+    text = "print what a matrix would cost: predictions, time, disk, memory"
+    cost = add("plan", commands.plan_table, text, PLAN, run, store)
+    _add_prompts(cost)
+    cost.add_argument("--json", action="store_true", help="print JSON")
+
     text = "draw the matrix, and a map with the image that each prompt conjures"
     picture = add("map", commands.draw_map, text, MAP, run, store)
     _add_files(picture, ".png, .pdf, .svg or .html", default="map.png")
@@ -178,14 +191,18 @@ def _parser() -> _Parser:
 
 
 def _add_files(parser: _Parser, endings: str, default: str | None = None) -> None:
+    _add_prompts(parser, required=default is None)
+    _add_output(parser, endings, default)
+
+
+def _add_prompts(parser: _Parser, required: bool = True) -> None:
     text = "prompts, one a line, or a CSV file with --column; - reads stdin"
-    if default is None:
+    if required:
         parser.add_argument("prompts", metavar="FILE", help=text)
     else:
         text += "; left out: a list in the package"
         parser.add_argument("prompts", metavar="FILE", help=text, nargs="?")
     parser.add_argument("--column", metavar="NAME", help="column of the CSV file")
-    _add_output(parser, endings, default)
 
 
 def _add_output(parser: _Parser, endings: str, default: str | None = None) -> None:

@@ -144,8 +144,17 @@ class Divergence:
     @property
     def profile(self) -> np.ndarray:
         """Share of J that each node holds, (..., T), noisiest first; sums to J."""
-        forward, backward = (self._mean(e.swapaxes(-1, -2)) for e in (self.forward, self.backward))
-        return (forward + backward) / 2 * self.grid.weights(self.weighting)
+        profile = self._mean(self.forward.swapaxes(-1, -2))
+        profile += self._mean(self.backward.swapaxes(-1, -2))  # in place: it is the largest array
+        profile *= self.grid.weights(self.weighting) / 2
+        return profile
+
+    @property
+    def last_share(self) -> float:
+        """Share of the sum of all J that the last noise level holds."""
+        last = sum(self._mean(e[..., -1]).sum() for e in (self.forward, self.backward)) / 2
+        total = self.values.sum()
+        return float(last * self.grid.weights(self.weighting)[-1] / total) if total else 0.0
 
     @property
     def profile_standard_errors(self) -> np.ndarray:

@@ -71,7 +71,7 @@ class Engine:
     ) -> None:
         self.denoiser, self.settings, self.n_draws = denoiser, settings, n_draws
         self.key = settings.key(denoiser)
-        self._memory, self._batch_size = memory, batch_size
+        self.memory, self._batch_size = memory, batch_size
         self._n_jobs, self._verbose = n_jobs, verbose
         self._ledger = Ledger(open_store(memory, self.key), settings.n_steps)
         self._chains: dict[str, Trajectory] = {}
@@ -111,19 +111,29 @@ class Engine:
             self.load()
             if self._ledger is not ledger:  # another behaviour: no row of the old run may stay
                 known = self._ledger.look_up(wanted)
-            missing = {source: want for source, want in wanted.items() if known[source] is None}
-            total = self._cost(missing)
-            self._batches.settle(next(iter(wanted)), total, cache_root(self._memory))
+            missing = self._ledger.missing(wanted)
+            total = self.settings.n_predictions(*self._ledger.count(missing))
+            self._batches.settle(next(iter(wanted)), total, cache_root(self.memory))
             with self._progress(total) as self._bar:
                 for wave in self._waves(missing):
                     self._fill(wave)
-                    known.update(self._ledger.look_up(wave))
+                    known.update(self._ledger.look_up({source: wanted[source] for source in wave}))
             self._store.trim()
         return {source: row for source, row in known.items() if row is not None}
 
     def cost(self, requests: Requests, draws: Draws | None = None) -> int:
         """Noise predictions that `measure` would make now."""
-        return self._cost(self._ledger.missing(make_wanted(requests, self.n_draws, draws)))
+        return self.settings.n_predictions(*self.lacking(requests, draws))
+
+    def lacking(self, requests: Requests, draws: Draws | None = None) -> tuple[int, int]:
+        """Chains that `measure` would trace now, and replays of a chain under one target."""
+        wanted = make_wanted(requests, self.n_draws, draws)
+        return self._ledger.count(self._ledger.missing(wanted))
+
+    def rate(self, prompt: str, n_predictions: int, n_rows: int) -> tuple[float, int]:
+        """Predictions per second, timed for a few seconds, and rows a call (at most n_rows)."""
+        self._batches.settle(prompt, n_predictions, cache_root(self.memory))
+        return self._batches.rate(prompt, self.settings.n_steps, n_rows)
 
     def images(self, prompts: Sequence[str], n: int = 1) -> np.ndarray:
         """Pictures where the first n chains end: uint8 (n_prompts, n, H, W, 3)."""
@@ -152,7 +162,7 @@ class Engine:
                 stacklevel=4,
             )
             behaviour = [round(value, 2) for value in probe]
-            store = open_store(self._memory, {**self.key, "behaviour": behaviour})
+            store = open_store(self.memory, {**self.key, "behaviour": behaviour})
             self._ledger = Ledger(store, self.settings.n_steps)
             facts = self._store.read_run()
         if facts is None:
@@ -163,16 +173,6 @@ class Engine:
         self._chain = self.settings.chain(self._grid)
         self._batches = Batches(self.denoiser, self._batch_size)
         self._workers = Workers(self._batches, self._chain, self._n_jobs)
-
-    def _cost(self, missing: Tile) -> int:
-        branches = 1 if self.settings.guidance_scale == 1 else 2
-        a_draw = self.settings.n_steps * self.settings.substeps * branches
-        a_draw += self.settings.n_steps * (branches - 1)
-        total = 0
-        for source, want in missing.items():
-            total += max(0, want.n_draws - self._ledger.n_traced(source)) * a_draw
-            total += int(self._ledger.lacks(source, want).sum()) * self.settings.n_steps
-        return total
 
     def _waves(self, missing: Tile) -> Iterator[Tile]:
         """What is locked and held in memory together: a tile, or for workers many of them."""
@@ -197,8 +197,8 @@ class Engine:
         rows: Counter[bytes] = Counter()
         n_rows, size = 0, self._batches.size
         for source in sorted(missing, key=lambda source: -len(missing[source].targets)):
-            want, lacks = missing[source], self._ledger.lacks(source, missing[source])
-            n_here = dict(zip(want.names.tolist(), lacks.sum(1).tolist(), strict=True))
+            want = missing[source]
+            n_here = dict(zip(want.names.tolist(), want.predictions.sum(1).tolist(), strict=True))
             fullest = max((rows[name] + n for name, n in n_here.items()), default=0)
             if tile and (fullest > size or n_rows + want.n_draws > TILE_BATCHES * size):
                 yield tile
@@ -268,7 +268,7 @@ class Engine:
         for tile in tiles:
             rows: dict[str, list[Row]] = defaultdict(list)
             for source, want in tile.items():
-                for i, draw in np.argwhere(self._ledger.lacks(source, want)):
+                for i, draw in np.argwhere(want.predictions):
                     rows[want.targets[i]].append((source, int(draw)))
             place = {row: i for i, row in enumerate(dict.fromkeys(chain(*rows.values())))}
             if place:
@@ -296,5 +296,5 @@ class Engine:
             yield done
 
     def _progress(self, total: int) -> tqdm:
-        hidden = not self._verbose
-        return tqdm(total=total, unit="pred", unit_scale=True, leave=False, disable=hidden)
+        options = {"unit": "pred", "unit_scale": True, "leave": False}
+        return tqdm(total=total, disable=not self._verbose, **options)

@@ -31,6 +31,7 @@ class Known(NamedTuple):
 class Wanted(NamedTuple):
     """Targets of one source, their digests, and which draws of each: bool (n_targets, K)."""
 
+    source: str
     targets: Sequence[str]
     names: np.ndarray
     draws: np.ndarray
@@ -39,6 +40,11 @@ class Wanted(NamedTuple):
     def n_draws(self) -> int:
         """Draws that the source's trajectory must have."""
         return int(np.flatnonzero(self.draws.any(0)).max(initial=-1)) + 1
+
+    @property
+    def predictions(self) -> np.ndarray:
+        """Draws of other prompts than the source, whose own energies are 0: bool (n_targets, K)."""
+        return self.draws & (self.names != digest(self.source).encode())[:, None]
 
 
 Tile = dict[str, Wanted]
@@ -63,28 +69,28 @@ class Ledger:
         """What the store has; None for a source that lacks anything."""
         known: dict[str, Known | None] = {}
         for source, want in wanted.items():
-            row = self._row(source)
+            row, energies = self._read(want)
             self._truncated[source] = row.truncated
-            energies = row.take(want.names, want.draws.shape[1])
             complete = not (np.isnan(energies[..., 0]) & want.draws).any()
             known[source] = Known(energies, row.truncated, row.tokens) if complete else None
         return known
 
     def missing(self, wanted: Tile) -> Tile:
-        """Sources that lack anything."""
-        known = self.look_up(wanted)
-        return {source: want for source, want in wanted.items() if known[source] is None}
+        """Sources that lack anything, and the draws that they lack."""
+        found = {}
+        for source, want in wanted.items():
+            lacks = want.draws & np.isnan(self._read(want)[1][..., 0])
+            if lacks.any():
+                found[source] = want._replace(draws=lacks)
+        return found
 
-    def lacks(self, source: str, want: Wanted) -> np.ndarray:
-        """Boolean (n_targets, K): what is still to be predicted; a source's own never is."""
-        energies = self._row(source).take(want.names, want.draws.shape[1])
-        lacks = np.isnan(energies[..., 0]) & want.draws
-        lacks[want.names == digest(source).encode()] = False
-        return lacks
-
-    def n_traced(self, source: str) -> int:
-        """Draws of its trajectory that are kept."""
-        return self.store.count_draws(source, self.n_nodes)
+    def count(self, missing: Tile) -> tuple[int, int]:
+        """Chains still to be traced, and replays of a chain under one target."""
+        n_chains = n_replays = 0
+        for source, want in missing.items():
+            n_chains += max(0, want.n_draws - self.store.count_draws(source, self.n_nodes))
+            n_replays += int(want.predictions.sum())
+        return n_chains, n_replays
 
     def truncated(self, prompts: Sequence[str]) -> np.ndarray:
         """Bool (n_prompts,): prompts looked up of which every text encoder lost a part."""
@@ -107,8 +113,11 @@ class Ledger:
             row = EnergyRow(names_of(list(place)), values, chain.truncated, chain.tokens)
             self.store.merge_energies(source, row)
 
-    def _row(self, source: str) -> EnergyRow:
-        return self.store.read_energies(source, self.n_nodes) or EnergyRow.empty(self.n_nodes)
+    def _read(self, want: Wanted) -> tuple[EnergyRow, np.ndarray]:
+        """Row of a source, and of it the energies (n_targets, K, T) of what is wanted."""
+        found = self.store.read_energies(want.source, self.n_nodes)
+        row = found or EnergyRow.empty(self.n_nodes)
+        return row, row.take(want.names, want.draws.shape[1])
 
 
 def make_wanted(requests: Requests, n_draws: int, draws: Draws | None) -> Tile:
@@ -120,7 +129,7 @@ def make_wanted(requests: Requests, n_draws: int, draws: Draws | None) -> Tile:
             names[id(targets)] = names_of(targets)
         every = np.broadcast_to(True, (len(targets), n_draws))
         which = every if draws is None else draws[source]
-        wanted[source] = Wanted(targets, names[id(targets)], which)
+        wanted[source] = Wanted(source, targets, names[id(targets)], which)
     return wanted
 
 

@@ -178,10 +178,10 @@ def _places(names: Sequence[str], wanted: Sequence[str]) -> list[int]:
 
 def _checked(measured: Divergence) -> Divergence:
     """Warn where the answer hangs on the cut-off of the range, or has no standard error."""
-    last, total = measured.profile[..., -1].sum(), measured.values.sum()
-    if last > total * max(LAST_NODE_SHARE, 2 / len(measured.grid.d_log_snr)):
+    share = measured.last_share
+    if share > max(LAST_NODE_SHARE, 2 / len(measured.grid.d_log_snr)):
         warnings.warn(
-            f"{last / total:.0%} of the divergence lies at the last noise level (log-SNR "
+            f"{share:.0%} of the divergence lies at the last noise level (log-SNR "
             f"{measured.grid.node_log_snr[-1]:.3g}): the value depends on where the range ends. "
             "Quote it with log_snr_range, or raise n_steps.",
             stacklevel=4,

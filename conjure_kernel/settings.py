@@ -30,6 +30,12 @@ class Settings:
         model = {"dtype": str(denoiser.dtype), "fingerprint": denoiser.fingerprint}
         return {**asdict(self), **model}
 
+    def n_predictions(self, n_chains: int, n_replays: int) -> int:
+        """Noise predictions of tracing chains, and of replaying chains under one target each."""
+        branches = 1 if self.guidance_scale == 1 else 2
+        chain = self.n_steps * (self.substeps * branches + branches - 1)
+        return n_chains * chain + n_replays * self.n_steps
+
     def grid(self, denoiser: Denoiser) -> Grid:
         """Noise levels for a loaded model."""
         return denoiser.make_grid(

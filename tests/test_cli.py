@@ -17,9 +17,10 @@ import pandas as pd
 import pytest
 
 from conjure_kernel import ConjureDistance, accuracy_bound, cli, pairwise_divergence
-from conjure_kernel._cli_commands import _at_most, _duration
+from conjure_kernel._cli_commands import _at_most
 from conjure_kernel.denoiser import Denoiser
 from conjure_kernel.energies import Engine
+from conjure_kernel.planner import duration
 from conjure_kernel.pretrained.pipeline import PretrainedDenoiser
 
 SMALL = ["--steps", "3", "--draws", "2"]
@@ -193,7 +194,7 @@ def test_odds(accuracy, text):
     [(0.2, "1 s"), (119, "119 s"), (121, "2 minutes"), (7100, "118 minutes"), (7300, "2 hours")],
 )
 def test_durations(seconds, text):
-    assert _duration(seconds) == text
+    assert duration(seconds) == text
 
 
 # ---------------------------------------------------------------- matrix
@@ -283,6 +284,28 @@ def test_a_failed_write_leaves_the_old_file(conjure, expected, prompts, tmp_path
     assert (code, err) == (2, [f"conjure: '{path}': No space left on device."])
     assert path.read_text() == "old"
     assert {p.name for p in tmp_path.iterdir()} == {"prompts.txt", "out.npz"}
+
+
+# ---------------------------------------------------------------- plan
+
+
+def test_plan_tells_what_a_matrix_will_cost(conjure, prompts, monkeypatch):
+    monkeypatch.setattr("conjure_kernel.batches.RATE_SECONDS", 1e-9)
+    code, out, err = conjure("plan", prompts, "--cache", "none", "--json")
+    found = json.loads(out)
+    assert (code, err) == (0, [])
+    assert found["n_predictions"] == 3 * 3 * 3 * 2 + 3 * 3 * 2
+    assert found["seconds"] == pytest.approx(found["n_predictions"] / found["rate"])
+    code, out, _ = conjure("plan", prompts, "--cache", "none")
+    assert [line.split("  ")[0] for line in out.splitlines()] == [
+        *("prompts", "noise predictions", "time", "memory")
+    ]
+
+
+def test_plan_of_what_is_known_loads_no_model(conjure, expected, prompts, no_model):
+    code, out, err = conjure("plan", prompts)
+    assert (code, err) == (0, [])
+    assert "noise predictions  0; the cache has 72\n" in out
 
 
 # ---------------------------------------------------------------- map
