@@ -2,7 +2,7 @@
 #   make map       the main job: a map of the bundled prompts, offline, on the embedded model
 #   make test      the whole test suite (no accelerator, no web)
 #   make lint      style and types
-#   make bench     the benchmarks
+#   make bench     the benchmarks; on a machine with a GPU also: python benchmarks/gpu.py
 #   make install   the environment for developers, and nothing else
 #
 # TORCH=torch takes the newest PyTorch instead of the one that the tests run on. On Linux PyPI's
@@ -13,7 +13,7 @@ VENV   ?= .venv
 PYTHON ?= python3
 TORCH  ?= torch==2.13.0
 BIN    := $(VENV)/bin
-BENCHES = $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py))
+BENCHES = $(filter-out benchmarks/_% benchmarks/gpu.py,$(wildcard benchmarks/*.py))
 
 .PHONY: map install test lint bench clean
 

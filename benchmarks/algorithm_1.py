@@ -26,6 +26,7 @@ from conjure_kernel import load_denoiser, pairwise_divergence
 from conjure_kernel.reverse import standard_normal
 from conjure_kernel.schedule import to_eps
 
+ROUNDING = {torch.float32: 1e-4, torch.float16: 3e-2, torch.bfloat16: 2e-1}
 SDE = {"algorithm_type": "sde-dpmsolver++", "solver_type": "heun", "lower_order_final": False}
 
 
@@ -150,31 +151,33 @@ def compare(model, prompts, guidance, given):
                 seconds = stop_clock(model.device) - start
             if seconds < times[name]:
                 times[name], shares[name] = seconds, {k: v / seconds for k, v in inside.items()}
+                if model.device.type != "cpu":
+                    shares[name] = {}  # calls return before they are done
             if name == "reference":
                 truth = found
     gap = np.abs(found.values - truth).max() / truth.max()
     speed_up, n = times["reference"] / times["engine"], len(prompts)
     print(f"n = {n}, T = {given.steps}, K = {given.draws}, guidance {guidance:g}, {model.dtype}")
     for name, seconds in times.items():
-        parts = ", ".join(f"{part} {share:.0%}" for part, share in shares[name].items())
-        print(f"  {name:10}{seconds:8.1f} s    of it {parts}")
+        parts = "".join(f"    {part} {share:.0%}" for part, share in shares[name].items())
+        print(f"  {name:10}{seconds:8.1f} s{parts}")
     print(f"  {speed_up:.2f} times as fast; largest difference {gap:.1e} of the largest value")
-    if gap > (1e-4 if model.dtype == torch.float32 else 3e-2):
-        raise SystemExit("the results differ")
     append_row(
         "algorithm_1",
         model,
         **{"model": given.model, "prompts": n, "steps": given.steps, "draws": given.draws},
         **{"guidance": guidance, "together": given.together},
         **{f"{name}_seconds": round(seconds, 2) for name, seconds in times.items()},
-        **{f"{name}_unet_share": round(shares[name]["unet"], 3) for name in times},
+        **{f"{name}_unet_share": round(shares[name].get("unet", math.nan), 3) for name in times},
         **{"speed_up": round(speed_up, 3), "largest_difference": f"{gap:.1e}"},
     )
+    if gap > ROUNDING[model.dtype]:
+        raise SystemExit("the results differ")
 
 
 @contextmanager
 def clocked(pipeline):
-    """Seconds inside the network and the text encoder (as long as calls are synchronous)."""
+    """Seconds inside the network and the text encoder, on a device whose calls are synchronous."""
     seconds, handles = {"unet": 0.0, "text_encoder": 0.0}, []
     for name in seconds:
 

@@ -15,7 +15,7 @@ import time
 
 import torch
 
-from _results import WORDS, append_row
+from _results import WORDS, append_row, stop_clock
 from conjure_kernel.energies import Engine
 from conjure_kernel.pretrained.load import load_denoiser
 from conjure_kernel.settings import Settings
@@ -68,19 +68,18 @@ def bare_rate(model, batch, seconds):
         time_of_level = torch.tensor(500.0, device=model.device)
         for _ in range(2):
             pipeline.unet(x, time_of_level, encoder_hidden_states=text)
-        rows, start = 0, time.perf_counter()
+        rows, start = 0, stop_clock(model.device)
         while time.perf_counter() - start < seconds:
             pipeline.unet(x, time_of_level, encoder_hidden_states=text, return_dict=False)
             rows += batch
-        if model.device.type == "cuda":
-            torch.cuda.synchronize()
-    return rows / (time.perf_counter() - start)
+    return rows / (stop_clock(model.device) - start)
 
 
-def cold_matrix(model, prompts, n_draws):
+def cold_matrix(model, prompts, n_draws, batch_size="auto"):
     """Predictions per second of a whole matrix from a cold disk cache, and how many they were."""
     with tempfile.TemporaryDirectory() as cache:
-        engine = Engine(model, Settings(), n_draws=n_draws, memory=cache, verbose=1)
+        options = {"memory": cache, "batch_size": batch_size, "verbose": 1}
+        engine = Engine(model, Settings(), n_draws=n_draws, **options)
         before, start = model.n_evaluations, time.perf_counter()
         engine.measure({prompt: prompts for prompt in prompts})
         elapsed, spent = time.perf_counter() - start, model.n_evaluations - before
