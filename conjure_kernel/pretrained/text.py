@@ -17,10 +17,11 @@ PROMPTS_A_CALL = 128
 
 @torch.no_grad()
 def text_features(pipeline: DiffusionPipeline, prompts: Sequence[str]) -> np.ndarray:
-    """Unit vectors (n_prompts, width): mean last hidden state over the tokens of the text.
+    """Unit vectors (n_prompts, width): mean last hidden state over the text's tokens and its end.
 
-    Begin, end and padding tokens are left out. Several encoders: their unit vectors side by side,
-    so that a cosine is the mean of theirs.
+    The end token stays in: in a causal encoder, as CLIP's, no other has read the whole text. Begin
+    and padding tokens are left out. Several encoders: their unit vectors side by side, so that a
+    cosine is the mean of theirs.
     """
     slots = [name.removeprefix("tokenizer") for name in pipeline.components if "tokenizer" in name]
     both = [
@@ -45,7 +46,7 @@ def _encode(tokenizer: Any, encoder: torch.nn.Module, prompts: Sequence[str]) ->
         attended = tokens.attention_mask
         inputs = (tokens.input_ids.to(encoder.device), attended.to(encoder.device))
         hidden = encoder(*inputs).last_hidden_state.float().cpu()
-        text = attended * (1 - tokens.special_tokens_mask)
-        text = torch.where(text.any(1, keepdim=True), text, attended)  # the empty prompt
+        last = attended * (attended.cumsum(1) == attended.sum(1, keepdim=True))
+        text = attended * (1 - tokens.special_tokens_mask) | last
         parts.append((hidden * text[..., None]).sum(1) / text.sum(1, keepdim=True))
     return torch.nn.functional.normalize(torch.cat(parts).double(), dim=1).numpy()
