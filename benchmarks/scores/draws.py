@@ -1,47 +1,35 @@
 """How many draws? Spread of Spearman over seeds for K = 1, 2, 4, 8, 16 draws.
 
-    python benchmarks/scores/draws.py PAIRS.tsv [--pairs 100] [--seeds 10] [-o draws.png]
+    python benchmarks/scores/draws.py PAIRS.tsv [--known] [--pairs 60] [--seeds 10] [-o draws.png]
 
-For each seed of the noise, J of the same pairs (drawn with seed 0) is measured with 16 draws; the
-first 1, 2, 4 and 8 of them cost nothing more. Per K: mean, standard deviation and range of Spearman
+For each seed of the noise, J of the same pairs is measured with 16 draws; the first 1, 2, 4 and 8
+of them cost nothing more. Per K: mean, standard deviation and range of Spearman
 over the seeds, and the mean jackknife error that one run would have reported. Resumable.
 """
 
-import argparse
 from dataclasses import replace
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from conjure_kernel import load_pairs, paired_divergence
+from _pairs import choose, make_parser, tell_cost
+from conjure_kernel import paired_divergence
 from conjure_kernel._table import Table
 from conjure_kernel.correlation import correlate
 from conjure_kernel.jackknife import jackknife_se
-from conjure_kernel.opening import open_engine
-from conjure_kernel.pairwise import requests_of_pairs
 from conjure_kernel.scorers import score_divergence
 
 DRAWS = (1, 2, 4, 8, 16)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("task")
-    parser.add_argument("--pairs", type=int, default=100)
+    parser = make_parser(__doc__, 60)
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--model", default="embedded")
-    parser.add_argument("--cache", default="auto")
     parser.add_argument("-o", "--output", default="draws.png")
     given = parser.parse_args()
-    pairs = load_pairs(given.task).sample(given.pairs)
+    pairs = choose(given)
     settings = {"model": given.model, "memory": given.cache, "n_draws": DRAWS[-1], "verbose": 1}
-    requests = requests_of_pairs(pairs.left, pairs.right)
-    cost = [
-        open_engine({**settings, "random_state": s})[0].cost(requests) for s in range(given.seeds)
-    ]
-    print(f"{len(pairs)} pairs: {sum(cost):,} noise predictions to come", flush=True)
+    tell_cost(pairs, *({**settings, "random_state": seed} for seed in range(given.seeds)))
     values, errors = (np.full((len(DRAWS), given.seeds), np.nan) for _ in range(2))
     for seed in range(given.seeds):
         whole = paired_divergence(pairs.left, pairs.right, **settings, random_state=seed)

@@ -4,19 +4,18 @@
 
 FOLDER holds MEN.tsv, SimLex999.tsv, WS353.tsv, RG65.tsv, STSB.test.tsv and SICKR.test.tsv (header
 word1 word2 score, or sentence1 sentence2 score). Word sets are taken whole, and again with only the
-pairs whose words the embedded model was taught; sentence sets by --pairs and --seed. Beside -log J:
-the model's own text encoder and, on request, --images and --sentence-transformers NAME. With
---baselines-only no diffusion model is loaded. Resumable through the cache.
+pairs whose words are names in training/concepts.txt, which the embedded model was taught; sentence
+sets by --pairs and --seed. Beside -log J: the model's own text encoder and, on request, four
+distances of --images N images a text, and --sentence-transformers NAME. With --baselines-only no
+diffusion model is loaded. Resumable through the cache.
 """
 
 import argparse
-import re
 from pathlib import Path
 
+from _pairs import known_words, tell_cost
 from conjure_kernel import compare, evaluate, load_pairs
 from conjure_kernel._table import Table
-from conjure_kernel.opening import open_engine
-from conjure_kernel.pairwise import requests_of_pairs
 from conjure_kernel.scorers import (
     ConjureScorer,
     ImageScorer,
@@ -24,7 +23,6 @@ from conjure_kernel.scorers import (
     TextEncoderScorer,
 )
 
-CONCEPTS = Path(__file__).parents[2] / "training" / "concepts.txt"
 SETS = ("MEN", "SimLex999", "WS353", "RG65", "STSB.test", "SICKR.test")
 
 
@@ -33,7 +31,7 @@ def main() -> None:
     settings = {"model": given.model, "n_draws": given.draws, "memory": given.cache, "verbose": 1}
     scorers = [SentenceTransformerScorer(name) for name in given.sentence_transformers]
     if not given.baselines_only:
-        images = {**settings, "n_images": 16}
+        images = {**settings, "n_images": given.images}
         images.pop("n_draws")
         scorers = [ConjureScorer(**settings), TextEncoderScorer(given.model), *scorers]
         if given.images:
@@ -41,9 +39,8 @@ def main() -> None:
     rows = []
     for name, pairs in chosen_pairs(given):
         if not given.baselines_only:
-            engine, _ = open_engine(settings)
-            cost = engine.cost(requests_of_pairs(pairs.left, pairs.right))
-            print(f"{name}: {len(pairs)} pairs, {cost:,} noise predictions to come", flush=True)
+            print(name, end=": ")
+            tell_cost(pairs, settings)
         results = [evaluate(s, pairs, n_bootstrap=given.bootstrap) for s in scorers]
         gaps = {}
         if len(results) > 1:
@@ -66,7 +63,7 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--model", default="embedded")
     parser.add_argument("--draws", type=int, default=4)
     parser.add_argument("--bootstrap", type=int, default=1000)
-    parser.add_argument("--images", action="store_true")
+    parser.add_argument("--images", metavar="N", type=int, default=0, help="of each text")
     parser.add_argument("--sentence-transformers", action="append", default=[], metavar="NAME")
     parser.add_argument("--baselines-only", action="store_true")
     parser.add_argument("--cache", default="auto")
@@ -81,15 +78,8 @@ def chosen_pairs(given):
         limit = given.words if words else given.pairs
         yield name, pairs.sample(limit, given.seed) if limit else pairs
         if words and not given.baselines_only:
-            known = pairs.within(known_words(), "both words in concepts.txt")
+            known = pairs.within(known_words(), "both words name a concept")
             yield f"{name}, known", known.sample(limit, given.seed) if limit else known
-
-
-def known_words():
-    """Names and synonyms that the embedded model was taught."""
-    lines = CONCEPTS.read_text(encoding="utf-8").splitlines()
-    bodies = [line.partition("|")[2] for line in lines if "|" in line and not line.startswith("#")]
-    return {word.strip() for body in bodies for word in re.split(r"[;=,]", body) if word.strip()}
 
 
 def row_of(name, result, gap):

@@ -1,78 +1,80 @@
 """Where imagery is right and text wrong, and the other way round, with pictures.
 
-    python benchmarks/scores/imagery_or_text.py PAIRS.tsv [--pairs 500] [--show 10] [-o FILE.png]
+    python benchmarks/scores/imagery_or_text.py PAIRS.tsv [--known] [--show 10] [-o PAGE.md]
 
 Rule, fixed before looking: the human scores, -log J and the cosine of the text encoder are turned
 into ranks from 0 to 1 over all pairs of the set; a pair's error is the distance of a rank from the
-human one; shown are the pairs with the largest (text error - imagery error), and with the smallest.
+human one. Imagery is right and text wrong where imagery errs by at most 0.15 and text by more; of
+these the pairs with the largest (text error - imagery error) are shown. The same the other way
+round. Writes a page of two tables, and two figures with a picture of each text. Resumable.
 """
 
-import argparse
+from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 from scipy.stats import rankdata
 
-from conjure_kernel import evaluate, load_pairs
+from _pairs import choose, make_parser, tell_cost
+from conjure_kernel import evaluate
 from conjure_kernel._table import Table
 from conjure_kernel.opening import open_engine
-from conjure_kernel.pairwise import requests_of_pairs
 from conjure_kernel.scorers import ConjureScorer, TextEncoderScorer
+
+RIGHT = 0.15  # error of a rank
+TITLES = {"imagery": "Imagery right, text wrong", "text": "Text right, imagery wrong"}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("task")
-    parser.add_argument("--pairs", type=int, default=500)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--show", type=int, default=10)
-    parser.add_argument("--model", default="embedded")
+    parser = make_parser(__doc__, 5000)
     parser.add_argument("--draws", type=int, default=4)
-    parser.add_argument("--cache", default="auto")
-    parser.add_argument("-o", "--output", default="imagery_or_text.png")
+    parser.add_argument("--show", type=int, default=10)
+    parser.add_argument("-o", "--output", type=Path, default="imagery_or_text.md")
     given = parser.parse_args()
-    pairs = load_pairs(given.task).sample(given.pairs, given.seed)
+    pairs = choose(given)
     settings = {"model": given.model, "n_draws": given.draws, "memory": given.cache}
-    engine, _ = open_engine(settings)
-    cost = engine.cost(requests_of_pairs(pairs.left, pairs.right))
-    print(f"{len(pairs)} pairs: {cost:,} noise predictions to come", flush=True)
+    tell_cost(pairs, settings)
     scorers = ConjureScorer(verbose=1, **settings), TextEncoderScorer(given.model)
-    results = [evaluate(scorer, pairs, n_bootstrap=0) for scorer in scorers]
-    people, imagery, text = (
-        (rankdata(x) - 1) / (len(pairs) - 1)
-        for x in (pairs.scores, *(result.similarities for result in results))
-    )
-    gain = np.abs(text - people) - np.abs(imagery - people)
-    order = np.argsort(-gain)
-    chosen = {"imagery": order[: given.show], "text": order[::-1][: given.show]}
-    rows = [
-        {
-            "right": side,
-            "a": pairs.left[i],
-            "b": pairs.right[i],
-            "people": float(people[i]),
-            "imagery": float(imagery[i]),
-            "text": float(text[i]),
-        }
-        for side, places in chosen.items()
-        for i in places
-    ]
-    print(Table(rows))
-    figure = Figure((7, 1.0 * given.show), layout="constrained")
-    axes = figure.subplots(given.show, 4, squeeze=False)
-    for column, places in enumerate(chosen.values()):
-        for row, i in enumerate(places):
-            pictures = engine.images([pairs.left[i], pairs.right[i]])[:, 0]
-            words = (pairs.left[i], pairs.right[i])
-            for j, (picture, word) in enumerate(zip(pictures, words, strict=True)):
-                ax = axes[row, 2 * column + j]
-                ax.imshow(picture)
-                ax.set_title(word[:28], fontsize=6)
-                ax.axis("off")
-    figure.suptitle("imagery right, text wrong   |   text right, imagery wrong", fontsize=8)
-    figure.savefig(given.output, dpi=150)
+    found = [evaluate(scorer, pairs, n_bootstrap=0).similarities for scorer in scorers]
+    ranks = [(rankdata(x) - 1) / (len(pairs) - 1) for x in (pairs.scores, *found)]
+    page = [f"{pairs.name}: {len(pairs)} pairs ({pairs.provenance.get('subset', 'all')})"]
+    for side, places in chosen(*ranks, given.show).items():
+        rows = [
+            {"a": pairs.left[i], "b": pairs.right[i]}
+            | {name: float(r[i]) for name, r in zip(("people", *TITLES), ranks, strict=True)}
+            for i in places
+        ]
+        image = given.output.with_name(f"{given.output.stem}_{side}.png")
+        draw(open_engine(settings)[0], [pairs.pairs[i] for i in places], image)
+        page += [f"## {TITLES[side]}", Table(rows).to_markdown()]
+        page += [f"![A picture of each text, a pair a column]({image.name})"]
+    given.output.write_text("\n\n".join(page) + "\n", encoding="utf-8")
+    print("\n\n".join(page))
+
+
+def chosen(people, imagery, text, n):
+    """Places of the pairs where only imagery is right, and of those where only text is."""
+    errors = {"imagery": np.abs(imagery - people), "text": np.abs(text - people)}
+    found = {}
+    for side, other in (("imagery", "text"), ("text", "imagery")):
+        right = (errors[side] <= RIGHT) & (errors[other] > RIGHT)
+        order = np.argsort(errors[side] - errors[other], kind="stable")
+        found[side] = order[right[order]][:n]
+    return found
+
+
+def draw(engine, pairs, path):
+    """Two rows of pictures, a column for each pair."""
+    if not pairs:
+        return
+    figure = Figure((1.1 * len(pairs), 2.7), layout="constrained")
+    axes = figure.subplots(2, len(pairs), squeeze=False)
+    for column, pair in zip(axes.T, pairs, strict=True):
+        for ax, picture, text in zip(column, engine.images(pair)[:, 0], pair, strict=True):
+            ax.imshow(picture)
+            ax.set_title(text if len(text) < 20 else f"{text[:18]}…", fontsize=8)
+            ax.axis("off")
+    figure.savefig(path, dpi=150)
 
 
 if __name__ == "__main__":

@@ -1,41 +1,30 @@
 """Does a regression on the profile over noise levels beat plain -log J? Folds grouped by text.
 
-    python benchmarks/scores/regression.py PAIRS.tsv [--pairs 500] [--seed 0]
+    python benchmarks/scores/regression.py PAIRS.tsv [--known] [--pairs 500]
 
 KernelRidge (RBF) on the standardised log-profile of both legs, its penalty and width chosen by an
 inner search on the training side alone, against -log J, which needs no fit. `TextKFold(5)`: no text
 is on both sides of a fold. The measure is Spearman of the out-of-fold predictions. Resumable.
 """
 
-import argparse
-
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.model_selection import GridSearchCV, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from conjure_kernel import ConjurePairs, TextKFold, compare, evaluate, load_pairs
-from conjure_kernel.opening import open_engine
-from conjure_kernel.pairwise import requests_of_pairs
+from _pairs import choose, make_parser, tell_cost
+from conjure_kernel import ConjurePairs, TextKFold, compare, evaluate
 
 GRID = {"kernelridge__alpha": [0.1, 1, 10], "kernelridge__gamma": [0.003, 0.01, 0.03, 0.1]}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("task")
-    parser.add_argument("--pairs", type=int, default=500)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--model", default="embedded")
+    parser = make_parser(__doc__, 500)
     parser.add_argument("--draws", type=int, default=4)
-    parser.add_argument("--cache", default="auto")
     given = parser.parse_args()
-    pairs = load_pairs(given.task).sample(given.pairs, given.seed)
+    pairs = choose(given)
     settings = {"model": given.model, "n_draws": given.draws, "memory": given.cache}
-    cost = open_engine(settings)[0].cost(requests_of_pairs(pairs.left, pairs.right))
-    print(f"{len(pairs)} pairs: {cost:,} noise predictions to come", flush=True)
+    tell_cost(pairs, settings)
     features = {
         name: ConjurePairs(features=name, verbose=1, **settings).fit_transform(pairs.pairs)
         for name in ("log_divergence", "profile")
