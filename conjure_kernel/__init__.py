@@ -19,6 +19,7 @@ _HOMES = {
     "Divergence": "divergence",
     "GaussianDenoiser": "gaussian",
     "MixtureDenoiser": "gaussian",
+    "PAPER": "opening",
     "TextKFold": "folds",
     "ablate": "ablation",
     "accuracy_bound": "divergence",

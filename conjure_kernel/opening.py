@@ -16,7 +16,7 @@ from conjure_kernel.reverse import SAMPLERS
 from conjure_kernel.schedule import WEIGHTINGS
 from conjure_kernel.settings import Settings
 
-__all__ = ["DEFAULTS", "LeftBehind", "cache_for", "open_engine", "resolve_seed"]
+__all__ = ["DEFAULTS", "PAPER", "LeftBehind", "cache_for", "open_engine", "resolve_seed"]
 
 DEFAULTS: dict[str, Any] = {
     "model": "embedded",
@@ -38,6 +38,18 @@ DEFAULTS: dict[str, Any] = {
     "max_draws": 64,
     "random_state": 0,
     "verbose": 0,
+}
+
+# Algorithm 1 of the paper on its model: squared score differences with g = 1 at T model times that
+# are evenly spaced. Guidance is the default of Stable Diffusion's own pipeline.
+PAPER: dict[str, Any] = {
+    "model": "CompVis/stable-diffusion-v1-4",
+    "n_steps": 10,
+    "n_draws": 1,
+    "guidance_scale": 7.5,
+    "weighting": "paper",
+    "substeps": 1,
+    "nodes": "timesteps",
 }
 
 

@@ -54,6 +54,7 @@ LAYERS = {
     "evaluation": 5,
     "explain": 5,
     "html_map": 5,
+    "mteb_model": 5,
     "plot": 5,
     "_cli_commands": 6,
     "_cli_files": 6,
