@@ -150,6 +150,13 @@ class Divergence:
         return profile
 
     @property
+    def leg_profiles(self) -> tuple[np.ndarray, np.ndarray]:
+        """Share of KL(P_a || P_b) and of KL(P_b || P_a) that each node holds, each (..., T)."""
+        weights, both = self.grid.weights(self.weighting), (self.forward, self.backward)
+        forward, backward = (self._mean(e.swapaxes(-1, -2)) * weights for e in both)
+        return forward, backward
+
+    @property
     def last_share(self) -> float:
         """Share of the sum of all J that the last noise level holds."""
         last = sum(self._mean(e[..., -1]).sum() for e in (self.forward, self.backward)) / 2

@@ -32,8 +32,8 @@ class ConjurePairs(TransformerMixin, ModelEstimator):
 
     Parameters
     ----------
-    model, model_kwargs, n_steps, n_draws, guidance_scale, weighting, sampler, substeps, nodes, \
-log_snr_range, memory, device, dtype, batch_size, random_state, verbose
+    model, model_kwargs, n_steps, n_draws, tol, max_draws, guidance_scale, weighting, sampler, \
+substeps, nodes, log_snr_range, memory, device, dtype, batch_size, n_jobs, random_state, verbose
         As of `ConjureDistance`.
     features : {"log_divergence", "profile"}
         One column, log J; or 2 T columns, the log of what each noise level adds to KL(a || b) and
@@ -67,6 +67,8 @@ log_snr_range, memory, device, dtype, batch_size, random_state, verbose
         model_kwargs: dict[str, Any] | None = None,
         n_steps: int = 10,
         n_draws: int = 4,
+        tol: float | None = None,
+        max_draws: int = 64,
         guidance_scale: float = 1.0,
         weighting: str = "jeffreys",
         sampler: str = "sde",
@@ -77,6 +79,7 @@ log_snr_range, memory, device, dtype, batch_size, random_state, verbose
         device: str = "auto",
         dtype: str = "auto",
         batch_size: int | str = "auto",
+        n_jobs: int | None = None,
         random_state: Any = 0,
         verbose: int = 0,
     ) -> None:
@@ -85,6 +88,8 @@ log_snr_range, memory, device, dtype, batch_size, random_state, verbose
         self.model_kwargs = model_kwargs
         self.n_steps = n_steps
         self.n_draws = n_draws
+        self.tol = tol
+        self.max_draws = max_draws
         self.guidance_scale = guidance_scale
         self.weighting = weighting
         self.sampler = sampler
@@ -95,6 +100,7 @@ log_snr_range, memory, device, dtype, batch_size, random_state, verbose
         self.device = device
         self.dtype = dtype
         self.batch_size = batch_size
+        self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
 
@@ -149,11 +155,7 @@ log_snr_range, memory, device, dtype, batch_size, random_state, verbose
         """What `features` asks for."""
         if self.features == "log_divergence":
             return log_divergence(measured.values)[:, None]
-        weights = measured.grid.weights(self.weighting)
-        legs = (
-            e.mean(-2, dtype=np.float64) * weights for e in (measured.forward, measured.backward)
-        )
-        return log_divergence(np.hstack(list(legs)), FLOOR / measured.grid.n_nodes)
+        return log_divergence(np.hstack(measured.leg_profiles), FLOOR / measured.grid.n_nodes)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

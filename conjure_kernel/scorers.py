@@ -40,6 +40,7 @@ class PairScores:
         Larger is more alike; NaN where a pair cannot be scored.
     without : array of shape (K, n_pairs), optional
         The similarities with one draw (or one group of images) left out: for Monte Carlo errors.
+        None where pairs have different numbers of draws (`tol=`).
     truncated : bool array of shape (n_pairs,), optional
         Pairs of which the scorer did not read the whole text.
     n_evaluations : int
@@ -70,14 +71,17 @@ def score_divergence(
         Of the noise levels, noisiest first.
     """
     check_choice(leg, "leg", LEGS)
-    weights = measured.grid.weights(measured.weighting)[levels]
-    used = {"jeffreys": ("forward", "backward"), "ab": ("forward",), "ba": ("backward",)}[leg]
-    draws = sum(getattr(measured, name)[..., levels] @ weights for name in used) / len(used)
-    several = measured.n_draws > 1
-    without = -log_divergence(leave_one_out(draws)) if several else None
-    return PairScores(
-        -log_divergence(draws.mean(-1)), without, n_evaluations=measured.n_evaluations
-    )
+    used = {"jeffreys": (0, 1), "ab": (0,), "ba": (1,)}[leg]
+    values = sum(measured.leg_profiles[i][..., levels].sum(-1) for i in used) / len(used)
+    without = None
+    if measured.n_draws > 1 and measured.shares is None:
+        weights, both = (
+            measured.grid.weights(measured.weighting),
+            (measured.forward, measured.backward),
+        )
+        draws = sum(both[i][..., levels] @ weights[levels] for i in used) / len(used)
+        without = -log_divergence(leave_one_out(draws))
+    return PairScores(-log_divergence(values), without, n_evaluations=measured.n_evaluations)
 
 
 class ConjureScorer:

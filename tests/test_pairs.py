@@ -82,6 +82,26 @@ def test_a_text_against_itself_has_a_finite_least_feature(scored, features):
     assert (least[0] <= least[1:].min()).all()
 
 
+@pytest.mark.parametrize("features", ["log_divergence", "profile"])
+def test_draws_follow_tol(features):
+    world, prompts = make_world()
+    pairs = list(itertools.combinations(prompts, 2))
+    found = estimator(world, features=features, tol=0.1).fit_transform(pairs)
+    measured = paired_divergence(pairs, model=world, memory=None, tol=0.1, **SMALL)
+    assert len(set(measured.draws_used)) > 1
+    expected = np.stack(measured.leg_profiles, 1).reshape(len(pairs), -1)
+    if features == "log_divergence":
+        expected = measured.values[:, None]
+    np.testing.assert_allclose(np.exp(found), expected, rtol=1e-6)
+
+
+@pytest.mark.slow
+def test_workers_find_the_same(scored):
+    world, pairs, _ = scored
+    alone = estimator(world).fit_transform(pairs[:3])
+    assert np.array_equal(estimator(world, n_jobs=2).fit_transform(pairs[:3]), alone)
+
+
 # ---------------------------------------------------------------- cost
 
 

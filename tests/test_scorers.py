@@ -1,5 +1,6 @@
 """Scorers: each gives what it says, with errors over draws and its provenance."""
 
+import itertools
 import sys
 from types import SimpleNamespace
 
@@ -49,6 +50,17 @@ def test_levels_of_a_divergence():
     np.testing.assert_allclose(
         scored.similarities, -np.log(found.profile[:, 1:3].sum(1)), rtol=1e-6
     )
+
+
+def test_pairs_of_different_numbers_of_draws_have_no_jackknife():
+    world, prompts = make_world()
+    settings = {"memory": None, "tol": 0.1, **SMALL}
+    left, right = zip(*itertools.combinations(prompts, 2), strict=True)
+    scored = ConjureScorer(world, **settings)(left, right)
+    found = paired_divergence(left, right, model=world, **settings)
+    assert len(set(found.draws_used)) > 1
+    np.testing.assert_allclose(scored.similarities, -np.log(found.values), rtol=1e-6)
+    assert scored.without is None
 
 
 @pytest.mark.filterwarnings("ignore:n_draws=1")
