@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from scipy.stats import spearmanr
 
 from conjure_kernel.datasets import ScoredPairs
-from training import agreement, denoiser, evaluate
+from training import agreement, denoiser, evaluate, package
 from training.art import Art, Concept, IconSet, read_concepts, simplify
 from training.scenes import COLOURS, COUNTS, RELATIONS, Scene, Thing, World, plural
 
@@ -228,3 +228,13 @@ def test_words_are_the_mean_of_their_own_token_vectors():
     expected = torch.cosine_similarity(*sides, dim=0).item()
     found = similar(["red apple", "dog"], ["dog", "dog"])
     assert found == pytest.approx([expected, 1], abs=1e-5)
+
+
+def test_a_packaged_pipeline_is_half_as_large_and_names_no_folder(tmp_path):
+    package.package(EMBEDDED, tmp_path)
+    for path in tmp_path.rglob("*.json"):
+        assert "_name_or_path" not in path.read_text(encoding="utf-8")
+    weights = load_file(tmp_path / "unet/diffusion_pytorch_model.safetensors")
+    assert {w.dtype for w in weights.values()} == {torch.float16}
+    again = StableDiffusionPipeline.from_pretrained(tmp_path)
+    assert {m.dtype for m in (again.unet, again.vae, again.text_encoder)} == {torch.float32}

@@ -120,9 +120,9 @@ def rows_of(part: str, pairs: ScoredPairs, scorers: list, guidance: float) -> li
         row |= {"n": facts["n"], "p": f"{facts['spearman_p']:.0e}"}
         for key in ("spearman", "spearman_low", "spearman_high", "spearman_draw_se"):
             row[key.replace("spearman", "100 rho")] = f"{100 * facts[key]:.1f}"
-        if scorer is not scorers[-1]:
-            row |= beyond_words(result.similarities, pairs, words)
-        rows.append(row)
+        words_alone = scorer is scorers[-1]
+        extra = beyond_words(result.similarities, pairs, words)
+        rows.append(row | dict.fromkeys(extra, "") if words_alone else row | extra)
     return rows
 
 

@@ -12,17 +12,16 @@ from pathlib import Path
 import torch
 from diffusers import StableDiffusionPipeline
 
-PARTS = ("text_encoder", "unet", "vae")
+CONFIGS = ("model_index.json", *(f"{p}/config.json" for p in ("text_encoder", "unet", "vae")))
 
 
 def package(source: Path, target: Path) -> None:
     """Save `source` to `target` in float16; loaded without a dtype it is float32 as a whole."""
     pipeline = StableDiffusionPipeline.from_pretrained(source, dtype=torch.float16)
     pipeline.save_pretrained(target)
-    for part in PARTS:
-        # transformers loads in the dtype that the file names, diffusers in float32
-        path = target / part / "config.json"
+    for path in (target / name for name in CONFIGS):
         config = json.loads(path.read_text(encoding="utf-8"))
+        # transformers loads in the dtype that the file names, diffusers in float32
         for key in ("dtype", "torch_dtype"):
             if key in config:
                 config[key] = "float32"
