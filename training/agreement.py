@@ -3,7 +3,7 @@
     python -m training.agreement WORK MEN.tsv SimLex999.tsv [--pipeline FOLDER] [--concepts 580]
 
 For each file (header word1 word2 score) and the pairs whose two words both name a concept:
-the guidance with the best Spearman on a random half of the pairs, then 100 x Spearman on the other
+the guidance with the best Spearman on a random half of the pairs, then Spearman on the other
 half and on all of them, beside the cosines of the model's own text features, of its frozen token
 vectors and of all-MiniLM-L6-v2. Then the same, at that guidance, for names and keywords.
 
@@ -117,25 +117,25 @@ def rows_of(part: str, pairs: ScoredPairs, scorers: list, guidance: float) -> li
         if scorer is scorers[0]:
             row["scorer"] += f", guidance {guidance:g}"
         facts = result.table.find(part="all")
-        row |= {"n": facts["n"], "p": f"{facts['spearman_p']:.0e}"}
-        for key in ("spearman", "spearman_low", "spearman_high", "spearman_draw_se"):
-            row[key.replace("spearman", "100 rho")] = f"{100 * facts[key]:.1f}"
-        words_alone = scorer is scorers[-1]
-        extra = beyond_words(result.similarities, pairs, words)
-        rows.append(row | dict.fromkeys(extra, "") if words_alone else row | extra)
+        row |= {"n": facts["n"]}
+        row |= {name: value for name, value in facts.items() if name.startswith("spearman")}
+        given = None if scorer is scorers[-1] else words
+        rows.append(row | beyond_words(result.similarities, pairs, given))
     return rows
 
 
-def beyond_words(similarities: NDArray, pairs: ScoredPairs, words: NDArray) -> dict[str, str]:
-    """100 x partial Spearman given the similarity of the words, and its interval."""
+def beyond_words(
+    similarities: NDArray, pairs: ScoredPairs, words: NDArray | None
+) -> dict[str, float]:
+    """Partial Spearman given the similarity of the words, and its interval."""
+    if words is None:
+        return {"beyond_words": np.nan}
     columns = similarities, pairs.scores, words
-    boot = [
-        partial_spearman(*(c[i] for c in columns))
-        for i in resamples(pairs.left, pairs.right, 500, 0)
-    ]
+    drawn = resamples(pairs.left, pairs.right, 500, 0)
+    boot = [partial_spearman(*(column[rows] for column in columns)) for rows in drawn]
     low, high = interval(boot)
     value = partial_spearman(*columns)
-    return {"beyond words": f"{100 * value:.1f}", "95 %": f"{100 * low:.1f} to {100 * high:.1f}"}
+    return {"beyond_words": value, "beyond_words_low": low, "beyond_words_high": high}
 
 
 def main() -> None:
