@@ -4,8 +4,9 @@
 
 The bare network is called directly, without gradients, on rows of one noise level with their text
 encoded beforehand, at several batch sizes; the best counts. The engine computes the whole matrix
-from a cold cache: text encoding, trajectories, replay, files. The bare network is measured before
-and after, so that a drift of the machine shows. Appends to
+from a cold cache: text encoding, trajectories, replay, files. What is done once on a machine, the
+search for the best batch, `plan` has done before. The bare network is measured before and after, so
+that a drift of the machine shows. Appends to
 benchmarks/results/throughput.csv.
 """
 
@@ -17,6 +18,7 @@ import torch
 
 from _results import WORDS, append_row, stop_clock
 from conjure_kernel.energies import Engine
+from conjure_kernel.planner import plan
 from conjure_kernel.pretrained.load import load_denoiser
 from conjure_kernel.settings import Settings
 
@@ -36,12 +38,14 @@ def main() -> None:
     prompts = [f"a {word}" for word in WORDS][: given.prompts]
     before = {batch: bare_rate(model, batch, given.seconds) for batch in BATCHES}
     best = max(before, key=before.__getitem__)
+    planned = plan(prompts, model=model, n_draws=given.draws, memory=None)
     engine_rate, spent = cold_matrix(model, prompts, given.draws)
     after = bare_rate(model, best, given.seconds)
     bare = (before[best] + after) / 2
     print("bare network:", ", ".join(f"{rate:.0f}/s at {batch}" for batch, rate in before.items()))
     print(f"bare network at {best}: {before[best]:.0f}/s before, {after:.0f}/s after")
     print(f"engine, n = {len(prompts)}: {spent} predictions, {engine_rate:.0f}/s")
+    print(f"planned: {planned.n_predictions} predictions, {planned.rate:.0f}/s")
     print(f"engine / bare = {engine_rate / bare:.3f}")
     append_row(
         "throughput",
@@ -53,6 +57,8 @@ def main() -> None:
         bare_before=round(before[best], 1),
         bare_after=round(after, 1),
         engine=round(engine_rate, 1),
+        engine_batch=planned.batch_size,
+        planned=round(planned.rate, 1),
         ratio=round(engine_rate / bare, 4),
     )
 
