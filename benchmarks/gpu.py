@@ -25,7 +25,7 @@ import algorithm_1
 from _results import WORDS, append_row, stop_clock
 from conjure_kernel import load_denoiser, paired_divergence
 from conjure_kernel.pretrained.instrument import quiet
-from throughput import bare_rate, cold_matrix
+from throughput import bare_rate, cold_matrix, pipeline_rate
 
 STS_B = 1379  # pairs of its test part, if no sentence repeats
 TRUE = {
@@ -80,6 +80,7 @@ def main(arguments=None) -> None:
     )
     options.add_argument("--dtype", choices=["float16", "bfloat16", "float32"])
     options.add_argument("--seconds", type=float, default=5, help="per bare measurement")
+    options.add_argument("--compile", action="store_true")
     options.add_argument("--tiny", action="store_true")
     given = options.parse_args(arguments)
     if not given.tiny and not torch.cuda.is_available():
@@ -94,7 +95,7 @@ def main(arguments=None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         with quiet():
             make_pipeline(size, device).to(dtype=getattr(torch, dtype)).save_pretrained(folder)
-        model = load_denoiser(folder, device=device.type, dtype=dtype)
+        model = load_denoiser(folder, device=device.type, dtype=dtype, compile=given.compile)
         measure(model, size, given)
 
 
@@ -108,15 +109,18 @@ def measure(model, size, given):
     engine, spent = cold_matrix(model, prompts[: size["prompts"]], 1, batch_size=best)
     engine_memory = used_memory(model.device)
     bare = (rates[best] + bare_rate(model, best, given.seconds)) / 2
+    pipeline = pipeline_rate(model, best, given.seconds)
     bare_memory = used_memory(model.device)
     paired, sts = pairs_rate(model, prompts, size["pairs"], best)
     row = {
         "parameters": sum(p.numel() for p in model.pipeline.unet.parameters()),
         "gflop_per_prediction": round(work / 1e9, 1),
         "matmul_peak_tflops": round(peak / 1e12, 2),
+        "compile": given.compile,
         "best_batch": best,
         "bare_per_second": round(bare, 1),
         "bare_of_peak": round(bare * work / peak, 3),
+        "pipeline_per_second": round(pipeline, 1),
         "engine_predictions": spent,
         "engine_per_second": round(engine, 1),
         "engine_of_bare": round(engine / bare, 3),

@@ -3,7 +3,8 @@
     python benchmarks/throughput.py [--prompts 100] [--draws 1] [--model embedded]
 
 The bare network is called directly, without gradients, on rows of one noise level with their text
-encoded beforehand, at several batch sizes; the best counts. The engine computes the whole matrix
+encoded beforehand, at several batch sizes; the best counts. Beside it the pipeline with the
+scheduler that it came with. The engine computes the whole matrix
 from a cold cache: text encoding, trajectories, replay, files. What is done once on a machine, the
 search for the best batch, `plan` has done before. The bare network is measured before and after, so
 that a drift of the machine shows. Appends to
@@ -33,17 +34,20 @@ def main() -> None:
     options.add_argument("--prompts", type=int, default=100)
     options.add_argument("--draws", type=int, default=1)
     options.add_argument("--seconds", type=float, default=6, help="per bare measurement")
+    options.add_argument("--compile", action="store_true")
     given = options.parse_args()
-    model = load_denoiser(given.model)
+    model = load_denoiser(given.model, compile=given.compile)
     prompts = [f"a {word}" for word in WORDS][: given.prompts]
     before = {batch: bare_rate(model, batch, given.seconds) for batch in BATCHES}
     best = max(before, key=before.__getitem__)
     planned = plan(prompts, model=model, n_draws=given.draws, memory=None)
     engine_rate, spent = cold_matrix(model, prompts, given.draws)
     after = bare_rate(model, best, given.seconds)
+    pipeline = pipeline_rate(model, best, given.seconds)
     bare = (before[best] + after) / 2
     print("bare network:", ", ".join(f"{rate:.0f}/s at {batch}" for batch, rate in before.items()))
     print(f"bare network at {best}: {before[best]:.0f}/s before, {after:.0f}/s after")
+    print(f"the pipeline with its own scheduler, {best} images: {pipeline:.0f}/s")
     print(f"engine, n = {len(prompts)}: {spent} predictions, {engine_rate:.0f}/s")
     print(f"planned: {planned.n_predictions} predictions, {planned.rate:.0f}/s")
     print(f"engine / bare = {engine_rate / bare:.3f}")
@@ -53,9 +57,11 @@ def main() -> None:
         model=given.model,
         prompts=len(prompts),
         draws=given.draws,
+        compile=given.compile,
         best_batch=best,
         bare_before=round(before[best], 1),
         bare_after=round(after, 1),
+        pipeline=round(pipeline, 1),
         engine=round(engine_rate, 1),
         engine_batch=planned.batch_size,
         planned=round(planned.rate, 1),
@@ -79,6 +85,22 @@ def bare_rate(model, batch, seconds):
             pipeline.unet(x, time_of_level, encoder_hidden_states=text, return_dict=False)
             rows += batch
     return rows / (stop_clock(model.device) - start)
+
+
+def pipeline_rate(model, batch, seconds):
+    """Predictions per second of the pipeline as it comes: unguided images, up to the decoder."""
+    wanted = {"num_images_per_prompt": batch, "num_inference_steps": 10, "guidance_scale": 1}
+    wanted |= {"output_type": "latent", "return_dict": False}
+    counter = []
+    count = model.pipeline.unet.register_forward_pre_hook(
+        lambda m, rows: counter.append(len(rows[0]))
+    )
+    model.pipeline.set_progress_bar_config(disable=True)
+    start = stop_clock(model.device)
+    while time.perf_counter() - start < seconds:
+        model.pipeline("a dog", **wanted)
+    count.remove()
+    return sum(counter) / (stop_clock(model.device) - start)
 
 
 def cold_matrix(model, prompts, n_draws, batch_size="auto"):

@@ -77,7 +77,7 @@ class Batches:
         if automatic := isinstance(size, str):
             numbers = BATCH_NUMBERS.get(torch.device(denoiser.device).type, BATCH_NUMBERS["cpu"])
             size = max(1, min(LARGEST_BATCH, numbers // int(np.prod(denoiser.shape))))
-        self._settled = not automatic
+        self._settled = not automatic or denoiser.compiled  # a search would compile each size
         self._here = (denoiser.fingerprint, str(denoiser.device))
         self.denoiser, self.size = denoiser, min(size, _FITTING.get(self._here, size))
 
@@ -130,6 +130,7 @@ class Batches:
     def _time(self, prompt: str, n_rows: int, n_steps: int = 1) -> float:
         """Seconds of one call."""
         denoiser, shape = self.denoiser, (n_steps, n_rows, *self.denoiser.shape)
+        denoiser.full_call = self.size
         x = torch.zeros(shape, device=denoiser.device, dtype=denoiser.dtype)
         begun, task = time.perf_counter(), Replay(make_grid(denoiser.schedule, n_steps), x)
         denoiser.run(task, [prompt], n_rows, 1.0)
@@ -159,6 +160,7 @@ class Batches:
         n_rows = x.shape[1]
         if n_rows <= self.size:
             try:
+                self.denoiser.full_call = self.size
                 return self.denoiser.predict(targets, x, eps, chain)
             except RuntimeError as error:
                 self._halve_or_raise(error, n_rows)
@@ -180,6 +182,7 @@ class Batches:
         n_rows = len(prompts) * len(draws)
         if n_rows <= self.size:
             try:
+                self.denoiser.full_call = self.size
                 return self.denoiser.trace(prompts, draws, chain)
             except RuntimeError as error:
                 self._halve_or_raise(error, n_rows)

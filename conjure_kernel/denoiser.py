@@ -158,6 +158,10 @@ class Denoiser(ABC):
         Several prompts may go through one call without changing each other's rows.
     probe : tuple of float, optional
         Answer to one fixed question, once loaded: tells models of equal fingerprint apart.
+    compiled : bool
+        The network is compiled for one number of rows; short calls are filled up to it.
+    full_call : int
+        That number of rows. Whoever calls says it.
     """
 
     schedule: Schedule
@@ -168,6 +172,8 @@ class Denoiser(ABC):
     n_evaluations: int = 0
     prompts_share_a_call: bool = True
     probe: tuple[float, ...] | None = None
+    compiled: bool = False
+    full_call: int = 0
 
     @property
     @abstractmethod

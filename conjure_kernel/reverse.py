@@ -141,4 +141,7 @@ class ReverseChain:
             )
             for prompt, draw in self._rows
         ]
-        return torch.stack(rows).to(device=self._device, dtype=self._dtype)
+        noise = torch.stack(rows)
+        if torch.device(self._device).type == "cuda":
+            noise = noise.pin_memory()  # so that the copy waits for nothing on the GPU
+        return noise.to(device=self._device, dtype=self._dtype, non_blocking=True)

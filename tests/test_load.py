@@ -101,7 +101,7 @@ def test_clones_share_the_weights():
 @pytest.mark.parametrize("given", [{"device": "cpu"}, {"dtype": "float32"}])
 @pytest.mark.parametrize("make", [pipelines.stable_diffusion, lambda: GaussianDenoiser([0.0, 1.0])])
 def test_an_object_stays_where_and_as_it_is(make, given):
-    with pytest.raises(ValueError, match=r"passed in stays .* leave both at 'auto'"):
+    with pytest.raises(ValueError, match=r"passed in stays .* leave them out"):
         load_denoiser(make(), **given)
 
 

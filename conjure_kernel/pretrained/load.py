@@ -40,6 +40,7 @@ def load_denoiser(
     token_env: str | None = None,
     device: str = "auto",
     dtype: str = "auto",
+    compile: bool = False,
     **call_kwargs: Any,
 ) -> Denoiser:
     """Load a text-to-image diffusion model, ready to be measured.
@@ -59,6 +60,9 @@ def load_denoiser(
     dtype : {"auto", "float32", "float16", "bfloat16"}
         "auto" is float16 on CUDA, bfloat16 on processors that multiply it themselves (AVX-512
         BF16, AMX) and float32 elsewhere: docs/engine.md says what that costs in accuracy.
+    compile : bool
+        Compile the network with `torch.compile`: a minute or more at the first full call, for what
+        it gains afterwards. Short calls are filled up, so that there is one graph (guided, two).
     **call_kwargs
         Passed on to every call of the pipeline, e.g. height=512, width=512.
 
@@ -80,8 +84,9 @@ def load_denoiser(
     >>> load_denoiser("embedded").shape
     (4, 8, 8)
     """
-    options = {"revision": revision, "variant": variant, "token_env": token_env}
-    return open_denoiser(model, device=device, dtype=dtype, **options, **call_kwargs).load()
+    options: dict[str, Any] = {"revision": revision, "variant": variant, "token_env": token_env}
+    options |= {"device": device, "dtype": dtype, "compile": compile}
+    return open_denoiser(model, **options, **call_kwargs).load()
 
 
 def open_denoiser(
@@ -92,13 +97,15 @@ def open_denoiser(
     token_env: str | None = None,
     device: str = "auto",
     dtype: str = "auto",
+    compile: bool = False,
     **call_kwargs: Any,
 ) -> Denoiser:
     """`load_denoiser` without reading the weights until they are needed."""
-    if isinstance(model, Denoiser | DiffusionPipeline) and (device, dtype) != ("auto", "auto"):
+    given = (device, dtype, compile)
+    if isinstance(model, Denoiser | DiffusionPipeline) and given != ("auto", "auto", False):
         raise ValueError(
-            f"device={device!r}, dtype={dtype!r}: a model that is passed in stays where and as it "
-            "is. Move it yourself with .to(...) and leave both at 'auto'."
+            f"device={device!r}, dtype={dtype!r}, compile={compile!r}: a model that is passed in "
+            "stays where and as it is. Move it yourself with .to(...) and leave them out."
         )
     if isinstance(model, Denoiser):
         return model
@@ -120,15 +127,16 @@ def open_denoiser(
             network.to(memory_format=torch.channels_last)
         return pipeline
 
-    again = {"revision": revision, "variant": variant, "token_env": token_env}
-    again |= {"device": device, "dtype": str(number).removeprefix("torch."), **call_kwargs}
+    again: dict[str, Any] = {"revision": revision, "variant": variant, "token_env": token_env}
+    again |= {"device": device, "dtype": str(number).removeprefix("torch."), "compile": compile}
     return PretrainedDenoiser(
         read,
         os.fspath(model),
         lambda: fingerprint_folder(folder),
         number,
         call_kwargs,
-        reopen=(_reopen, (os.fspath(model), again)),
+        reopen=(_reopen, (os.fspath(model), again | call_kwargs)),
+        compiled=compile,
     )
 
 

@@ -16,7 +16,7 @@ import torch
 from diffusers import DiffusionPipeline
 
 from conjure_kernel.denoiser import Denoiser, Reading, Task
-from conjure_kernel.pretrained.calibrate import Calibration, calibrate, for_prompts
+from conjure_kernel.pretrained.calibrate import Calibration, calibrate, for_prompts, network_of
 from conjure_kernel.pretrained.fingerprint import fingerprint_call
 from conjure_kernel.pretrained.instrument import measuring
 from conjure_kernel.pretrained.reading import read, watching
@@ -35,6 +35,25 @@ class _Show:
 
     def step(self, eps: torch.Tensor, x_t: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return self.state, self.state
+
+
+class _Filled:
+    """A task whose last row is repeated until a call is full."""
+
+    def __init__(self, task: Task, n_rows: int) -> None:
+        self.grid, self._task, self._n_more = task.grid, task, n_rows - len(task.state)
+
+    @property
+    def state(self) -> torch.Tensor:
+        return self._fill(self._task.state)
+
+    def step(self, eps: torch.Tensor, x_t: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        own = len(x_t) - self._n_more
+        state, x0 = self._task.step(eps[:own], x_t[:own])
+        return self._fill(state), self._fill(x0)
+
+    def _fill(self, rows: torch.Tensor) -> torch.Tensor:
+        return torch.cat([rows, rows[-1:].expand(self._n_more, *rows.shape[1:])])
 
 
 class PretrainedDenoiser(Denoiser):
@@ -56,6 +75,8 @@ class PretrainedDenoiser(Denoiser):
         Passed on to every call of the pipeline (height, width, negative_prompt, ...).
     reopen : tuple, optional
         (function, arguments) that rebuild this object in another process.
+    compiled : bool
+        Compile the network, once the pipeline is calibrated.
     """
 
     calibration: Calibration | None = None
@@ -68,10 +89,12 @@ class PretrainedDenoiser(Denoiser):
         dtype: torch.dtype,
         call_kwargs: dict[str, Any],
         reopen: tuple[Callable, tuple] | None = None,
+        compiled: bool = False,
     ) -> None:
         self.name, self.dtype, self.call_kwargs = name, dtype, dict(call_kwargs)
         self._open, self._fingerprint, self._reopen = open_pipeline, fingerprint, reopen
         self._digest: str | None = None
+        self.compiled = compiled
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
@@ -101,6 +124,8 @@ class PretrainedDenoiser(Denoiser):
             raise ValueError(f"{self!r} is in training mode: call .eval() on its modules.")
         with torch.no_grad():
             calibration = calibrate(pipeline, self.call_kwargs)
+        if self.compiled:
+            network_of(pipeline).compile(dynamic=False)
         self.pipeline, self.calibration = pipeline, calibration
         self.schedule, self.shape = calibration.dialect.schedule, calibration.shape
         self.prompts_share_a_call = calibration.prompts_share_a_call
@@ -112,8 +137,16 @@ class PretrainedDenoiser(Denoiser):
         self, task: Task, prompts: Sequence[str], rows_per_prompt: int, guidance_scale: float
     ) -> list[Reading]:
         calibration = self._calibrated()
-        guidance = self._guidance(calibration, guidance_scale)
-        return self._call(task, prompts, rows_per_prompt, output_type="latent", **guidance)[1]
+        options = {"output_type": "latent", **self._guidance(calibration, guidance_scale)}
+        n_more = self.full_call - len(task.state) if self.compiled else 0
+        if n_more <= 0:
+            return self._call(task, prompts, rows_per_prompt, **options)[1]
+        whole = _Filled(task, self.full_call)
+        if len(prompts) == 1:
+            return self._call(whole, prompts, self.full_call, **options)[1]
+        rows = [prompt for prompt in prompts for _ in range(rows_per_prompt)]
+        readings = self._call(whole, rows + rows[-1:] * n_more, 1, **options)[1]
+        return readings[: len(rows) : rows_per_prompt]
 
     @torch.no_grad()
     def decode(self, x0: torch.Tensor) -> np.ndarray:  # noqa: D102
