@@ -2,6 +2,7 @@
 #   make map       the main job: a map of the bundled prompts, offline, on the embedded model
 #   make test      the whole test suite (no accelerator, no web)
 #   make lint      style and types
+#   make docs      the site, docs/_build/index.html: runs the examples, warnings are errors
 #   make bench     the benchmarks; on a machine with a GPU also: python benchmarks/gpu.py
 #   make install   the environment for developers, and nothing else
 #
@@ -15,7 +16,7 @@ TORCH  ?= torch==2.13.0
 BIN    := $(VENV)/bin
 BENCHES = $(filter-out benchmarks/_% benchmarks/gpu.py,$(wildcard benchmarks/*.py))
 
-.PHONY: map install test lint bench clean
+.PHONY: map install test lint docs bench clean
 
 map: $(VENV)/.core
 	$(BIN)/conjure map -o map.png
@@ -30,12 +31,16 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(VENV)/.dev
+	rm -rf docs/reference docs/_build
+	$(BIN)/python -m sphinx -W --keep-going -q docs docs/_build
+
 bench: $(VENV)/.core
 	@test -n "$(BENCHES)" || { echo "there are no benchmarks"; exit 1; }
 	for script in $(BENCHES); do $(BIN)/python "$$script" || exit 1; done
 
 clean:
-	rm -rf .venv build dist map.png .pytest_cache .ruff_cache .mypy_cache
+	rm -rf .venv build dist docs/_build docs/gallery docs/reference map.png .pytest_cache .ruff_cache .mypy_cache
 
 $(VENV)/.core: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -94,7 +94,7 @@ def _write_map(args: Namespace, *, draws: Any, provenance: dict[str, Any], **sho
     from conjure_kernel import _cli_files as files
 
     if args.output.suffix.lower() == ".html":
-        from conjure_kernel.html_map import html_map
+        from conjure_kernel.interactive import html_map
         from conjure_kernel.plot import layout
 
         points = layout(shown["divergences"], method=args.layout)
@@ -114,7 +114,7 @@ def draw_explanation(args: Namespace) -> str:
     from conjure_kernel import _cli_files as files
 
     files.check_output(args.output, [*files.PICTURES, ".npz"], args.force)
-    from conjure_kernel.explain import explain
+    from conjure_kernel.explanation import explain
 
     explanation = explain(args.a, args.b, draw=args.draw, **settings_of(args))
     provenance = {**explanation.provenance, "model": args.model, "versions": _versions()}

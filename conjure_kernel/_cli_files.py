@@ -23,7 +23,7 @@ from conjure_kernel._cachedir import replace
 from conjure_kernel.divergence import Divergence
 
 if TYPE_CHECKING:
-    from conjure_kernel.explain import Explanation
+    from conjure_kernel.explanation import Explanation
 
 __all__ = ["PICTURES", "TABLES", "check_output", "read_matrix", "read_prompts"]
 __all__ += ["write_explanation", "write_figure", "write_page", "write_table"]

@@ -191,7 +191,7 @@ class Denoiser(ABC):
 
     @abstractmethod
     def decode(self, x0: torch.Tensor) -> np.ndarray:
-        """Pictures of clean states (R, *shape): uint8 array of shape (R, H, W, 3)."""
+        """Pictures of clean states ``(R, *shape)``: uint8 array of shape (R, H, W, 3)."""
 
     def load(self) -> Denoiser:
         """Bring the weights into memory, if they are not; returns the denoiser."""
@@ -256,7 +256,7 @@ class Denoiser(ABC):
         ----------
         prompts : sequence of str, length P
             The targets b; rows are grouped by prompt.
-        x, eps : tensors of shape (T, R, *shape)
+        x, eps : tensors of shape ``(T, R, *shape)``
             The sources' states and own conditional predictions; R a multiple of P.
         chain : Chain
             The chain that made them.
@@ -274,7 +274,7 @@ class Denoiser(ABC):
         return energies
 
     def predict_eps(self, prompts: Sequence[str], x: torch.Tensor, grid: Grid) -> torch.Tensor:
-        """Conditional noise predictions (T, R, *shape) along recorded states."""
+        """Conditional noise predictions ``(T, R, *shape)`` along recorded states."""
         task = Replay(grid.nodes_only(), x.to(self.device))
         self._replay(task, prompts)
         eps = torch.stack(task.predictions)

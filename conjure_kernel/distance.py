@@ -34,8 +34,8 @@ class ConjureDistance(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ModelEs
     the model runs under a and under b, in nats, by Monte Carlo, with standard errors. The first
     step of a Pipeline: text in, matrix out.
 
-    .. math:: KL(P_a || P_b) = \tfrac12 \int E_{x_t \sim P_a}
-              \| \epsilon_a(x_t) - \epsilon_b(x_t) \|^2 d\lambda
+    .. math:: KL(P_a \| P_b) = \tfrac{1}{2} \int E_{x_t \sim P_a}
+              {\| \epsilon_a(x_t) - \epsilon_b(x_t) \|}^2 d\lambda
 
     Parameters
     ----------

@@ -44,7 +44,8 @@ def pairwise_divergence(
     Returns
     -------
     divergence : Divergence
-        `.values`, `.standard_errors`, `.interval()`, `.legs`, `.profile`, `.to_pandas()`.
+        ``.values``, ``.standard_errors``, ``.interval()``, ``.legs``, ``.profile``,
+        ``.to_pandas()``.
 
     Notes
     -----

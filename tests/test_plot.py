@@ -14,7 +14,7 @@ from matplotlib.offsetbox import AnnotationBbox
 from scipy.spatial.distance import pdist, squareform
 
 from conjure_kernel import GaussianDenoiser
-from conjure_kernel.explain import explain
+from conjure_kernel.explanation import explain
 from conjure_kernel.plot import (
     drawn_labels,
     layout,

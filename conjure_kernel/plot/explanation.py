@@ -16,7 +16,7 @@ from conjure_kernel.plot._style import COLOURS, INK, STYLE, new_axes
 from conjure_kernel.plot.relations import plot_profile
 
 if TYPE_CHECKING:
-    from conjure_kernel.explain import Explanation
+    from conjure_kernel.explanation import Explanation
 
 __all__ = ["plot_explanation", "plot_morph", "plot_strip"]
 

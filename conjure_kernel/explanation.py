@@ -34,7 +34,7 @@ class Explanation:
     ----------
     prompts : (str, str)
         a and b.
-    heat : float64 array of shape (2, K, T, *pixels)
+    heat : float64 array of shape ``(2, K, T, *pixels)``
         Nats per pixel of each leg (chains of a, chains of b), draw and noise level. Pixels are
         (height, width) of the state, which is what the network sees: for a latent model a pixel is
         a square of the picture. A state without a known grid keeps its positions in one axis.

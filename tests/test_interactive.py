@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 from scipy.spatial.distance import pdist, squareform
 
-from conjure_kernel.html_map import MAX_IMAGE, HtmlMap, _encode, _group, html_map
-from conjure_kernel.html_map.figure import COLOURS
+from conjure_kernel.interactive import MAX_IMAGE, HtmlMap, _encode, _group, html_map
+from conjure_kernel.interactive.figure import COLOURS
 
 pytest.importorskip("bokeh")
 NASTY = "<script>window.hacked = 1</script></script> & \"q\" 'q' {braces}\nline two"

@@ -21,7 +21,7 @@ import numpy as np
 
 import conjure_kernel._layout as geometry
 from conjure_kernel._checks import check_number
-from conjure_kernel.html_map.figure import COLOURS, SHAPES, draw
+from conjure_kernel.interactive.figure import COLOURS, SHAPES, draw
 from conjure_kernel.plot._style import HUES, check
 
 __all__ = ["HtmlMap", "html_map"]

@@ -9,7 +9,7 @@ import torch
 
 import pipelines
 from conjure_kernel import GaussianDenoiser, explain, load_denoiser
-from conjure_kernel.explain import _density
+from conjure_kernel.explanation import _density
 from conjure_kernel.opening import open_engine
 from conjure_kernel.pairwise import measure_matrix
 from conjure_kernel.plot import plot_explanation
