@@ -117,7 +117,8 @@ class Engine:
             with self._progress(total) as self._bar:
                 for wave in self._waves(missing):
                     self._fill(wave)
-                    known.update(self._ledger.look_up({source: wanted[source] for source in wave}))
+            lacked = {s: wanted[s] for s, row in known.items() if row is None}
+            known |= self._ledger.look_up(lacked)  # with what other processes did meanwhile
             self._store.trim()
         return {source: row for source, row in known.items() if row is not None}
 
@@ -194,8 +195,7 @@ class Engine:
     def _tiles(self, missing: Tile) -> Iterator[Tile]:
         """Sources that fill a batch for some target, those that want most first."""
         tile: Tile = {}
-        rows: Counter[bytes] = Counter()
-        n_rows, size = 0, self._batches.size
+        rows, n_rows, size = Counter[bytes](), 0, self._batches.size
         for source in sorted(missing, key=lambda source: -len(missing[source].targets)):
             want = missing[source]
             n_here = dict(zip(want.names.tolist(), want.predictions.sum(1).tolist(), strict=True))

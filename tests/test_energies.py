@@ -14,6 +14,7 @@ import torch
 
 from conjure_kernel import energies
 from conjure_kernel.energies import Engine
+from conjure_kernel.ledger import Ledger
 from conjure_kernel.settings import Settings
 from worlds import N_DRAWS, N_STEPS, SUBSTEPS, Counting, cold, make_world, rows_of
 
@@ -206,6 +207,23 @@ def test_what_another_process_did_meanwhile_is_not_done_again(tmp_path, monkeypa
 
     monkeypatch.setattr(engine, "load", slow_load)
     assert all(engine.measure(square(prompts)).values())
+    assert world.rows == 0
+
+
+@pytest.mark.parametrize("method", ["missing", "count"])
+def test_what_another_process_finished_between_two_looks_is_found(method, tmp_path, monkeypatch):
+    """It came after the look at what is known: before, or after, the one at what is missing."""
+    world, prompts = make_world()
+    engine, other = engine_of(world, tmp_path), engine_of(make_world()[0], tmp_path)
+    look = getattr(Ledger, method)
+
+    def late_look(self, wanted):
+        monkeypatch.undo()
+        other.measure(square(prompts))
+        return look(self, wanted)
+
+    monkeypatch.setattr(Ledger, method, late_look)
+    assert list(engine.measure(square(prompts))) == prompts
     assert world.rows == 0
 
 
