@@ -23,7 +23,7 @@ from conjure_kernel.planner import plan
 from conjure_kernel.pretrained.load import load_denoiser
 from conjure_kernel.settings import Settings
 
-BATCHES = (16, 32, 64, 128, 256)
+BATCHES = (16, 32, 64, 128, 256, 512)
 
 
 def main() -> None:
