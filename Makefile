@@ -3,6 +3,8 @@
 #   make test      the whole test suite (no accelerator, no web)
 #   make lint      style and types
 #   make docs      the site, docs/_build/index.html: runs the examples, warnings are errors
+#   make notebooks  runs the notebooks in examples/ in place
+#   make pictures  draws those of docs/explained.md anew
 #   make bench     the benchmarks; on a machine with a GPU also: python benchmarks/gpu.py
 #   make install   the environment for developers, and nothing else
 #
@@ -16,7 +18,7 @@ TORCH  ?= torch==2.13.0
 BIN    := $(VENV)/bin
 BENCHES = $(filter-out benchmarks/_% benchmarks/gpu.py,$(wildcard benchmarks/*.py))
 
-.PHONY: map install test lint docs bench clean
+.PHONY: map install test lint docs notebooks pictures bench clean
 
 map: $(VENV)/.core
 	$(BIN)/conjure map -o map.png
@@ -34,6 +36,12 @@ lint: $(VENV)/.dev
 docs: $(VENV)/.dev
 	rm -rf docs/reference docs/_build
 	$(BIN)/python -m sphinx -W --keep-going -q docs docs/_build
+
+notebooks: $(VENV)/.dev
+	$(BIN)/python docs/run_notebooks.py
+
+pictures: $(VENV)/.core
+	$(BIN)/python docs/pictures.py
 
 bench: $(VENV)/.core
 	@test -n "$(BENCHES)" || { echo "there are no benchmarks"; exit 1; }

@@ -5,10 +5,11 @@ from typing import Any
 
 from docutils import nodes
 from docutils.utils.math import latex2mathml
+from sphinx_gallery.scrapers import figure_rst
 
 import conjure_kernel
 
-os.environ.setdefault("MPLBACKEND", "Agg")  # of the notebooks' processes
+os.environ.pop("MPLBACKEND", None)  # a backend named here would keep pictures out of notebooks
 
 project, author = "conjure_kernel", "The conjure_kernel developers"
 version = release = conjure_kernel.__version__
@@ -19,20 +20,34 @@ extensions = [
     "myst_nb",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build", "templates", "gallery/plot_*.ipynb"]
+exclude_patterns = ["_build", "jupyter_execute", "templates", "gallery/plot_*.ipynb"]
 templates_path = ["templates"]
 autodoc_typehints = "none"  # the docstrings say more
 default_role = "py:obj"  # `name` in a docstring is a link where there is such a name
 html_theme = "furo"
 html_title = project
 html_math_renderer = "mathml"
-myst_enable_extensions = ["dollarmath"]
+myst_enable_extensions = ["deflist", "dollarmath"]
 myst_heading_anchors = 3
+suppress_warnings = ["config.cache"]  # of save_figure: each build is a full one
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 300
 numpydoc_show_class_members = False  # autodoc lists them
+
+
+def save_figure(block: Any, block_vars: Any, gallery_conf: Any) -> str:
+    """Picture of a `figure` that pyplot knows nothing of, as `plot_overview` makes."""
+    figure = block_vars["example_globals"].pop("figure", None)
+    if figure is None:
+        return ""
+    path = next(block_vars["image_path_iterator"])
+    figure.savefig(path)
+    return figure_rst([path], gallery_conf["src_dir"])
+
+
 sphinx_gallery_conf = {
+    "image_scrapers": ["matplotlib", save_figure],
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
     "filename_pattern": "/plot_",

@@ -110,6 +110,7 @@ def test_colours_are_told_from_both_pages(background):
 
 
 def test_a_notebook_shows_the_page_in_a_frame(page):
+    assert repr(HtmlMap(page)) == "HtmlMap()"
     shown = HtmlMap(page)._repr_html_()
     assert shown.startswith("<iframe srcdoc=")
     assert "<script>" not in shown

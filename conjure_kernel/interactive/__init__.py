@@ -12,7 +12,7 @@ import html
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ class HtmlMap:
         The whole page, nothing to load from elsewhere.
     """
 
-    page: str
+    page: str = field(repr=False)
 
     def save(self, path: str | Path) -> None:
         """Write the page into a file."""

@@ -1,0 +1,41 @@
+"""
+Which of two words is the broader one?
+======================================
+
+"Animal" evokes what "dog" evokes, and more. So images of a dog should surprise a model of "animal"
+less than images of animals surprise a model of "dog": KL(dog || animal) < KL(animal || dog). The
+two legs of a divergence are kept apart, each with its error.
+"""
+
+import numpy as np
+from matplotlib import pyplot as plt
+
+from conjure_kernel import paired_divergence
+
+MODEL = "embedded"  # or a hub id, or a folder made by save_pretrained
+
+NARROW = ["dog", "tiger", "strawberry", "lemon", "truck", "guitar", "violin", "rose", "tulip"]
+BROAD = ["animal"] * 2 + ["fruit"] * 2 + ["vehicle"] + ["musical instrument"] * 2 + ["flower"] * 2
+
+measured = paired_divergence(NARROW, BROAD, model=MODEL, n_draws=8)
+forward, backward = measured.legs
+errors = [draws.std(-1, ddof=1) / np.sqrt(measured.n_draws) for draws in measured.leg_draws]
+
+# %%
+# A guess is right where the blue dot, the narrow word's images under the broad one, lies left.
+
+print(f"{np.mean(forward < backward):.0%} of the pairs are told rightly; 50 % is chance")
+
+_, ax = plt.subplots(figsize=(6, 4), layout="constrained")
+places = np.arange(len(NARROW))
+ax.errorbar(forward, places, xerr=errors[0], fmt="o", color="#0e6096", label="KL(narrow || broad)")
+ax.errorbar(backward, places, xerr=errors[1], fmt="s", color="#c2571a", label="KL(broad || narrow)")
+names = [f"{narrow}, {broad}" for narrow, broad in zip(NARROW, BROAD, strict=True)]
+ax.set_yticks(places, names)
+ax.invert_yaxis()
+ax.set(xlabel="nats, ± one standard error")
+ax.legend()
+plt.show()
+
+# %%
+# Nine pairs show the idea and prove nothing: ``benchmarks/scores/direction.py`` counts over 300.
