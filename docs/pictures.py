@@ -1,0 +1,26 @@
+"""Make the pictures of docs/explained.md: `make pictures`, on the embedded model, one minute."""
+
+from pathlib import Path
+
+from conjure_kernel import explain
+from conjure_kernel.plot import plot_explanation
+
+IMAGES = Path(__file__).parent / "images"
+PAIRS = {
+    "strawberry_tomato": ("strawberry", "tomato"),
+    "lemon_moon": ("lemon", "moon"),
+    "cat_tiger": ("cat", "tiger"),
+    "green_blue": ("a cat on a green background", "a cat on a blue background"),
+    "one_two": ("one apple", "two apples"),
+}
+
+
+def main() -> None:
+    """Draw each pair."""
+    for name, (a, b) in PAIRS.items():
+        found = explain(a, b, dtype="float32")  # the same on every processor
+        plot_explanation(found).savefig(IMAGES / f"explain_{name}.png", dpi=80)
+
+
+if __name__ == "__main__":
+    main()
