@@ -54,6 +54,13 @@ def layout(
     coordinates : ndarray of shape (n, 2)
         Centred, greatest extent along the first axis. In the unit of sqrt(J) for "mds", in none
         for "umap".
+
+    Examples
+    --------
+    >>> J = np.array([[0, 1, 4], [1, 0, 4], [4, 4, 0]])
+    >>> points = layout(J)
+    >>> points.shape
+    (3, 2)
     """
     distances = np.sqrt(check_square(divergences, "divergences"))
     check_choice(method, "method", ("mds", "umap"))
@@ -84,6 +91,12 @@ def stress(divergences: np.ndarray, coordinates: np.ndarray) -> float:
     -------
     stress : float
         0 (all distances right) to 1. 0.05 is good, 0.1 fair; above 0.2 distances mislead.
+
+    Examples
+    --------
+    >>> J = np.array([[0, 1, 4], [1, 0, 4], [4, 4, 0]])
+    >>> round(stress(J, layout(J)), 3)  # three distances always fit
+    0.0
     """
     matrix = check_square(divergences, "divergences")
     wanted = squareform(np.sqrt(matrix), checks=False)
@@ -111,6 +124,13 @@ def position_errors(draws: np.ndarray, coordinates: np.ndarray) -> np.ndarray:
     -------
     errors : ndarray of shape (n, 2)
         In the unit of the coordinates.
+
+    Examples
+    --------
+    >>> J = np.array([[0, 1, 4], [1, 0, 4], [4, 4, 0]])
+    >>> draws = np.stack([J, 1.2 * J], -1)
+    >>> position_errors(draws, layout(draws.mean(-1))).shape
+    (3, 2)
     """
     from sklearn.manifold import smacof
 

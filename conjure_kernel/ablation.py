@@ -96,6 +96,16 @@ def ablate(
     Returns
     -------
     ablation : Ablation
+
+    Examples
+    --------
+    >>> from conjure_kernel import GaussianDenoiser
+    >>> from conjure_kernel.datasets import ScoredPairs
+    >>> world = GaussianDenoiser({"a": 0.7, "b": -0.4, "c": 3.0})
+    >>> pairs = ScoredPairs("toy", ["a", "a", "b"], ["b", "c", "c"], np.array([5.0, 2.0, 1.0]))
+    >>> found = ablate(pairs, sweeps={"n_draws": [2, 4]}, model=world, memory=None)
+    >>> [(row["value"], row["spearman"]) for row in found.table.rows]
+    [('2', 1.0), ('4', 1.0)]
     """
     sweeps = SWEEPS if sweeps is None else sweeps
     base = {**DEFAULTS, **FREE, **settings, "random_state": random_state}

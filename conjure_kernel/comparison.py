@@ -37,6 +37,16 @@ def compare(
     table : Table
         A row per two results: n, both correlations, their `difference` (a minus b) with its
         interval and two-sided bootstrap p-value, and its `_draw_se`.
+
+    Examples
+    --------
+    >>> from conjure_kernel import evaluate
+    >>> pairs = [("a", "aa"), ("a", "bb"), ("b", "ab"), ("c", "ccc")]
+    >>> letters = lambda left, right: [len(set(a) & set(b)) for a, b in zip(left, right)]
+    >>> lengths = lambda left, right: [-abs(len(a) - len(b)) for a, b in zip(left, right)]
+    >>> both = [evaluate(scorer, pairs, [4, 0, 2, 5]) for scorer in (letters, lengths)]
+    >>> round(compare(both)[0]["difference"], 2)
+    1.55
     """
     check_choice(statistic, "statistic", tuple(STATISTICS))
     if len(results) < 2:
@@ -82,6 +92,15 @@ def rank_agreement(a: Evaluation, b: Evaluation, *, n_bootstrap: int = 1000) -> 
     -------
     table : Table
         One row per statistic: n, value with its bootstrap interval, p-value.
+
+    Examples
+    --------
+    >>> from conjure_kernel import evaluate
+    >>> pairs = [("a", "aa"), ("a", "bb"), ("b", "ab"), ("c", "ccc")]
+    >>> letters = lambda left, right: [len(set(a) & set(b)) for a, b in zip(left, right)]
+    >>> found = evaluate(letters, pairs, [4, 0, 2, 5])
+    >>> rank_agreement(found, found)[0]["agreement"]
+    1.0
     """
     pairs, (x, y), _ = _aligned([a, b])
     resampled = list(resamples(pairs.left, pairs.right, n_bootstrap, 0))

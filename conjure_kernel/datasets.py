@@ -100,7 +100,7 @@ def load_pairs(
     columns: Sequence[str] | None = None,
     revision: str | None = None,
 ) -> ScoredPairs:
-    """Scored pairs of a task by name, or of a .tsv or .csv file.
+    r"""Scored pairs of a task by name, or of a .tsv or .csv file.
 
     Parameters
     ----------
@@ -119,6 +119,16 @@ def load_pairs(
     Returns
     -------
     pairs : ScoredPairs
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "pairs.csv"
+    ...     _ = path.write_text("word1,word2,score\\ncar,bus,7\\ncar,dog,0\\n")
+    ...     pairs = load_pairs(path)
+    >>> pairs.pairs, pairs.scores
+    ([('car', 'bus'), ('car', 'dog')], array([7., 0.]))
     """
     path = Path(source)
     if str(source) in TASKS:

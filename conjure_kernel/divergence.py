@@ -59,6 +59,17 @@ class Divergence:
     Standard errors are Monte Carlo errors over the K draws; the bias of a finite number of steps
     is not in them. Pairs share trajectories, so the errors of different entries are correlated:
     take the error of a mean or a difference of entries from `draws`, not by adding variances.
+
+    Examples
+    --------
+    >>> from conjure_kernel import GaussianDenoiser, pairwise_divergence
+    >>> world = GaussianDenoiser({"a dog": 0.7, "a cat": -0.4}, {"a dog": 0.5, "a cat": 1.3})
+    >>> found = pairwise_divergence(["a dog", "a cat"], model=world, memory=None)
+    >>> found.values.shape, found.profile.shape
+    ((2, 2), (2, 2, 10))
+    >>> low, high = found.interval()
+    >>> bool(low[0, 1] < found.values[0, 1] < high[0, 1])
+    True
     """
 
     prompts_a: list[str]

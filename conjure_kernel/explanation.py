@@ -56,6 +56,14 @@ class Explanation:
     The noise is that of pictures, shared by both prompts: their chains start at one state and can
     be compared by eye. `divergence` therefore differs from that of `pairwise_divergence`, whose
     noise is independent, within both standard errors.
+
+    Examples
+    --------
+    >>> from conjure_kernel import GaussianDenoiser
+    >>> world = GaussianDenoiser({"a dog": [0.7, 0.0], "a cat": [-0.4, 0.0]})
+    >>> found = explain("a dog", "a cat", model=world)
+    >>> found.heat.shape, found.profile.shape
+    ((2, 4, 10, 2), (10,))
     """
 
     prompts: tuple[str, str]

@@ -94,6 +94,14 @@ class ConjureScorer:
         J or one directed KL.
     **settings
         As of `paired_divergence`.
+
+    Examples
+    --------
+    >>> from conjure_kernel import GaussianDenoiser
+    >>> world = GaussianDenoiser({"a dog": 0.7, "a cat": -0.4, "a car": 3.0})
+    >>> scorer = ConjureScorer(world, memory=None)
+    >>> scorer(["a dog", "a dog"], ["a cat", "a car"]).similarities.round(2)
+    array([ 0.5 , -0.97])
     """
 
     def __init__(self, model: Any = "embedded", *, leg: str = "jeffreys", **settings: Any) -> None:
@@ -122,6 +130,12 @@ class TextEncoderScorer:
         As of `load_denoiser`.
     **options
         Further arguments of `load_denoiser`.
+
+    Examples
+    --------
+    >>> found = TextEncoderScorer()(["dog", "dog"], ["cat", "bus"]).similarities
+    >>> bool(found[0] > found[1])
+    True
     """
 
     name = "text encoder, cosine"
@@ -149,6 +163,11 @@ class SentenceTransformerScorer:
         Name on the hub, or a folder.
     **options
         Further arguments of `SentenceTransformer`.
+
+    Examples
+    --------
+    >>> SentenceTransformerScorer("sentence-transformers/all-MiniLM-L6-v2").name
+    'all-MiniLM-L6-v2, cosine'
     """
 
     def __init__(self, model: str, **options: Any) -> None:
@@ -185,6 +204,15 @@ class ImageScorer:
         uint8 images (n, H, W, 3) -> array (n, d). Default: `images.pixel_features`.
     **settings
         As of `paired_divergence`; only without `generate`.
+
+    Examples
+    --------
+    >>> def paint(text, n):  # any generator
+    ...     return np.full((n, 8, 8, 3), 200 if text == "snow" else 20, np.uint8)
+    >>> scorer = ImageScorer("frechet", n_images=8, generate=paint)
+    >>> snow, night = scorer(["snow", "snow"], ["snow", "night"]).similarities
+    >>> bool(snow > night)
+    True
     """
 
     def __init__(

@@ -1,5 +1,6 @@
 """Python on the pages runs as it stands, each block after those above it."""
 
+import importlib
 import itertools
 import re
 from pathlib import Path
@@ -34,3 +35,30 @@ def test_human_scores(tmp_path, monkeypatch, capsys):
     for block in others:
         exec(compile(block, "human_scores.md", "exec"), names)
     assert names["predicted"].shape == (21,)
+
+
+def test_quick_start(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("CONJURE_KERNEL_CACHE", str(tmp_path))
+    names, (first, second) = {}, blocks("quick_start.md")
+    exec(compile(first, "quick_start.md", "exec"), names)
+    exec(compile(second, "quick_start.md", "exec"), names)
+    assert capsys.readouterr().out.count("\n") == 9  # two matrices of 4 rows, and the clusters
+
+
+LISTED = re.findall(r"^   ((?:\w+\.)*\w+)$", (PAGES / "api.md").read_text(encoding="utf-8"), re.M)
+# An abstract class, whose subclasses have examples, and a dictionary.
+NO_EXAMPLE = {"Denoiser", "PAPER"}
+
+
+def test_every_public_name_is_in_the_reference():
+    from conjure_kernel import __all__, plot
+
+    public = {*__all__, *(f"plot.{name}" for name in plot.__all__)} - {"__version__"}
+    assert len(public) > 30
+    assert not public - set(LISTED)
+
+
+@pytest.mark.parametrize("name", sorted(set(LISTED) - NO_EXAMPLE))
+def test_every_name_of_the_reference_has_an_example(name):
+    module, _, last = f"conjure_kernel.{name}".rpartition(".")
+    assert ">>>" in getattr(importlib.import_module(module), last).__doc__

@@ -43,6 +43,12 @@ def plot_strip(explanation: Explanation, *, ax: Axes | None = None) -> Axes:
     -------
     ax : Axes
         One column per noise level, noisiest first; the colour bar is in its `child_axes`.
+
+    Examples
+    --------
+    >>> from conjure_kernel import GaussianDenoiser, explain
+    >>> world = GaussianDenoiser({"a dog": [0.7, 0.0], "a cat": [-0.4, 0.0]})
+    >>> ax = plot_strip(explain("a dog", "a cat", model=world))
     """
     ax = new_axes(5) if ax is None else ax
     names, views = shorten(list(explanation.prompts), 30), explanation.views
@@ -86,6 +92,12 @@ def plot_morph(explanation: Explanation, *, ax: Axes | None = None) -> Axes:
     -------
     ax : Axes
         T + 1 pictures; ticks are the log-SNR at which b takes over.
+
+    Examples
+    --------
+    >>> from conjure_kernel import GaussianDenoiser, explain
+    >>> world = GaussianDenoiser({"a dog": [0.7, 0.0], "a cat": [-0.4, 0.0]})
+    >>> ax = plot_morph(explain("a dog", "a cat", model=world))
     """
     ax = new_axes(5) if ax is None else ax
     a, b = shorten(list(explanation.prompts), 30)
@@ -113,6 +125,12 @@ def plot_explanation(explanation: Explanation) -> Figure:
     -------
     figure : Figure
         10 inches wide and outside pyplot: `figure.savefig("explain.png")`.
+
+    Examples
+    --------
+    >>> from conjure_kernel import GaussianDenoiser, explain
+    >>> world = GaussianDenoiser({"a dog": [0.7, 0.0], "a cat": [-0.4, 0.0]})
+    >>> figure = plot_explanation(explain("a dog", "a cat", model=world))
     """
     n = explanation.grid.n_nodes
     rows = 2 * (explanation.heat.ndim == 5) + 4 + 2 * HEADING

@@ -59,6 +59,13 @@ def plot_map(
     -------
     ax : Axes
         `drawn_labels(ax)` are the labels that found room.
+
+    Examples
+    --------
+    >>> points = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 2.0]])
+    >>> ax = plot_map(points, ["dog", "cat", "car"])
+    >>> [text.get_text() for text in drawn_labels(ax)]
+    ['dog', 'cat', 'car']
     """
     names = check_prompts(labels, "labels")
     points = check_coordinates(coordinates, len(names))
@@ -86,7 +93,14 @@ def plot_map(
 
 
 def drawn_labels(ax: Axes) -> list[Text]:
-    """Labels that `plot_map` found room for on these axes, as matplotlib texts."""
+    """Labels that `plot_map` found room for on these axes, as matplotlib texts.
+
+    Examples
+    --------
+    >>> ax = plot_map(np.array([[0.0, 0.0], [1.0, 0.0]]), ["dog", "cat"])
+    >>> len(drawn_labels(ax))
+    2
+    """
     return [text for text in ax.texts if text.get_gid() == LABEL_GID]
 
 

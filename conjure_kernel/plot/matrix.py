@@ -51,6 +51,12 @@ def plot_matrix(
     -------
     ax : Axes
         The heat map; the tree and the colour bar are its `child_axes`.
+
+    Examples
+    --------
+    >>> J = np.array([[0, 1, 4], [1, 0, 4], [4, 4, 0]])
+    >>> plot_matrix(J, ["dog", "cat", "car"]).get_title("left")
+    'Jeffreys divergence, nats'
     """
     matrix, names, errors = check(divergences, labels, standard_errors)
     ax = new_axes(np.clip(0.125 * len(names), 4, 9)) if ax is None else ax

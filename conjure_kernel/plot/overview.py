@@ -36,6 +36,13 @@ def plot_overview(
     -------
     figure : Figure
         10 inches wide and outside pyplot: `figure.savefig("map.png")`.
+
+    Examples
+    --------
+    >>> J = np.array([[0, 1, 4], [1, 0, 4], [4, 4, 0]])
+    >>> figure = plot_overview(J, ["dog", "cat", "car"])
+    >>> float(figure.get_figwidth())
+    10.0
     """
     matrix, names, errors = check(divergences, labels, standard_errors)
     points = layout(matrix, method=method)

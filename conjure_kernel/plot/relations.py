@@ -48,6 +48,12 @@ def plot_shepard(
     Returns
     -------
     ax : Axes
+
+    Examples
+    --------
+    >>> J = np.array([[0, 1, 4], [1, 0, 4], [4, 4, 0]])
+    >>> plot_shepard(J, layout(J)).get_xlabel()
+    '√J'
     """
     matrix = check_square(divergences, "divergences")
     drawn = pdist(check_coordinates(coordinates, len(matrix)))
@@ -92,6 +98,13 @@ def plot_profile(
     Returns
     -------
     ax : Axes
+
+    Examples
+    --------
+    >>> from conjure_kernel import GaussianDenoiser, pairwise_divergence
+    >>> world = GaussianDenoiser({"a dog": 0.7, "a cat": -0.4})
+    >>> found = pairwise_divergence(["a dog", "a cat"], model=world, memory=None)
+    >>> ax = plot_profile(found.profile[0, 1], found.grid)
     """
     widths = np.asarray(grid.d_log_snr)
     shares = np.asarray(profile, dtype=float)
@@ -148,6 +161,11 @@ def plot_legs(
     Returns
     -------
     ax : Axes
+
+    Examples
+    --------
+    >>> kl = np.array([[0, 1, 4], [2, 0, 4], [5, 4, 0]])
+    >>> ax = plot_legs(kl, ["dog", "animal", "car"])
     """
     legs, names = np.array(kl, dtype=float), check_prompts(labels, "labels")
     divergences = check_square((legs + legs.T) / 2 if legs.ndim == 2 else legs, "kl")

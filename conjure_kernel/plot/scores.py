@@ -36,6 +36,13 @@ def plot_evaluations(results: Sequence[Evaluation]) -> Figure:
     Returns
     -------
     figure : Figure
+
+    Examples
+    --------
+    >>> from conjure_kernel import evaluate
+    >>> pairs = [("a", "aa"), ("a", "bb"), ("b", "ab"), ("c", "ccc")]
+    >>> letters = lambda left, right: [len(set(a) & set(b)) for a, b in zip(left, right)]
+    >>> figure = plot_evaluations([evaluate(letters, pairs, [4, 0, 2, 5])])
     """
     parts = [row["part"] for row in results[0].table.rows]
     rows = [
@@ -68,6 +75,15 @@ def plot_ablation(table: Table) -> Figure:
     Returns
     -------
     figure : Figure
+
+    Examples
+    --------
+    >>> from conjure_kernel import GaussianDenoiser, ablate
+    >>> from conjure_kernel.datasets import ScoredPairs
+    >>> world = GaussianDenoiser({"a": 0.7, "b": -0.4, "c": 3.0})
+    >>> pairs = ScoredPairs("toy", ["a", "a", "b"], ["b", "c", "c"], np.array([5.0, 2.0, 1.0]))
+    >>> found = ablate(pairs, sweeps={"n_draws": [2, 4]}, model=world, memory=None)
+    >>> figure = plot_ablation(found.table)
     """
     panels = {k: list(rows) for k, rows in groupby(table.rows, key=lambda row: row["setting"])}
     figure, axes = _figure(len(panels), max(map(len, panels.values())))
