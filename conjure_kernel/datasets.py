@@ -125,7 +125,7 @@ def load_pairs(
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
     ...     path = Path(folder) / "pairs.csv"
-    ...     _ = path.write_text("word1,word2,score\\ncar,bus,7\\ncar,dog,0\\n")
+    ...     _ = path.write_text("word1,word2,score\ncar,bus,7\ncar,dog,0\n")
     ...     pairs = load_pairs(path)
     >>> pairs.pairs, pairs.scores
     ([('car', 'bus'), ('car', 'dog')], array([7., 0.]))
