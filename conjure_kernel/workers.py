@@ -102,6 +102,7 @@ class Workers:
 
     def _share_out(self, left: dict[int, Job]) -> Iterator[tuple[Job, list]]:
         denoiser, deaths = self._batches.denoiser, 0
+        spent = denoiser.n_evaluations  # counted here: a worker may turn out to be this process
         order = Order(
             denoiser, self._chain, self._batches.size, denoiser.fingerprint, denoiser.probe
         )
@@ -110,7 +111,7 @@ class Workers:
             tasks = (delayed(_serve)(order, number, job) for number, job in list(left.items()))
             try:
                 for number, result, n_evaluations in parallel(tasks):
-                    denoiser.n_evaluations += n_evaluations
+                    denoiser.n_evaluations = spent = spent + n_evaluations
                     deaths = 0
                     yield left.pop(number), result
             except BrokenProcessPool as error:

@@ -201,3 +201,10 @@ def test_each_worker_takes_a_gpu_of_its_own(monkeypatch, tmp_path):
     assert load._own_device("auto") == "cuda:0"
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     assert load._own_device("auto") == "auto"
+
+
+def test_what_a_worker_in_this_process_does_is_counted_once(whole, monkeypatch):
+    """joblib does a single worker's jobs where it stands, whatever the backend."""
+    monkeypatch.setattr(workers, "is_shared_out", lambda n_jobs, denoiser: True)
+    world, prompts = make_world(N)
+    assert measure(world, prompts, n_jobs=1).n_evaluations == world.rows == cold(N)
