@@ -156,12 +156,12 @@ class Denoiser(ABC):
         Noise predictions made so far (rows through the network), pictures and calibration apart.
     prompts_share_a_call : bool
         Several prompts may go through one call without changing each other's rows.
+    leading_steps : int
+        Steps that every run takes before the first, their predictions discarded.
     probe : tuple of float, optional
         Answer to one fixed question, once loaded: tells models of equal fingerprint apart.
-    compiled : bool
-        The network is compiled for one number of rows; short calls are filled up to it.
-    full_call : int
-        That number of rows. Whoever calls says it.
+    compiled, full_call : bool, int
+        The network is compiled for calls of that many rows; shorter ones are filled up.
     """
 
     schedule: Schedule
@@ -171,6 +171,7 @@ class Denoiser(ABC):
     device: torch.device = torch.device("cpu")
     n_evaluations: int = 0
     prompts_share_a_call: bool = True
+    leading_steps: int = 0
     probe: tuple[float, ...] | None = None
     compiled: bool = False
     full_call: int = 0
@@ -228,7 +229,8 @@ class Denoiser(ABC):
         task = Trace(reverse)
         guided = chain.guidance_scale != 1
         readings = self.run(task, prompts, len(draws), chain.guidance_scale)
-        self.n_evaluations += len(rows) * len(chain.grid.times) * (2 if guided else 1)
+        n_steps = len(chain.grid.times) + self.leading_steps
+        self.n_evaluations += len(rows) * n_steps * (2 if guided else 1)
         x, eps = torch.stack(task.x), torch.stack(task.eps)
         self._refuse_nan(eps.flatten(2).sum(2), chain.grid, prompts, len(draws))
         if guided:
@@ -283,7 +285,7 @@ class Denoiser(ABC):
 
     def _replay(self, task: Replay, prompts: Sequence[str]) -> None:
         self.run(task, prompts, task.x.shape[1] // len(prompts), 1.0)
-        self.n_evaluations += task.x.shape[0] * task.x.shape[1]
+        self.n_evaluations += (task.x.shape[0] + self.leading_steps) * task.x.shape[1]
 
     def _refuse_nan(
         self, values: torch.Tensor, grid: Grid, prompts: Sequence[str], rows_per_prompt: int

@@ -1,9 +1,9 @@
 """Noise schedules, and the noise levels at which a chain is run and measured.
 
 A Gaussian forward process is `x_t = alpha x_0 + sigma eps`; its clock is the log-SNR
-`lambda = log(alpha^2 / sigma^2)`. `VariancePreserving` and `FlowMatching` translate between model
-time and log-SNR; `make_grid` chooses the T nodes and their quadrature weights; `to_eps` reads any
-parametrisation as a noise prediction. Layer 0, numpy only (`to_eps` works on tensors too).
+`lambda = log(alpha^2 / sigma^2)`. `VariancePreserving`, `FlowMatching` and EDM's `Preconditioned`
+translate between model time and log-SNR; `make_grid` chooses the T nodes and their quadrature
+weights; `to_eps` reads any parametrisation. Layer 0, numpy only (`to_eps` works on tensors too).
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["PREDICTIONS", "FlowMatching", "Grid", "Schedule", "VariancePreserving"]
-__all__ += ["from_eps", "make_grid", "to_eps"]
+__all__ = ["PREDICTIONS", "FlowMatching", "Grid", "Preconditioned", "Schedule"]
+__all__ += ["VariancePreserving", "from_eps", "make_grid", "to_eps"]
 
-PREDICTIONS = ("epsilon", "v_prediction", "sample", "flow")
+PREDICTIONS = ("epsilon", "v_prediction", "sample", "flow", "edm_epsilon", "edm_v_prediction")
 WEIGHTINGS = ("jeffreys", "paper", "noise")
 WIDEST_RANGE = (-8.0, 8.0)
 
@@ -44,7 +44,24 @@ class Schedule(ABC):
         """Signal and noise amplitudes at each log-SNR."""
 
 
-class VariancePreserving(Schedule):
+class _Tabulated(Schedule):
+    """Log-SNR known at rising `times` and interpolated between."""
+
+    times: np.ndarray
+    table: np.ndarray
+
+    @property
+    def log_snr_range(self) -> tuple[float, float]:
+        return float(self.table[-1]), float(self.table[0])
+
+    def time(self, log_snr: np.ndarray) -> np.ndarray:
+        return np.interp(log_snr, self.table[::-1], self.times[::-1])
+
+    def log_snr(self, time: np.ndarray) -> np.ndarray:
+        return np.interp(time, self.times, self.table)
+
+
+class VariancePreserving(_Tabulated):
     """alpha^2 + sigma^2 = 1, known at integer model times and interpolated in log-SNR between.
 
     Parameters
@@ -74,19 +91,21 @@ class VariancePreserving(Schedule):
         """Log-SNR falling linearly in model time from `high` to `low`."""
         return cls(1 / (1 + np.exp(-np.linspace(high, low, n_times))))
 
-    @property
-    def log_snr_range(self) -> tuple[float, float]:  # noqa: D102
-        return float(self.table[-1]), float(self.table[0])
-
-    def time(self, log_snr: np.ndarray) -> np.ndarray:  # noqa: D102
-        return np.interp(log_snr, self.table[::-1], self.times[::-1])
-
-    def log_snr(self, time: np.ndarray) -> np.ndarray:  # noqa: D102
-        return np.interp(time, self.times, self.table)
-
     def alpha_sigma(self, log_snr: Any) -> tuple[np.ndarray, np.ndarray]:  # noqa: D102
         log_snr = np.asarray(log_snr, dtype=np.float64)
         return 1 / np.sqrt(1 + np.exp(-log_snr)), 1 / np.sqrt(1 + np.exp(log_snr))
+
+
+class Preconditioned(_Tabulated):
+    """EDM's x_t = (x_0 + s eps) / sqrt(s^2 + sigma_data^2); `noise` are rising s at `times`."""
+
+    def __init__(self, noise: np.ndarray, times: np.ndarray, sigma_data: float) -> None:
+        self.times, self.table, self.sigma_data = times, -2 * np.log(noise), sigma_data
+
+    def alpha_sigma(self, log_snr: Any) -> tuple[np.ndarray, np.ndarray]:  # noqa: D102
+        noise = np.exp(-np.asarray(log_snr, dtype=np.float64) / 2)
+        size = np.hypot(noise, self.sigma_data)
+        return 1 / size, noise / size
 
 
 class FlowMatching(Schedule):
@@ -251,6 +270,7 @@ def to_eps(output: Any, x_t: Any, alpha: float, sigma: float, prediction: str) -
     """Noise prediction from a network's output in any parametrisation.
 
     v = alpha eps - sigma x_0; flow = eps - x_0; whatever the schedule's alpha and sigma.
+    edm_v_prediction is v of data scaled to unit variance, edm_epsilon its negative.
     """
     if prediction == "epsilon":
         return output
@@ -259,6 +279,9 @@ def to_eps(output: Any, x_t: Any, alpha: float, sigma: float, prediction: str) -
         return (alpha / size) * output + (sigma / size) * x_t
     if prediction == "sample":
         return (x_t - alpha * output) / sigma
+    if prediction.startswith("edm"):
+        v = output if prediction == "edm_v_prediction" else -output
+        return sigma * x_t + np.sqrt(1 - sigma**2) * v
     size = alpha + sigma  # 1 if flow matching
     return x_t / size + (alpha / size) * output
 
@@ -268,6 +291,9 @@ def from_eps(eps: Any, x_t: Any, alpha: float, sigma: float, prediction: str) ->
     if prediction == "epsilon":
         return eps
     x_0 = (x_t - sigma * eps) / alpha
+    if prediction.startswith("edm"):
+        v = (eps - sigma * x_t) / np.sqrt(1 - sigma**2)
+        return v if prediction == "edm_v_prediction" else -v
     if prediction == "v_prediction":
         return alpha * eps - sigma * x_0
     return x_0 if prediction == "sample" else eps - x_0

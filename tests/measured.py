@@ -43,7 +43,11 @@ def network(pipeline):
 
 def jeffreys(denoiser, a, b, chain, n_draws):
     """Return J of each draw, in nats, shape (n_draws,)."""
-    prompts, weights = [a, b], torch.as_tensor(chain.grid.weights())
-    x, eps = join(denoiser.trace(prompts, range(n_draws), chain))
-    energies = denoiser.predict(prompts[::-1], x, eps, chain).double()
-    return (weights @ energies).view(2, n_draws).mean(0)
+    weights, legs = torch.as_tensor(chain.grid.weights()), []
+    calls = [[a, b]] if denoiser.prompts_share_a_call else [[a], [b]]
+    for sources in calls:
+        targets = [b if source == a else a for source in sources]
+        x, eps = join(denoiser.trace(sources, range(n_draws), chain))
+        energies = denoiser.predict(targets, x, eps, chain).double()
+        legs.append((weights @ energies).view(-1, n_draws))
+    return torch.cat(legs).mean(0)

@@ -1,6 +1,7 @@
 """What a pipeline does with guidance, rows and layouts is measured, or refused."""
 
 import functools
+from contextlib import nullcontext
 
 import diffusers
 import pytest
@@ -11,6 +12,7 @@ from conjure_kernel.denoiser import Replay
 from conjure_kernel.pretrained.load import load_denoiser
 from conjure_kernel.reverse import Chain
 from measured import IGNORED, PIPELINES, A, B, join, measured, network
+from pipelines import preserving, recent
 
 pytestmark = pytest.mark.filterwarnings(IGNORED)
 
@@ -32,6 +34,17 @@ class ScaledLatents(diffusers.StableDiffusionPipeline):
     def __call__(self, *args, latents=None, **kwargs):
         latents = None if latents is None else 2 * latents
         return TRUE_CALL(self, *args, latents=latents, **kwargs)
+
+
+class Drifting(diffusers.StableDiffusionPipeline):
+    """Moves the state between two steps."""
+
+    @functools.wraps(TRUE_CALL)
+    def __call__(self, *args, latents=None, **kwargs):
+        def move(pipe, step, t, given):
+            return {"latents": 2 * given["latents"]}
+
+        return TRUE_CALL(self, *args, callback_on_step_end=move, **kwargs)
 
 
 class OneImage(diffusers.StableDiffusionPipeline):
@@ -85,12 +98,24 @@ def test_a_shifted_guidance_is_mapped():
 
 @pytest.mark.parametrize("guidance_embeds", [False, True])
 def test_a_model_without_classifier_free_guidance_takes_only_1(guidance_embeds):
-    denoiser = load_denoiser(pipelines.flux(guidance_embeds))
+    warned = pytest.warns(UserWarning, match="FluxPipeline is distilled .its network takes")
+    with warned if guidance_embeds else nullcontext():
+        denoiser = load_denoiser(pipelines.flux(guidance_embeds))
     assert denoiser.calibration.guidance_offset is None
     with pytest.raises(ValueError, match=r"guidance_scale=2: .* no classifier-free guidance"):
         denoiser.trace([A], [0], Chain(denoiser.make_grid(2), guidance_scale=2))
 
 
+def test_a_consistency_sampler_is_warned_about():
+    pipe = pipelines.stable_diffusion()
+    pipe.scheduler = diffusers.LCMScheduler.from_config(pipe.scheduler.config)
+    with pytest.warns(UserWarning, match="distilled .its scheduler is a consistency model's"):
+        load_denoiser(pipe)
+    with pytest.warns(UserWarning, match="input and its scheduler"):
+        load_denoiser(preserving.latent_consistency())
+
+
+@pytest.mark.filterwarnings("ignore:FluxPipeline is distilled")
 def test_an_embedded_guidance_is_an_argument_of_the_call():
     default, named, other = (
         load_denoiser(pipelines.flux(guidance_embeds=True), **call)
@@ -101,21 +126,45 @@ def test_an_embedded_guidance_is_an_argument_of_the_call():
 
 @pytest.mark.parametrize("kind", [pipelines.stable_diffusion, pipelines.stable_diffusion_xl])
 def test_guidance_that_is_not_linear_is_refused_with_advice(kind):
-    with pytest.raises(ValueError, match=r"not linear in guidance_scale.*guidance_rescale=0"):
-        load_denoiser(kind(), guidance_rescale=0.7)
+    denoiser = load_denoiser(kind(), guidance_rescale=0.7)
+    plain, guided = (Chain(denoiser.make_grid(2), guidance_scale=w) for w in (1, 2))
+    assert denoiser.trace([A], [0], plain)
+    with pytest.raises(ValueError, match=r"guidance_scale=2: .*not linear.*guidance_rescale="):
+        denoiser.trace([A], [0], guided)
     assert load_denoiser(kind(), guidance_rescale=0.0).calibration.guidance_offset == 0
 
 
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        (ScaledLatents, "ScaledLatents changes the layout of latents="),
+        (Drifting, "Drifting moves the state between two steps"),
         (OneImage, "OneImage takes no num_images_per_prompt"),
     ],
 )
 def test_a_loop_that_cannot_be_measured_is_refused_by_name(kind, message):
     with pytest.raises(ValueError, match=message):
         load_denoiser(make(kind))
+
+
+def test_a_pipeline_that_starts_from_its_own_state_is_led_by_a_step():
+    led, plain = load_denoiser(make(ScaledLatents)), load_denoiser(pipelines.stable_diffusion())
+    assert (led.leading_steps, plain.leading_steps) == (1, 0)
+    rows = []
+    network(led.pipeline).register_forward_hook(lambda module, x, y: rows.append(len(y[0])))
+    chain = Chain(plain.make_grid(3), guidance_scale=3)
+    state = torch.get_rng_state()
+    one, two = (denoiser.trace([A, B], [0, 1], chain) for denoiser in (led, plain))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert led.n_evaluations == sum(rows)
+    for ours, theirs in zip(one, two, strict=True):
+        assert torch.equal(ours.x, theirs.x)
+        assert torch.equal(ours.eps, theirs.eps)
+    assert (led.decode(one[0].x0) == plain.decode(two[0].x0)).all()
+
+
+def test_guidance_by_another_argument_is_refused():
+    with pytest.raises(ValueError, match=r"QwenImagePipeline evaluates 2 rows.*true_cfg_scale="):
+        load_denoiser(recent.qwen_image(), height=64, width=64, negative_prompt=B)
 
 
 def test_a_pipeline_without_a_network_is_refused():

@@ -85,7 +85,7 @@ def test_a_dialect_is_read_off_the_scheduler(scheduler, prediction):
 @pytest.mark.parametrize(
     "scheduler",
     [
-        diffusers.EDMEulerScheduler(),
+        diffusers.EDMEulerScheduler(prediction_type="sample"),
         diffusers.EulerDiscreteScheduler(timestep_type="continuous", prediction_type="sample"),
         diffusers.CMStochasticIterativeScheduler(),
         diffusers.DDPMScheduler(prediction_type="score"),

@@ -106,6 +106,9 @@ def test_a_pipeline_that_asks_no_tokenizer_flags_nothing():
     pipe = pipelines.stable_diffusion()
     with torch.no_grad():
         fixed = pipe.encode_prompt([A], "cpu", 1, False)[0]
-    pipe.encode_prompt = lambda prompt, *_, **__: (fixed.expand(len(prompt), -1, -1), -fixed)
+    pipe.encode_prompt = lambda prompt, device, n_images, *_, **__: (
+        fixed.expand(len(prompt) * n_images, -1, -1),
+        -fixed,
+    )
     (trajectory,) = read(load_denoiser(pipe), [LONG])
     assert (trajectory.truncated, trajectory.tokens) == (False, "")

@@ -200,6 +200,8 @@ def test_every_parametrisation_says_the_same_noise(schedule, prediction):
             "sample": x_0,
             "flow": eps - x_0,
         }
+        v = (eps - sigma * x_t) / (1 - sigma**2) ** 0.5
+        by_definition |= {"edm_v_prediction": v, "edm_epsilon": -v}
         torch.testing.assert_close(output, by_definition[prediction], rtol=1e-9, atol=1e-9)
         again = to_eps(output, x_t, alpha, sigma, prediction)
         torch.testing.assert_close(again, eps, rtol=1e-9, atol=1e-9)

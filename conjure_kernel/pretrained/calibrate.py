@@ -7,20 +7,18 @@ row, and how the model answers one fixed question (the behavioural probe of the 
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from diffusers import DiffusionPipeline
 
-from conjure_kernel.pretrained.instrument import Dialect, measuring, read_dialect
-from conjure_kernel.reverse import keyed_generator, standard_normal
-from conjure_kernel.schedule import Grid, make_grid
+from conjure_kernel.pretrained.bench import Bench, network_of, parameters_of
+from conjure_kernel.pretrained.instrument import Dialect
+from conjure_kernel.reverse import standard_normal
 
-__all__ = ["Calibration", "calibrate", "for_prompts", "network_of"]
+__all__ = ["Calibration", "calibrate"]
 
 PROBE = "a photograph of a dog"
 COMPANION = "two red umbrellas and a very small house by the sea in winter"
@@ -44,6 +42,10 @@ class Calibration:
     guidance_offset : float or None
         The argument is w + offset in the convention eps_0 + w (eps_y - eps_0); None: the model has
         no classifier-free guidance and is measured at the pipeline's default.
+    guidance_fault : str
+        Why only w = 1 can be measured; empty if any can.
+    leading_steps : int
+        1 if the pipeline must start from a state of its own and only then can be handed ours.
     prompts_share_a_call : bool
         A companion prompt leaves a row as it is.
     probe : tuple of float
@@ -58,66 +60,28 @@ class Calibration:
     dtype: torch.dtype
     rows_argument: str
     guidance_offset: float | None
+    guidance_fault: str
+    leading_steps: int
     prompts_share_a_call: bool
     probe: tuple[float, ...]
     n_evaluations: int
-
-
-class _Peek:
-    """A task of one step that looks and moves nothing; the pipeline brings its own state."""
-
-    state: torch.Tensor
-
-    def __init__(self, grid: Grid) -> None:
-        self.grid = grid
-
-    def step(self, eps: torch.Tensor, x_t: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        self.eps, self.x_t = eps.clone(), x_t.clone()
-        return x_t, eps
-
-
-class _Bench:
-    """Single-step calls of a pipeline, with the rows that its network evaluated."""
-
-    def __init__(self, pipeline: DiffusionPipeline, call_kwargs: dict[str, Any]) -> None:
-        self.pipeline, self.call_kwargs = pipeline, call_kwargs
-        self.dialect = read_dialect(pipeline.scheduler)
-        middle = make_grid(self.dialect.schedule, 1)
-        self.grid, self.n_evaluations = middle, 0
-
-    def call(self, prompts: Sequence[str], **kwargs: Any) -> tuple[_Peek, int]:
-        peek = _Peek(self.grid)
-        with measuring(self.pipeline, self.dialect, peek), _count_rows(self.pipeline) as rows:
-            self.pipeline(
-                prompt=list(prompts),
-                num_inference_steps=1,
-                output_type="latent",
-                **{**for_prompts(self.call_kwargs, len(prompts)), **kwargs},
-            )
-        self.n_evaluations += sum(rows)
-        if not peek.eps.isfinite().all():
-            raise FloatingPointError(
-                f"prompt {prompts[0]!r}: {type(self.pipeline).__name__} predicted NaN or infinity "
-                f"at log-SNR {self.grid.log_snr[0]:.3g} in {peek.x_t.dtype}. Try dtype='bfloat16' "
-                "or 'float32'; if it stays, the weights are broken."
-            )
-        return peek, sum(rows)
 
 
 def calibrate(pipeline: DiffusionPipeline, call_kwargs: dict[str, Any]) -> Calibration:
     """Measure how `pipeline` is to be measured."""
     rows_argument = _rows_argument(pipeline)
     _check_call(pipeline, call_kwargs, OWN_ARGUMENTS | {rows_argument})
-    bench = _Bench(pipeline, call_kwargs)
-    first, _ = bench.call([PROBE], generator=keyed_generator(PROBE))
+    _warn_if_distilled(pipeline)
+    bench = Bench(pipeline, call_kwargs)
+    first, _ = bench.call([PROBE])
     shape, dtype = tuple(first.x_t.shape[1:]), first.x_t.dtype
     noise = standard_normal(shape, seed=0, prompt=PROBE, draw=0, step=0)[None]
-    latents = noise.to(first.x_t.device, dtype)
-    _check_layout(bench, latents)
-    offset, conditional = _find_guidance(bench, latents)
+    state = noise.to(first.x_t.device, dtype)
+    _find_start(bench, state)
+    offset, fault, conditional = _find_guidance(bench, state)
     if offset is not None:
         _check_call(pipeline, call_kwargs, {"guidance_scale"})
-    guidance = {} if offset is None else {"guidance_scale": 1 + offset}
+    pair = {rows_argument: 2} | ({} if offset is None else {"guidance_scale": 1 + offset})
     return Calibration(
         bench.dialect,
         shape,
@@ -125,36 +89,17 @@ def calibrate(pipeline: DiffusionPipeline, call_kwargs: dict[str, Any]) -> Calib
         dtype,
         rows_argument,
         offset,
-        _is_alone(bench, latents, conditional, guidance),
+        fault,
+        bench.leading,
+        _is_alone(bench, state, conditional, pair),
         tuple(float(v) for v in conditional.flatten()[:8]),
         bench.n_evaluations,
     )
 
 
-def network_of(pipeline: DiffusionPipeline) -> torch.nn.Module:
-    """The module that predicts noise."""
-    for name in ("unet", "transformer"):
-        if isinstance(network := getattr(pipeline, name, None), torch.nn.Module):
-            return network
-    raise ValueError(
-        f"{type(pipeline).__name__} has neither a unet nor a transformer: "
-        "pass a text-to-image diffusion pipeline."
-    )
-
-
-def for_prompts(call_kwargs: dict[str, Any], n_prompts: int) -> dict[str, Any]:
-    """Arguments of a call with a list of prompts: one negative prompt serves them all."""
-    return {
-        name: [value] * n_prompts
-        if name.startswith("negative_prompt") and isinstance(value, str)
-        else value
-        for name, value in call_kwargs.items()
-    }
-
-
 def _check_call(pipeline: DiffusionPipeline, call_kwargs: dict[str, Any], own: set[str]) -> None:
     name = type(pipeline).__name__
-    known = inspect.signature(pipeline.__call__).parameters
+    known = parameters_of(pipeline)
     if unknown := sorted(set(call_kwargs) - set(known)):
         raise TypeError(f"{', '.join(unknown)}: neither load_denoiser nor {name} knows it.")
     if owned := sorted(own & set(call_kwargs)):
@@ -164,58 +109,91 @@ def _check_call(pipeline: DiffusionPipeline, call_kwargs: dict[str, Any], own: s
         )
 
 
-@contextmanager
-def _count_rows(pipeline: DiffusionPipeline) -> Iterator[list[int]]:
-    rows: list[int] = []
-
-    def note(module: torch.nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
-        sample = args[0] if args else kwargs["sample" if "sample" in kwargs else "hidden_states"]
-        rows.append(len(sample))
-
-    handle = network_of(pipeline).register_forward_pre_hook(note, with_kwargs=True)
-    try:
-        yield rows
-    finally:
-        handle.remove()
-
-
-def _check_layout(bench: _Bench, latents: torch.Tensor) -> None:
-    seen, _ = bench.call([PROBE], latents=latents)
-    if seen.x_t.shape != latents.shape or not torch.equal(seen.x_t, latents):
-        raise ValueError(
-            f"{type(bench.pipeline).__name__} changes the layout of latents= on the way to its "
-            "network and cannot be measured yet."
+def _warn_if_distilled(pipeline: DiffusionPipeline) -> None:
+    network: Any = getattr(network_of(pipeline), "config", {})
+    signs = {
+        "its network takes the guidance scale as an input": network.get("guidance_embeds")
+        or network.get("time_cond_proj_dim"),
+        "its scheduler is a consistency model's": "original_inference_steps"
+        in pipeline.scheduler.config,
+    }
+    if found := [sign for sign, seen in signs.items() if seen]:
+        warnings.warn(
+            f"{type(pipeline).__name__} is distilled ({' and '.join(found)}): what it samples is "
+            "not the reverse SDE of what it predicts. J compares its predictions along that SDE "
+            "all the same; docs/models.md says what it then means.",
+            stacklevel=5,
         )
 
 
-def _find_guidance(bench: _Bench, latents: torch.Tensor) -> tuple[float | None, torch.Tensor]:
-    """(offset of the argument, conditional prediction), from rows and outputs at 0 to 5."""
-    if "guidance_scale" not in inspect.signature(bench.pipeline.__call__).parameters:
-        return None, bench.call([PROBE], latents=latents)[0].eps
-    at = {g: bench.call([PROBE], latents=latents, guidance_scale=float(g)) for g in (0, 1, 2, 5)}
+def _find_start(bench: Bench, state: torch.Tensor) -> None:
+    """Whether `latents=` is the state that the network sees; if not, one leading step is needed."""
+    for bench.leading in (0, 1):
+        if not bench.leading and "latents" not in bench.parameters:
+            continue
+        try:
+            seen = bench.call([PROBE], state)[0].x_t
+        except (TypeError, ValueError, RuntimeError):  # another layout, e.g. not yet packed
+            if bench.leading:
+                raise
+            continue
+        if torch.equal(seen, state):
+            return
+    raise ValueError(f"{bench.name} moves the state between two steps and cannot be measured.")
+
+
+def _find_guidance(bench: Bench, state: torch.Tensor) -> tuple[float | None, str, torch.Tensor]:
+    """(offset of the argument, fault, conditional prediction), from rows and outputs at 0 to 5."""
+    if "guidance_scale" not in bench.parameters:
+        return None, *_find_default(bench, state)
+    at = {g: bench.call([PROBE], state, guidance_scale=float(g)) for g in (0, 1, 2, 5)}
     rows = {g: count for g, (_, count) in at.items()}
     eps = {g: peek.eps for g, (peek, _) in at.items()}
     if rows[5] == rows[1] == rows[0]:
-        return None, bench.call([PROBE], latents=latents)[0].eps
+        return None, *_find_default(bench, state)
     offset = 0.0 if rows[1] < rows[2] else -1.0
     conditional = eps[1] if offset == 0 else eps[0]
     # guided = c + (w - 1)(c - u): a step of w moves the prediction as far wherever it is made.
     step = eps[2] - eps[1]
     foreseen = {5: eps[1] + 4 * step, 1: conditional - offset * step}
-    if not all(_close(eps[g], guess, latents.dtype) for g, guess in foreseen.items()):
-        raise ValueError(
-            f"{type(bench.pipeline).__name__}: guidance is not linear in guidance_scale. Switch "
-            "its rescaling or normalisation off by its argument, e.g. guidance_rescale=0."
+    fault = ""
+    if not all(_close(eps[g], guess, state.dtype) for g, guess in foreseen.items()):
+        fault = (
+            f"{bench.name}'s guidance is not linear in guidance_scale. Switch its rescaling or "
+            f"normalisation off when it is loaded ({_switches(bench)}), or use guidance_scale=1."
         )
-    return offset, conditional
+    return offset, fault, conditional
+
+
+def _find_default(bench: Bench, state: torch.Tensor) -> tuple[str, torch.Tensor]:
+    """(fault, prediction) of a pipeline whose guidance_scale calls for no further rows."""
+    peek, rows = bench.call([PROBE], state)
+    if rows != 1:
+        raise ValueError(
+            f"{bench.name} evaluates {rows} rows for each state, whatever guidance_scale says: it "
+            f"is guided by something else. Switch that off ({_switches(bench)}, or no negative "
+            "prompt)."
+        )
+    fault = (
+        f"{bench.name} has no classifier-free guidance here (it is distilled, or takes no such "
+        "argument). Use guidance_scale=1."
+    )
+    return fault, peek.eps
+
+
+def _switches(bench: Bench) -> str:
+    """The arguments of the call that shape its guidance."""
+    names = [n for n in bench.parameters if {"cfg", "guidance"} & set(n.split("_"))]
+    found = [name for name in names if name != "guidance_scale"]
+    return ", ".join(f"{name}=..." for name in found) or "it has no argument for that"
 
 
 def _is_alone(
-    bench: _Bench, latents: torch.Tensor, conditional: torch.Tensor, guidance: dict[str, Any]
+    bench: Bench, state: torch.Tensor, conditional: torch.Tensor, call: dict[str, Any]
 ) -> bool:
-    pair = torch.cat([latents, latents])
-    together, _ = bench.call([PROBE, COMPANION], latents=pair, **guidance)
-    return _close(together.eps[:1], conditional, latents.dtype)
+    """Whether a companion leaves a prompt's rows as they are, and in their place."""
+    together, _ = bench.call([PROBE, COMPANION], torch.cat([state] * 4), **call)
+    return all(_close(row[None], conditional, state.dtype) for row in together.eps[:2])
 
 
 def _close(a: torch.Tensor, b: torch.Tensor, dtype: torch.dtype) -> bool:
@@ -224,7 +202,7 @@ def _close(a: torch.Tensor, b: torch.Tensor, dtype: torch.dtype) -> bool:
 
 
 def _rows_argument(pipeline: DiffusionPipeline) -> str:
-    parameters = inspect.signature(pipeline.__call__).parameters
+    parameters = parameters_of(pipeline)
     for kind in ("images", "waveforms", "videos"):
         if (name := f"num_{kind}_per_prompt") in parameters:
             return name

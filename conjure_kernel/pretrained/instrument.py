@@ -15,6 +15,7 @@ from threading import Lock
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import numpy as np
 import torch
 from diffusers import DiffusionPipeline, SchedulerMixin
 from diffusers.utils import BaseOutput
@@ -22,11 +23,18 @@ from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
 from conjure_kernel.denoiser import Task
-from conjure_kernel.schedule import FlowMatching, Schedule, VariancePreserving, to_eps
+from conjure_kernel.schedule import (
+    FlowMatching,
+    Preconditioned,
+    Schedule,
+    VariancePreserving,
+    to_eps,
+)
 
 __all__ = ["Dialect", "Instrument", "make_instrument", "measuring", "quiet", "read_dialect"]
 
 LIBRARIES = (diffusers_logging, transformers_logging)
+SIGMAS = 4096  # points of the table of a schedule in sigma space
 _LOCKS: WeakKeyDictionary[DiffusionPipeline, Lock] = WeakKeyDictionary()
 _LEVELS: list[list[tuple[int, bool]]] = []
 _LOCKS_GUARD = Lock()
@@ -53,16 +61,25 @@ def read_dialect(scheduler: SchedulerMixin) -> Dialect:
     is_flow = name.startswith("FlowMatch") or config.get("use_flow_sigmas", False)
     if is_flow or prediction == "flow_prediction":
         return Dialect(FlowMatching(config.get("num_train_timesteps", 1000)), "flow")
+    if hasattr(scheduler, "precondition_outputs") and prediction in ("epsilon", "v_prediction"):
+        return Dialect(_preconditioned(scheduler), f"edm_{prediction}")
     alphas_cumprod = getattr(scheduler, "alphas_cumprod", None)
     in_sigma_time = config.get("timestep_type", "discrete") != "discrete"
     known = prediction in ("epsilon", "v_prediction", "sample")
     if alphas_cumprod is None or in_sigma_time or not known:
         raise ValueError(
             f"scheduler {name} (prediction_type={prediction!r}) is not supported: expected a "
-            "FlowMatch scheduler, or one with alphas_cumprod and discrete time that predicts "
+            "FlowMatch or EDM one, or one with alphas_cumprod and discrete time that predicts "
             "epsilon, v_prediction or sample. Set the scheduler that the model was trained with."
         )
     return Dialect(VariancePreserving(alphas_cumprod.cpu().numpy()), prediction)
+
+
+def _preconditioned(scheduler: Any) -> Preconditioned:
+    config = scheduler.config
+    noise = np.geomspace(config["sigma_min"], config["sigma_max"], SIGMAS)
+    times = scheduler.precondition_noise(torch.as_tensor(noise))
+    return Preconditioned(noise, times.numpy(), config["sigma_data"])
 
 
 class StepOutput(BaseOutput):
@@ -83,6 +100,7 @@ class Instrument:
     init_noise_sigma = 1.0
     task: Task
     dialect: Dialect
+    leading = 0  # extra steps before the first, for a pipeline that brings its own first state
     index = 0
 
     def set_timesteps(
@@ -96,11 +114,12 @@ class Instrument:
     ) -> None:
         """The task's noise levels, whatever the pipeline asked for."""
         times = torch.as_tensor(self.task.grid.times, dtype=torch.float32, device=device)
-        self.timesteps, self.num_inference_steps, self.index = times, len(times), 0
+        times = torch.cat([times[:1].expand(self.leading), times])
+        self.timesteps, self.num_inference_steps, self.index = times, len(times), -self.leading
 
     def set_begin_index(self, begin_index: int = 0) -> None:
         """Start from the first level."""
-        self.index = begin_index
+        self.index = begin_index - self.leading
 
     def scale_model_input(self, sample: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Nothing to scale."""
@@ -119,27 +138,34 @@ class Instrument:
         grid, i = self.task.grid, self.index
         if model_output.shape[1] == 2 * sample.shape[1]:  # learned variance
             model_output = model_output.chunk(2, dim=1)[0]
-        level, prediction = (grid.alpha[i], grid.sigma[i]), self.dialect.prediction
-        eps = to_eps(model_output.float(), sample.float(), *level, prediction)
-        state, x0 = self.task.step(eps, sample)
+        if i < 0:
+            state = x0 = self.task.state
+        else:
+            level, prediction = (grid.alpha[i], grid.sigma[i]), self.dialect.prediction
+            eps = to_eps(model_output.float(), sample.float(), *level, prediction)
+            state, x0 = self.task.step(eps, sample)
         self.index = i + 1
-        state = state.to(sample.dtype, copy=True)
+        state = state.to(sample.device, sample.dtype, copy=True)
         if not return_dict:
             return state, x0
         return StepOutput(prev_sample=state, pred_original_sample=x0)
 
 
-def make_instrument(scheduler: SchedulerMixin, dialect: Dialect, task: Task) -> Any:
+def make_instrument(
+    scheduler: SchedulerMixin, dialect: Dialect, task: Task, leading: int = 0
+) -> Any:
     """An `Instrument` that passes for `scheduler` in its pipeline and serves `task`."""
     own = type(scheduler)
     measured: Any = type(f"Measured{own.__name__}", (Instrument, own), {})
     instrument = measured.from_config(scheduler.config)
-    instrument.dialect, instrument.task = dialect, task
+    instrument.dialect, instrument.task, instrument.leading = dialect, task, leading
     return instrument
 
 
 @contextmanager
-def measuring(pipeline: DiffusionPipeline, dialect: Dialect, task: Task) -> Iterator[Any]:
+def measuring(
+    pipeline: DiffusionPipeline, dialect: Dialect, task: Task, leading: int = 0
+) -> Iterator[Any]:
     """Put an instrument in; leave the pipeline as it was found, also after an error or Ctrl-C."""
     with _LOCKS_GUARD:
         lock = _LOCKS.setdefault(pipeline, Lock())
@@ -150,7 +176,7 @@ def measuring(pipeline: DiffusionPipeline, dialect: Dialect, task: Task) -> Iter
         )
     found = dict(vars(pipeline))
     try:
-        instrument = make_instrument(pipeline.scheduler, dialect, task)
+        instrument = make_instrument(pipeline.scheduler, dialect, task, leading)
         # Past the pipeline's own __setattr__, which would rewrite its config.
         object.__setattr__(pipeline, "scheduler", instrument)
         bar = found.get("_progress_bar_config", {})

@@ -20,7 +20,7 @@ from diffusers import DiffusionPipeline
 from filelock import FileLock, Timeout
 
 from conjure_kernel.denoiser import Denoiser
-from conjure_kernel.pretrained.calibrate import network_of
+from conjure_kernel.pretrained.bench import network_of
 from conjure_kernel.pretrained.fingerprint import fingerprint_folder, fingerprint_pipeline
 from conjure_kernel.pretrained.instrument import quiet
 from conjure_kernel.pretrained.pipeline import PretrainedDenoiser

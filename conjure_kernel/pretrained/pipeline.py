@@ -16,7 +16,8 @@ import torch
 from diffusers import DiffusionPipeline
 
 from conjure_kernel.denoiser import Denoiser, Reading, Task
-from conjure_kernel.pretrained.calibrate import Calibration, calibrate, for_prompts, network_of
+from conjure_kernel.pretrained.bench import first_state, for_prompts, network_of
+from conjure_kernel.pretrained.calibrate import Calibration, calibrate
 from conjure_kernel.pretrained.fingerprint import fingerprint_call
 from conjure_kernel.pretrained.instrument import measuring
 from conjure_kernel.pretrained.reading import read, watching
@@ -129,6 +130,7 @@ class PretrainedDenoiser(Denoiser):
         self.pipeline, self.calibration = pipeline, calibration
         self.schedule, self.shape = calibration.dialect.schedule, calibration.shape
         self.prompts_share_a_call = calibration.prompts_share_a_call
+        self.leading_steps = calibration.leading_steps
         self.device, self.probe = calibration.device, calibration.probe
         return self
 
@@ -157,22 +159,23 @@ class PretrainedDenoiser(Denoiser):
         for part in x0.split(PICTURES_A_CALL):
             show = _Show(grid, part.to(self.device))
             result, _ = self._call(show, [""], len(part), output_type="np", **guidance)
-            pictures.append(result[0])
+            pictures.append(_picture_of(result[0], repr(self)))
         return (255 * np.concatenate(pictures)).round().clip(0, 255).astype(np.uint8)
 
     def _call(
         self, task: Task, prompts: Sequence[str], rows: int, **kwargs: Any
     ) -> tuple[Any, list[Reading]]:
         calibration = self._calibrated()
+        leading = calibration.leading_steps
         with (
-            measuring(self.pipeline, calibration.dialect, task) as instrument,
+            measuring(self.pipeline, calibration.dialect, task, leading) as instrument,
             watching(self.pipeline) as tokenizers,
         ):
             result = self.pipeline(
                 prompt=list(prompts),
-                num_inference_steps=len(task.grid.times),
-                latents=task.state.to(self.device, calibration.dtype),
+                num_inference_steps=len(task.grid.times) + leading,
                 return_dict=False,
+                **first_state(task.state.to(self.device, calibration.dtype), leading),
                 **{calibration.rows_argument: rows},
                 **{**for_prompts(self.call_kwargs, len(prompts)), **kwargs},
             )
@@ -190,11 +193,18 @@ class PretrainedDenoiser(Denoiser):
         return self.calibration
 
     def _guidance(self, calibration: Calibration, guidance_scale: float) -> dict[str, float]:
+        if guidance_scale != 1 and calibration.guidance_fault:
+            raise ValueError(f"guidance_scale={guidance_scale:g}: {calibration.guidance_fault}")
         if calibration.guidance_offset is not None:
             return {"guidance_scale": guidance_scale + calibration.guidance_offset}
-        if guidance_scale != 1:
-            raise ValueError(
-                f"guidance_scale={guidance_scale:g}: {self!r} has no classifier-free guidance "
-                "(it is distilled, or takes no such argument). Use guidance_scale=1."
-            )
         return {}
+
+
+def _picture_of(result: Any, name: str) -> np.ndarray:
+    """Pictures (N, H, W, C); of a video the frame in the middle."""
+    pixels = np.asarray(result)
+    if pixels.ndim == 5:
+        pixels = pixels[:, pixels.shape[1] // 2]
+    if pixels.ndim != 4:
+        raise ValueError(f"{name} makes no pictures but {pixels.shape[1:]} numbers for each row.")
+    return pixels

@@ -4,6 +4,7 @@ import diffusers
 
 from pipelines.parts import BETAS, SIDE, WIDTH, build, clip, t5, unet, vae
 
+
 def stable_diffusion(prediction_type="epsilon", seed=0, **scheduler_overrides):
     """Return a Stable Diffusion 1.x pipeline; latents 4 x 8 x 8."""
     shipped = {"clip_sample": False, "set_alpha_to_one": False, "steps_offset": 1}

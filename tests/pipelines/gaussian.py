@@ -1,4 +1,4 @@
-"""Pipelines whose denoiser is a module of its own that answers exactly; they can be saved and cast."""
+"""Pipelines whose denoiser is a module of its own, exact, and can be saved and cast."""
 
 import diffusers
 import numpy as np
@@ -7,6 +7,7 @@ from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 
 from pipelines.base import flux, stable_diffusion, stable_diffusion_3
+
 
 class Gaussian(ModelMixin, ConfigMixin):
     """Base of the exact denoisers: answers for the prompt whose text embedding is nearest.

@@ -31,7 +31,7 @@ def tokenizer(kind="clip", pad_token="<|endoftext|>"):
     )
 
 
-def clip(seed, slot="", projection=False, pad_token="<|endoftext|>"):
+def clip(seed, slot="", projection=False, pad_token="<|endoftext|>", positions=CLIP_TOKENS):
     """Return a CLIP tokenizer and encoder, under their names in a pipeline."""
     text = tokenizer(pad_token=pad_token)
     config = transformers.CLIPTextConfig(
@@ -40,7 +40,7 @@ def clip(seed, slot="", projection=False, pad_token="<|endoftext|>"):
         intermediate_size=2 * WIDTH,
         num_hidden_layers=2,
         num_attention_heads=4,
-        max_position_embeddings=CLIP_TOKENS,
+        max_position_embeddings=positions,
         projection_dim=WIDTH,
         bos_token_id=text.bos_token_id,
         eos_token_id=text.eos_token_id,
