@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 import platform
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -41,6 +41,7 @@ _BEST: dict[str, int] = {}
 
 
 Row: TypeAlias = tuple[str, int]  # (source, draw)
+T = TypeVar("T")
 
 
 class Block(NamedTuple):
@@ -158,13 +159,9 @@ class Batches:
     ) -> torch.Tensor:
         """Energies (T, R) of rows grouped by target; a call that does not fit is halved."""
         n_rows = x.shape[1]
-        if n_rows <= self.size:
-            try:
-                self.denoiser.full_call = self.size
-                return self.denoiser.predict(targets, x, eps, chain)
-            except RuntimeError as error:
-                self._halve_or_raise(error, n_rows)
-            _free()
+        done = self.attempt(lambda: self.denoiser.predict(targets, x, eps, chain), n_rows)
+        if done is not None:
+            return done
         if len(targets) == 1:
             left, right, cut = targets, targets, n_rows // 2
         else:
@@ -180,13 +177,9 @@ class Batches:
     def trace(self, prompts: Sequence[str], draws: range, chain: Chain) -> list[Trajectory]:
         """Trajectories of each prompt for these draws; a call that does not fit is halved."""
         n_rows = len(prompts) * len(draws)
-        if n_rows <= self.size:
-            try:
-                self.denoiser.full_call = self.size
-                return self.denoiser.trace(prompts, draws, chain)
-            except RuntimeError as error:
-                self._halve_or_raise(error, n_rows)
-            _free()
+        done = self.attempt(lambda: self.denoiser.trace(prompts, draws, chain), n_rows)
+        if done is not None:
+            return done
         if len(prompts) > 1:
             half = len(prompts) // 2
             return self.trace(prompts[:half], draws, chain) + self.trace(
@@ -195,6 +188,17 @@ class Batches:
         half = len(draws) // 2
         first, rest = (self.trace(prompts, part, chain) for part in (draws[:half], draws[half:]))
         return [chain.extend(more) for chain, more in zip(first, rest, strict=True)]
+
+    def attempt(self, call: Callable[[], T], n_rows: int) -> T | None:
+        """What a call of so many rows returns; None if they are too many for the memory."""
+        if n_rows <= self.size:
+            try:
+                self.denoiser.full_call = self.size
+                return call()
+            except RuntimeError as error:
+                self._halve_or_raise(error, n_rows)
+            _free()
+        return None
 
     def _halve_or_raise(self, error: RuntimeError, n_rows: int) -> None:
         if not _is_out_of_memory(error) or n_rows == 1:

@@ -217,22 +217,15 @@ class Denoiser(ABC):
         Costs len(prompts) * len(draws) predictions a step, twice that with guidance, plus one per
         node with guidance for the prompt's own conditional predictions.
         """
-        rows = [(p, k) for p in prompts for k in draws]
-        reverse = ReverseChain(
-            chain,
-            [p for p, _ in rows],
-            [k for _, k in rows],
-            self.shape,
-            self.device,
-            self.state_dtype,
-        )
+        names, numbers = [p for p in prompts for _ in draws], [*draws] * len(prompts)
+        reverse = ReverseChain(chain, names, numbers, self.shape, self.device, self.state_dtype)
         task = Trace(reverse)
         guided = chain.guidance_scale != 1
         readings = self.run(task, prompts, len(draws), chain.guidance_scale)
         n_steps = len(chain.grid.times) + self.leading_steps
-        self.n_evaluations += len(rows) * n_steps * (2 if guided else 1)
+        self.n_evaluations += len(names) * n_steps * (2 if guided else 1)
         x, eps = torch.stack(task.x), torch.stack(task.eps)
-        self._refuse_nan(eps.flatten(2).sum(2), chain.grid, prompts, len(draws))
+        self.refuse_nan(eps.flatten(2).sum(2), chain.grid, prompts, len(draws))
         if guided:
             eps = self.predict_eps(prompts, x, chain.grid)
         parts = zip(
@@ -270,26 +263,30 @@ class Denoiser(ABC):
             the conditional ones and cost no unconditional prediction.
         """
         task = Replay(chain.grid.nodes_only(), x.to(self.device), eps.to(self.device))
-        self._replay(task, prompts)
+        self.replay(task, prompts)
         energies = torch.stack(task.energies).cpu() * chain.guidance_scale**2
-        self._refuse_nan(energies, task.grid, prompts, x.shape[1] // len(prompts))
+        self.refuse_nan(energies, task.grid, prompts, x.shape[1] // len(prompts))
         return energies
 
     def predict_eps(self, prompts: Sequence[str], x: torch.Tensor, grid: Grid) -> torch.Tensor:
         """Conditional noise predictions ``(T, R, *shape)`` along recorded states."""
         task = Replay(grid.nodes_only(), x.to(self.device))
-        self._replay(task, prompts)
+        self.replay(task, prompts)
         eps = torch.stack(task.predictions)
-        self._refuse_nan(eps.flatten(2).sum(2), task.grid, prompts, x.shape[1] // len(prompts))
+        self.refuse_nan(eps.flatten(2).sum(2), task.grid, prompts, x.shape[1] // len(prompts))
         return eps
 
-    def _replay(self, task: Replay, prompts: Sequence[str]) -> None:
-        self.run(task, prompts, task.x.shape[1] // len(prompts), 1.0)
-        self.n_evaluations += (task.x.shape[0] + self.leading_steps) * task.x.shape[1]
+    def replay(self, task: Task, prompts: Sequence[str]) -> list[Reading]:
+        """Drive a task along fixed states, under conditional predictions alone."""
+        n_rows = len(task.state)
+        readings = self.run(task, prompts, n_rows // len(prompts), 1.0)
+        self.n_evaluations += (len(task.grid.times) + self.leading_steps) * n_rows
+        return readings
 
-    def _refuse_nan(
+    def refuse_nan(
         self, values: torch.Tensor, grid: Grid, prompts: Sequence[str], rows_per_prompt: int
     ) -> None:
+        """Raise FloatingPointError where one of `values` (T, R) of replayed rows is not finite."""
         bad = ~torch.isfinite(values)
         if bad.any():
             node, row = (int(i) for i in bad.nonzero()[0])

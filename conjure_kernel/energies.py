@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, groupby
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from tqdm.auto import tqdm
 from conjure_kernel._cachedir import cache_root
 from conjure_kernel.batches import Batches, Block, Call, Row
 from conjure_kernel.denoiser import Denoiser, Trajectory
-from conjure_kernel.ledger import Draws, Known, Ledger, Requests, Tile, make_wanted
+from conjure_kernel.ledger import Draws, Known, Ledger, Requests, Tile, cut_tiles, make_wanted
 from conjure_kernel.schedule import Grid
 from conjure_kernel.settings import Settings
 from conjure_kernel.store import open_store
@@ -32,7 +33,6 @@ __all__ = ["Draws", "Engine", "Known", "Requests"]
 
 FLUSH_SECONDS = 30.0
 WAVE_BYTES = 2**30  # trajectories that the parent of several workers holds at a time
-TILE_BATCHES = 4  # rows of a tile, in batches, where each target wants but a few of them
 
 
 class Engine:
@@ -87,6 +87,11 @@ class Engine:
         return self._grid
 
     @property
+    def location(self) -> Path | None:
+        """Folder of this run in the cache."""
+        return self._store.location
+
+    @property
     def _store(self) -> Any:
         return self._ledger.store
 
@@ -113,7 +118,7 @@ class Engine:
                 known = self._ledger.look_up(wanted)
             missing = self._ledger.missing(wanted)
             total = self.settings.n_predictions(*self._ledger.count(missing))
-            self._batches.settle(next(iter(wanted)), total, cache_root(self.memory))
+            self.batches.settle(next(iter(wanted)), total, cache_root(self.memory))
             with self._progress(total) as self._bar:
                 for wave in self._waves(missing):
                     self._fill(wave)
@@ -133,20 +138,30 @@ class Engine:
 
     def rate(self, prompt: str, n_predictions: int, n_rows: int) -> tuple[float, int]:
         """Predictions per second, timed for a few seconds, and rows a call (at most n_rows)."""
-        self._batches.settle(prompt, n_predictions, cache_root(self.memory))
-        return self._batches.rate(prompt, self.settings.n_steps, n_rows)
+        self.batches.settle(prompt, n_predictions, cache_root(self.memory))
+        return self.batches.rate(prompt, self.settings.n_steps, n_rows)
 
     def images(self, prompts: Sequence[str], n: int = 1) -> np.ndarray:
         """Pictures where the first n chains end: uint8 (n_prompts, n, H, W, 3)."""
-        self.load()
-        ends = {}
-        for prompt in dict.fromkeys(prompts):
-            found = self._store.read_trajectory(prompt, self.settings.n_steps)
-            if found is None or found.n_draws < n:
-                (found,) = self._batches.trace([prompt], range(n), self._chain)
-            ends[prompt] = found.x0[:n]
-        pictures = self.denoiser.decode(torch.cat([ends[p] for p in prompts]))
+        chains = self.chains(prompts, n)
+        pictures = self.denoiser.decode(torch.cat([chains[p].x0[:n] for p in prompts]))
         return pictures.reshape(len(prompts), n, *pictures.shape[1:])
+
+    def chains(self, prompts: Sequence[str], n_draws: int) -> dict[str, Trajectory]:
+        """At least the first draws of each prompt's trajectory: kept ones, or traced now."""
+        self.load()
+        found = {}
+        for prompt in dict.fromkeys(prompts):
+            kept = self._store.read_trajectory(prompt, self.settings.n_steps)
+            if kept is None or kept.n_draws < n_draws:
+                (kept,) = self.batches.trace([prompt], range(n_draws), self._chain)
+            found[prompt] = kept
+        return found
+
+    def do(self, jobs: Iterable[Job], n_predictions: int) -> Iterator[tuple[Any, list]]:
+        """Other jobs than energies, under the same workers and progress bar, as they are done."""
+        with self._progress(n_predictions) as self._bar:
+            yield from self._run(jobs)
 
     def truncated(self, prompts: Sequence[str]) -> np.ndarray:
         """Bool (n_prompts,): measured prompts of which every text encoder lost a part."""
@@ -172,15 +187,15 @@ class Engine:
             facts = self._store.read_run() or {"grid": grid.to_dict()}
         self._grid = Grid.from_dict(facts["grid"])
         self._chain = self.settings.chain(self._grid)
-        self._batches = Batches(self.denoiser, self._batch_size)
-        self._workers = Workers(self._batches, self._chain, self._n_jobs)
+        self.batches = Batches(self.denoiser, self._batch_size)
+        self._workers = Workers(self.batches, self._chain, self._n_jobs)
 
     def _waves(self, missing: Tile) -> Iterator[Tile]:
         """What is locked and held in memory together: a tile, or for workers many of them."""
         numbers = int(np.prod(self.denoiser.shape)) * self.settings.n_steps
         wave: Tile = {}
         n_bytes = 0
-        for tile in self._tiles(missing):
+        for tile in cut_tiles(missing, self.batches):
             if not self._workers.shared_out:
                 yield tile
                 continue
@@ -192,28 +207,11 @@ class Engine:
         if wave:
             yield wave
 
-    def _tiles(self, missing: Tile) -> Iterator[Tile]:
-        """Sources that fill a batch for some target, those that want most first."""
-        tile: Tile = {}
-        rows, n_rows, size = Counter[bytes](), 0, self._batches.size
-        for source in sorted(missing, key=lambda source: -len(missing[source].targets)):
-            want = missing[source]
-            n_here = dict(zip(want.names.tolist(), want.predictions.sum(1).tolist(), strict=True))
-            fullest = max((rows[name] + n for name, n in n_here.items()), default=0)
-            if tile and (fullest > size or n_rows + want.n_draws > TILE_BATCHES * size):
-                yield tile
-                tile, rows, n_rows, size = {}, Counter(), 0, self._batches.size
-            tile[source] = want
-            rows.update(n_here)
-            n_rows += want.n_draws
-        if tile:
-            yield tile
-
     def _fill(self, wave: Tile) -> None:
         """Compute what a wave lacks; another process may have done some of it meanwhile."""
         with self._store.lock(wave):
             try:
-                tiles = list(self._tiles(self._ledger.missing(wave)))
+                tiles = list(cut_tiles(self._ledger.missing(wave), self.batches))
                 self._bring_trajectories(tiles)
                 self._replay(tiles)
             finally:
@@ -245,7 +243,7 @@ class Engine:
         short = [source for source, (have, need) in reach.items() if have < need]
         for span, group in groupby(sorted(short, key=reach.__getitem__), key=reach.__getitem__):
             prompts, draws = list(group), range(*span)
-            width = self._batches.width(len(draws))
+            width = self.batches.width(len(draws))
             for start in range(0, len(prompts), width):
                 yield Tracing(prompts[start : start + width], draws)
 
@@ -276,7 +274,7 @@ class Engine:
                     torch.stack([getattr(self._chains[s], name)[k] for s, k in place], 1)
                     for name in ("x", "eps")
                 )
-                packed = self._batches.pack(self._blocks(rows))
+                packed = self.batches.pack(self._blocks(rows))
                 calls = (Call.of(blocks, place) for blocks in packed)
                 yield from self._workers.split(x, eps, calls)
 
@@ -284,7 +282,7 @@ class Engine:
         """For each target the rows that lack it, at most a batch of them, longest first."""
         for target in sorted(rows, key=lambda target: -len(rows[target])):
             while rows[target]:
-                size = self._batches.size  # it shrinks when memory runs out
+                size = self.batches.size  # it shrinks when memory runs out
                 yield Block(target, tuple(rows[target][:size]))
                 del rows[target][:size]
 

@@ -5,16 +5,19 @@ Layer 3.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from conjure_kernel.batches import Batches
 from conjure_kernel.denoiser import Trajectory
 from conjure_kernel.store import DiskStore, EnergyRow, MemoryStore, digest
 
-__all__ = ["Draws", "Known", "Ledger", "Requests", "Tile", "Wanted"]
+__all__ = ["Draws", "Known", "Ledger", "Requests", "Tile", "Wanted", "cut_tiles", "make_wanted"]
+
+TILE_BATCHES = 4  # rows of a tile, in batches, where each target wants but a few of them
 
 Requests = Mapping[str, Sequence[str]]
 Draws = Mapping[str, np.ndarray]
@@ -131,6 +134,24 @@ def make_wanted(requests: Requests, n_draws: int, draws: Draws | None) -> Tile:
         which = every if draws is None else draws[source]
         wanted[source] = Wanted(source, targets, names[id(targets)], which)
     return wanted
+
+
+def cut_tiles(missing: Tile, batches: Batches) -> Iterator[Tile]:
+    """Sources that fill a batch for some target, those that want most first."""
+    tile: Tile = {}
+    rows, n_rows, size = Counter[bytes](), 0, batches.size
+    for source in sorted(missing, key=lambda source: -len(missing[source].targets)):
+        want = missing[source]
+        n_here = dict(zip(want.names.tolist(), want.predictions.sum(1).tolist(), strict=True))
+        fullest = max((rows[name] + n for name, n in n_here.items()), default=0)
+        if tile and (fullest > size or n_rows + want.n_draws > TILE_BATCHES * size):
+            yield tile
+            tile, rows, n_rows, size = {}, Counter(), 0, batches.size
+        tile[source] = want
+        rows.update(n_here)
+        n_rows += want.n_draws
+    if tile:
+        yield tile
 
 
 def names_of(prompts: Sequence[str]) -> np.ndarray:

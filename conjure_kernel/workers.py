@@ -1,6 +1,6 @@
 """Jobs, and who does them: this process, or joblib's workers on this machine or on others.
 
-A job is traces or replays whose network calls are fixed beforehand, so that the numbers do not
+A job is work whose network calls are fixed beforehand, so that the numbers do not
 depend on how many workers there are or which of them did it. Workers open the model by name, once
 each, and return results; only the parent writes. Layer 3.
 """
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from threading import Lock
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -34,11 +34,22 @@ _HELD: dict[str, Denoiser] = {}
 _BUSY = Lock()
 
 
+class Job(Protocol):
+    """Work of which every network call is fixed."""
+
+    def do(self, batches: Batches, chain: Chain) -> list:
+        """Do it with a loaded model."""
+
+
 class Tracing(NamedTuple):
     """Run the reverse chains of these prompts for these draws."""
 
     prompts: list[str]
     draws: range
+
+    def do(self, batches: Batches, chain: Chain) -> list:
+        """Trajectory of each prompt."""
+        return batches.trace(self.prompts, self.draws, chain)
 
 
 class Replaying(NamedTuple):
@@ -48,8 +59,15 @@ class Replaying(NamedTuple):
     eps: torch.Tensor
     calls: list[Call]
 
-
-Job: TypeAlias = Tracing | Replaying
+    def do(self, batches: Batches, chain: Chain) -> list:
+        """Energies (R, T) of each call."""
+        results = []
+        for call in self.calls:
+            rows = torch.from_numpy(call.places).to(self.x.device)
+            x, eps = (states.index_select(1, rows) for states in (self.x, self.eps))
+            targets = [block.target for block in call.blocks]
+            results.append(batches.predict(targets, x, eps, chain).T.numpy())
+        return results
 
 
 @dataclass(frozen=True)
@@ -98,7 +116,7 @@ class Workers:
             yield from self._share_out(dict(enumerate(jobs)))
             return
         for job in jobs:
-            yield job, _do(job, self._batches, self._chain)
+            yield job, job.do(self._batches, self._chain)
 
     def _share_out(self, left: dict[int, Job]) -> Iterator[tuple[Job, list]]:
         denoiser, deaths = self._batches.denoiser, 0
@@ -150,20 +168,6 @@ def same_answer(probe: Sequence[float] | None, known: Sequence[float] | None) ->
     return not (probe and known) or np.allclose(probe, known, atol=PROBE_TOLERANCE)
 
 
-def _do(job: Job, batches: Batches, chain: Chain) -> list:
-    """Trajectories, or energies (R, T) of each call."""
-    if isinstance(job, Tracing):
-        return batches.trace(job.prompts, job.draws, chain)
-    results = []
-    for call in job.calls:
-        rows = torch.from_numpy(call.places).to(job.x.device)
-        x, eps = (states.index_select(1, rows) for states in (job.x, job.eps))
-        results.append(
-            batches.predict([block.target for block in call.blocks], x, eps, chain).T.numpy()
-        )
-    return results
-
-
 def _serve(order: Order, number: int, job: Job) -> tuple[int, list, int]:
     """What runs in a worker: the job's number, its result, and what it cost."""
     with _BUSY:
@@ -178,5 +182,5 @@ def _serve(order: Order, number: int, job: Job) -> tuple[int, list, int]:
                 "diffusers."
             )
         before = denoiser.n_evaluations
-        result = _do(job, Batches(denoiser, order.size), order.chain)
+        result = job.do(Batches(denoiser, order.size), order.chain)
         return number, result, denoiser.n_evaluations - before

@@ -85,6 +85,7 @@ def test_only_the_parent_writes_and_a_second_run_is_free(whole, tmp_path):
     np.testing.assert_array_equal(again.forward, whole.forward)
 
 
+@pytest.mark.filterwarnings("ignore:A worker stopped while")  # joblib, on a slow machine
 def test_a_killed_loky_worker_costs_its_job_only(whole, tmp_path):
     world, prompts = mortal(tmp_path)
     with pytest.warns(UserWarning, match=r"a worker died; the \d+ jobs that are left start anew"):
