@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "ConjureDistance": "distance",
+    "ConjureEmbedding": "embedding",
     "ConjureKernel": "gp",
     "ConjurePairs": "pairs",
     "Denoiser": "denoiser",

@@ -160,6 +160,7 @@ class Engine:
 
     def do(self, jobs: Iterable[Job], n_predictions: int) -> Iterator[tuple[Any, list]]:
         """Other jobs than energies, under the same workers and progress bar, as they are done."""
+        self.batches.settle("", n_predictions, cache_root(self.memory))
         with self._progress(n_predictions) as self._bar:
             yield from self._run(jobs)
 

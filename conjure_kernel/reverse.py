@@ -21,7 +21,8 @@ import torch
 
 from conjure_kernel.schedule import Grid
 
-__all__ = ["SAMPLERS", "Chain", "ReverseChain", "keyed_generator", "standard_normal"]
+__all__ = ["SAMPLERS", "Chain", "ReverseChain", "keyed_generator", "random_signs"]
+__all__ += ["standard_normal"]
 
 SAMPLERS = ("sde", "ode", "sde1", "ode1")
 START = -1
@@ -59,6 +60,12 @@ def standard_normal(
     """Float32 normal numbers that depend on (seed, prompt, draw, step) and nothing else."""
     generator = keyed_generator(seed, draw, step, prompt)
     return torch.randn(tuple(shape), generator=generator, dtype=torch.float32)
+
+
+def random_signs(n: int, n_bins: int, *key: object) -> tuple[torch.Tensor, torch.Tensor]:
+    """Bin in [0, n_bins) and sign (+-1) of each of n entries; they depend on the key alone."""
+    numbers = torch.randint(2 * n_bins, (n,), generator=keyed_generator("sketch", *key))
+    return numbers // 2, 2.0 * (numbers % 2) - 1
 
 
 def keyed_generator(*key: object) -> torch.Generator:

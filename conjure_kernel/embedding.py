@@ -1,0 +1,300 @@
+"""`ConjureEmbedding`: prompts in, plain vectors out, in linear time. Layer 4."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted
+
+from conjure_kernel._checks import check_choice, check_number, check_prompts
+from conjure_kernel.energies import FLUSH_SECONDS, Engine
+from conjure_kernel.estimator import ModelEstimator
+from conjure_kernel.opening import resolve_seed
+from conjure_kernel.pool import Pool, make_pool, n_draws_needed
+from conjure_kernel.references import choose_references
+from conjure_kernel.schedule import WEIGHTINGS
+from conjure_kernel.vectors import VectorStore
+
+__all__ = ["ConjureEmbedding"]
+
+
+class ConjureEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ModelEstimator):
+    r"""Vectors of prompts by the images that they evoke: n prompts cost O(n), not n^2.
+
+    All prompts are scored on ONE pool of noisy points, from the chains of a few reference prompts.
+    Squared Euclidean distances of the vectors estimate the pooled divergence, in nats:
+
+    .. math:: {\|\phi(a) - \phi(b)\|}^2 \approx \tfrac{1}{2} \int E_{x_t \sim pool}
+              {\| \epsilon_a(x_t) - \epsilon_b(x_t) \|}^2 d\lambda
+
+    Parameters
+    ----------
+    model : str, path, diffusers pipeline or Denoiser, default "embedded"
+        What `load_denoiser` takes.
+    n_components : int or None, default 1024
+        Length of a vector, a multiple of `n_blocks`. A squared distance has a relative error of
+        sqrt(2 / n_components) from the sketch. None keeps every entry of every prediction: exact,
+        for small models only.
+    n_references : int, default 16
+        Prompts whose chains make the pool: all that `fit` is given if they are no more; else
+        chosen as k-means++ chooses its seeds, each with probability proportional to KL(r || y)
+        from the nearest reference r so far, among at most 256 of them.
+    n_points : int, default 16
+        Noisy points at each noise level, a multiple of `n_blocks`; the references take turns. A
+        prompt costs n_steps * n_points noise predictions.
+    n_blocks : int, default 8
+        Parts of the vector that share neither draws nor components; their spread is the error.
+    model_kwargs, n_steps, guidance_scale, weighting, sampler, substeps, nodes, log_snr_range, \
+memory, device, dtype, batch_size, n_jobs, random_state, verbose
+        As of `ConjureDistance`.
+
+    Attributes
+    ----------
+    references_ : list of str
+        Prompts of whose chains the pool is made.
+    n_evaluations_, provenance_ : int, dict
+        Noise predictions that `fit` cost (`fit_transform`: both); model, fingerprint, settings.
+
+    See Also
+    --------
+    ConjureDistance : the exact matrix of J, which costs n^2.
+
+    Notes
+    -----
+    The pooled divergence is J(a, b) if the pool is half a's and half b's chains. Elsewhere it asks
+    what the two would do where others are: near in rank to J over a mixed set of prompts, yet no
+    bound. Standard errors are those of the draws and of the sketch, not of the choice of
+    references. `exp(-gamma * squared distance)` is positive definite.
+
+    Examples
+    --------
+    >>> from conjure_kernel import ConjureEmbedding, GaussianDenoiser
+    >>> world = GaussianDenoiser({"a dog": [0.7, 0.0], "a cat": [-0.4, 0.0]})
+    >>> vectors = ConjureEmbedding(world, memory=None).fit_transform(["a dog", "a cat"])
+    >>> vectors.shape, vectors.dtype
+    ((2, 1024), dtype('float32'))
+    >>> round(float(((vectors[0] - vectors[1]) ** 2).sum()), 2)  # J is 0.605
+    0.61
+    """
+
+    _pool: Pool | None = None
+    _vectors: VectorStore | None = None
+
+    def __init__(
+        self,
+        model: Any = "embedded",
+        *,
+        n_components: int | None = 1024,
+        n_references: int = 16,
+        n_points: int = 16,
+        n_blocks: int = 8,
+        model_kwargs: dict[str, Any] | None = None,
+        n_steps: int = 10,
+        guidance_scale: float = 1.0,
+        weighting: str = "jeffreys",
+        sampler: str = "sde",
+        substeps: int = 2,
+        nodes: str = "log_snr",
+        log_snr_range: tuple[float, float] | None = None,
+        memory: Any = "auto",
+        device: str = "auto",
+        dtype: str = "auto",
+        batch_size: int | str = "auto",
+        n_jobs: int | None = None,
+        random_state: Any = 0,
+        verbose: int = 0,
+    ) -> None:
+        self.model = model
+        self.n_components = n_components
+        self.n_references = n_references
+        self.n_points = n_points
+        self.n_blocks = n_blocks
+        self.model_kwargs = model_kwargs
+        self.n_steps = n_steps
+        self.guidance_scale = guidance_scale
+        self.weighting = weighting
+        self.sampler = sampler
+        self.substeps = substeps
+        self.nodes = nodes
+        self.log_snr_range = log_snr_range
+        self.memory = memory
+        self.device = device
+        self.dtype = dtype
+        self.batch_size = batch_size
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, prompts: Sequence[str], y: Any = None) -> ConjureEmbedding:
+        """Choose references among `prompts` and run their chains.
+
+        Parameters
+        ----------
+        prompts : sequence of str, length n_prompts
+        y : ignored
+
+        Returns
+        -------
+        self : ConjureEmbedding
+        """
+        distinct = list(dict.fromkeys(check_prompts(prompts)))
+        self._check_parameters()
+        self.seed_ = resolve_seed(self.random_state)
+        self._engine, self._pool, self._vectors = self._open(), None, None
+        before = self._engine.denoiser.n_evaluations
+        self.references_ = choose_references(
+            self._engine, distinct, self.n_references, self.weighting, self.seed_
+        )
+        self._n_features_out = self._reopened_pool().n_components
+        self.n_evaluations_ = self._engine.denoiser.n_evaluations - before
+        self.provenance_ = self._describe()
+        return self
+
+    def transform(self, prompts: Sequence[str]) -> np.ndarray:
+        """Vectors of any prompts; those made before on this pool cost nothing.
+
+        Parameters
+        ----------
+        prompts : sequence of str, length n
+
+        Returns
+        -------
+        vectors : float32 array of shape (n, n_components)
+        """
+        check_is_fitted(self)
+        return self._embed(check_prompts(prompts))
+
+    def fit_transform(self, prompts: Sequence[str], y: Any = None, **fit_params: Any) -> np.ndarray:
+        """Fit, and return the vectors of `prompts`."""
+        self.fit(prompts)
+        before = self._engine.denoiser.n_evaluations
+        vectors = self.transform(prompts)
+        self.n_evaluations_ += self._engine.denoiser.n_evaluations - before
+        return vectors
+
+    def distance_standard_error(self, a: Sequence[str], b: Sequence[str]) -> np.ndarray:
+        """Standard error of the distance of a[i] from b[i], draws and sketch included.
+
+        Parameters
+        ----------
+        a, b : sequences of str, length n
+
+        Returns
+        -------
+        errors : float64 array of shape (n,)
+            Of the distance; NaN for equal prompts, and with one block.
+        """
+        check_is_fitted(self)
+        left, right = check_prompts(a, "a"), check_prompts(b, "b")
+        if len(left) != len(right):
+            raise ValueError(f"a has {len(left)} prompts and b {len(right)}: expected as many.")
+        gaps = self._embed(left).astype(np.float64) - self._embed(right)
+        squares = (gaps.reshape(len(left), self.n_blocks, -1) ** 2).sum(2)
+        if self.n_blocks == 1:
+            return np.full(len(left), np.nan)
+        error = np.sqrt(self.n_blocks) * squares.std(1, ddof=1)
+        with np.errstate(invalid="ignore"):
+            return error / (2 * np.sqrt(squares.sum(1)))
+
+    def _check_parameters(self) -> None:
+        for name in ("n_references", "n_points", "n_blocks"):
+            check_number(getattr(self, name), name, least=1, integer=True)
+        check_choice(self.weighting, "weighting", WEIGHTINGS)
+        if self.n_components is not None:
+            check_number(self.n_components, "n_components", least=1, integer=True)
+        for name in ("n_points", "n_components"):
+            value = getattr(self, name)
+            if value is not None and value % self.n_blocks:
+                raise ValueError(
+                    f"{name}={value}: expected a multiple of n_blocks={self.n_blocks}."
+                )
+
+    def _open(self) -> Engine:
+        engine = super()._open()
+        engine.n_draws = 1  # the pool asks for more
+        return engine
+
+    def _reopened_pool(self) -> Pool:
+        """The pool, from the references' chains: kept ones, or run again from their seeds."""
+        if self._pool is None:
+            engine = self._reopened()
+            n_draws = n_draws_needed(len(self.references_), self.n_points, self.n_blocks)
+            every = np.ones((1, n_draws), bool)
+            engine.measure(
+                {p: [p] for p in self.references_}, dict.fromkeys(self.references_, every)
+            )
+            self._pool = make_pool(
+                engine.chains(self.references_, n_draws),
+                engine.settings.chain(engine.grid),
+                engine.grid.weights(self.weighting),
+                n_points=self.n_points,
+                n_blocks=self.n_blocks,
+                n_components=self.n_components,
+            )
+        return self._pool
+
+    def _reopened_vectors(self) -> VectorStore:
+        if self._vectors is None:
+            sizes = [self.n_points, self.n_blocks, self.n_components, self.weighting]
+            text = json.dumps([self.references_, *sizes]).encode()
+            name = hashlib.blake2b(text, digest_size=16).hexdigest()
+            here = self._reopened().location
+            self._vectors = VectorStore(here / "vectors" / name if here else None)
+        return self._vectors
+
+    def _embed(self, prompts: list[str]) -> np.ndarray:
+        store = self._reopened_vectors()
+        missing = [prompt for prompt in dict.fromkeys(prompts) if prompt not in store]
+        if missing:
+            self._make_vectors(missing, store)
+        if cut := [prompt for prompt in dict.fromkeys(prompts) if store.truncated(prompt)]:
+            warnings.warn(
+                f"{len(cut)} of {len(prompts)} prompts are longer than every text encoder of this "
+                f"model reads and were cut, e.g. {cut[0][:60]!r}. Shorten them.",
+                stacklevel=3,
+            )
+        return np.stack([store[prompt] for prompt in prompts])
+
+    def _make_vectors(self, missing: list[str], store: VectorStore) -> None:
+        """Score prompts on the pool; what is done is kept, whatever interrupts."""
+        pool, engine, flushed = self._reopened_pool(), self._engine, time.monotonic()
+        work = engine.do(pool.jobs(missing, engine.batches), pool.n_predictions * len(missing))
+        try:
+            for job, (vectors, readings) in work:
+                store.add(job.prompts, vectors, [reading.truncated for reading in readings])
+                if time.monotonic() - flushed > FLUSH_SECONDS:
+                    store.flush()
+                    flushed = time.monotonic()
+        finally:
+            store.flush()
+
+    def _describe(self) -> dict[str, Any]:
+        engine = self._engine
+        return {
+            **engine.key,
+            "model": self.model if isinstance(self.model, str) else repr(engine.denoiser)[:200],
+            "references": self.references_,
+            "weighting": self.weighting,
+            "log_snr_range": engine.grid.log_snr_range,
+        }
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        for name in ("_pool", "_vectors"):
+            state.pop(name, None)
+        return state
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.one_d_array = True
+        tags.input_tags.two_d_array = False
+        return tags
