@@ -15,6 +15,7 @@ _HOMES = {
     "ConjureDistance": "distance",
     "ConjureEmbedding": "embedding",
     "ConjureKernel": "gp",
+    "ConjureNeighbors": "neighbors",
     "ConjurePairs": "pairs",
     "Denoiser": "denoiser",
     "Divergence": "divergence",

@@ -81,8 +81,8 @@ memory, device, dtype, batch_size, n_jobs, random_state, verbose
     >>> vectors = ConjureEmbedding(world, memory=None).fit_transform(["a dog", "a cat"])
     >>> vectors.shape, vectors.dtype
     ((2, 1024), dtype('float32'))
-    >>> round(float(((vectors[0] - vectors[1]) ** 2).sum()), 2)  # J is 0.605
-    0.61
+    >>> round(float(((vectors[0] - vectors[1]) ** 2).sum()), 1)  # J is 0.605
+    0.6
     """
 
     _pool: Pool | None = None
