@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "ConjureDistance": "distance",
     "ConjureEmbedding": "embedding",
+    "ConjureDrift": "drift",
     "ConjureKernel": "gp",
     "ConjureNeighbors": "neighbors",
     "ConjurePairs": "pairs",

@@ -185,10 +185,7 @@ class Denoiser(ABC):
     def run(
         self, task: Task, prompts: Sequence[str], rows_per_prompt: int, guidance_scale: float
     ) -> list[Reading]:
-        """Drive `task` through the model; rows are grouped by prompt, in order.
-
-        Returns one `Reading` per prompt.
-        """
+        """Drive `task` through the model; rows are grouped by prompt: one `Reading` for each."""
 
     @abstractmethod
     def decode(self, x0: torch.Tensor) -> np.ndarray:
@@ -206,9 +203,10 @@ class Denoiser(ABC):
 
     def make_grid(self, n_steps: int, **options: Any) -> Grid:
         """`schedule.make_grid` at model times that this network can represent."""
-        return make_grid(self.schedule, n_steps, snap=self._representable, **options)
+        return make_grid(self.schedule, n_steps, snap=self.snap, **options)
 
-    def _representable(self, times: np.ndarray) -> np.ndarray:
+    def snap(self, times: np.ndarray) -> np.ndarray:
+        """Model times rounded to the network's dtype."""
         return torch.as_tensor(times).to(self.dtype).double().numpy()
 
     def trace(self, prompts: Sequence[str], draws: Sequence[int], chain: Chain) -> list[Trajectory]:
@@ -226,7 +224,7 @@ class Denoiser(ABC):
         self.n_evaluations += len(names) * n_steps * (2 if guided else 1)
         x, eps = torch.stack(task.x), torch.stack(task.eps)
         self.refuse_nan(eps.flatten(2).sum(2), chain.grid, prompts, len(draws))
-        if guided:
+        if guided and not chain.both_branches:
             eps = self.predict_eps(prompts, x, chain.grid)
         parts = zip(
             x.transpose(0, 1).split(len(draws)),
@@ -260,11 +258,12 @@ class Denoiser(ABC):
         -------
         energies : tensor of shape (T, R), on the CPU
             With guidance the unconditional part cancels at equal x_t, so that they are w^2 times
-            the conditional ones and cost no unconditional prediction.
+            the conditional ones, without an unconditional prediction, unless `both_branches`.
         """
+        scale = chain.guidance_scale
         task = Replay(chain.grid.nodes_only(), x.to(self.device), eps.to(self.device))
-        self.replay(task, prompts)
-        energies = torch.stack(task.energies).cpu() * chain.guidance_scale**2
+        self.replay(task, prompts, scale if chain.both_branches else 1.0)
+        energies = torch.stack(task.energies).cpu() * (1 if chain.both_branches else scale**2)
         self.refuse_nan(energies, task.grid, prompts, x.shape[1] // len(prompts))
         return energies
 
@@ -276,11 +275,13 @@ class Denoiser(ABC):
         self.refuse_nan(eps.flatten(2).sum(2), task.grid, prompts, x.shape[1] // len(prompts))
         return eps
 
-    def replay(self, task: Task, prompts: Sequence[str]) -> list[Reading]:
-        """Drive a task along fixed states, under conditional predictions alone."""
-        n_rows = len(task.state)
-        readings = self.run(task, prompts, n_rows // len(prompts), 1.0)
-        self.n_evaluations += (len(task.grid.times) + self.leading_steps) * n_rows
+    def replay(
+        self, task: Task, prompts: Sequence[str], guidance_scale: float = 1.0
+    ) -> list[Reading]:
+        """Drive a task along fixed states, under conditional predictions alone by default."""
+        n_rows, branches = len(task.state), 1 if guidance_scale == 1 else 2
+        readings = self.run(task, prompts, n_rows // len(prompts), guidance_scale)
+        self.n_evaluations += branches * (len(task.grid.times) + self.leading_steps) * n_rows
         return readings
 
     def refuse_nan(

@@ -21,9 +21,11 @@ __all__ = ["ModelEstimator"]
 class ModelEstimator(BaseEstimator):
     """Base of the estimators that measure with a model: clones share it, pickles leave it behind.
 
-    A subclass has the parameters of `ConjureDistance` that it needs under the same names.
+    A subclass has the parameters of `ConjureDistance` that it needs under the same names, and names
+    in `_models` those that are models.
     """
 
+    _models: tuple[str, ...] = ("model",)
     model: Any
     random_state: Any
     memory: Any
@@ -56,13 +58,15 @@ class ModelEstimator(BaseEstimator):
 
     def __sklearn_clone__(self) -> Any:
         shell = copy.copy(self)
-        shell.model = None
+        for name in self._models:
+            setattr(shell, name, None)
         twin = super(ModelEstimator, shell).__sklearn_clone__()
-        twin.model = self.model  # heavy and read-only: shared
+        for name in self._models:  # heavy and read-only: shared
+            setattr(twin, name, getattr(self, name))
         return twin
 
     def __deepcopy__(self, memo: dict) -> Any:
-        shared = {"model", "_engine"}
+        shared = {*self._models, "_engine"}
         twin = type(self).__new__(type(self))
         for name, value in vars(self).items():
             setattr(twin, name, value if name in shared else copy.deepcopy(value, memo))
@@ -71,6 +75,8 @@ class ModelEstimator(BaseEstimator):
     def __getstate__(self) -> dict[str, Any]:
         state = dict(super().__getstate__())
         state.pop("_engine", None)
-        if hasattr(self.model, "components"):  # a pipeline object: its weights do not travel
-            state["model"] = LeftBehind(type(self.model).__name__)
+        for name in self._models:
+            model = getattr(self, name)
+            if hasattr(model, "components"):  # a pipeline object: its weights do not travel
+                state[name] = LeftBehind(type(model).__name__)
         return state

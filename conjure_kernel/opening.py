@@ -16,7 +16,8 @@ from conjure_kernel.reverse import SAMPLERS
 from conjure_kernel.schedule import WEIGHTINGS
 from conjure_kernel.settings import Settings
 
-__all__ = ["DEFAULTS", "PAPER", "LeftBehind", "cache_for", "open_engine", "resolve_seed"]
+__all__ = ["DEFAULTS", "PAPER", "LeftBehind", "cache_for", "open_engine", "open_model"]
+__all__ += ["resolve_seed"]
 
 DEFAULTS: dict[str, Any] = {
     "model": "embedded",
@@ -70,7 +71,7 @@ def open_engine(settings: dict[str, Any]) -> tuple[Engine, str]:
     given = {**DEFAULTS, **settings}
     fixed = _check_settings(given)
     engine = Engine(
-        _open_model(given),
+        open_model(given),
         fixed,
         n_draws=check_number(given["n_draws"], "n_draws", least=1, integer=True),
         memory=cache_for(given["random_state"], given["memory"]),
@@ -126,7 +127,8 @@ def resolve_seed(random_state: Any) -> int:
     return int(check_random_state(random_state).randint(2**31))
 
 
-def _open_model(given: dict[str, Any]) -> Denoiser:
+def open_model(given: dict[str, Any]) -> Denoiser:
+    """Denoiser of `model`, `model_kwargs`, `device` and `dtype` among the parameters."""
     model = given["model"]
     if isinstance(model, LeftBehind):
         raise ValueError(

@@ -45,6 +45,9 @@ class Chain:
     shared_noise : bool
         Draw k uses the same noise for every prompt (pictures, `explain`). Default: independent,
         which has the smaller variance for a divergence.
+    both_branches : bool
+        Guided predictions themselves are compared, which costs two branches. Default: conditional
+        ones times w, the same between prompts of one model, whose unconditional part cancels.
     """
 
     grid: Grid
@@ -52,6 +55,7 @@ class Chain:
     guidance_scale: float = 1.0
     seed: int = 0
     shared_noise: bool = False
+    both_branches: bool = False
 
 
 def standard_normal(

@@ -30,6 +30,7 @@ LAYERS = {
     "energies": 3,
     "ledger": 3,
     "pool": 3,
+    "model_pair": 3,
     "settings": 3,
     "store": 3,
     "vectors": 3,

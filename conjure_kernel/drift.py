@@ -1,0 +1,206 @@
+"""`ConjureDrift`: how far two models part under each prompt. Layer 4.
+
+The same seam as between prompts: each model predicts along the other's trajectories. Both are one
+`Denoiser` to the engine (`ModelPair`), so cache, errors and progress are those of any measurement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from conjure_kernel._checks import check_number, check_prompts
+from conjure_kernel.energies import Engine
+from conjure_kernel.estimator import ModelEstimator
+from conjure_kernel.model_pair import SIDES, BothBranches, ModelPair
+from conjure_kernel.opening import cache_for, open_engine, open_model, resolve_seed
+from conjure_kernel.pairwise import measure_pairs
+
+__all__ = ["ConjureDrift"]
+
+
+class ConjureDrift(ModelEstimator):
+    """How far two models part under each prompt.
+
+    For each prompt J between the reverse-time diffusions of model a and model b, in nats: b
+    predicts along a's trajectories and a along b's, at the same log-SNR, over the range that both
+    know. What changed between a model and its fine-tuned, quantised, distilled or edited copy?
+
+    Parameters
+    ----------
+    model_a, model_b : str, path, diffusers pipeline or Denoiser
+        What `load_denoiser` takes. They must share a latent space: states of one shape that both
+        decode to the same picture. Their schedules and predictions may differ.
+    model_kwargs : dict, optional
+        Further arguments of `load_denoiser`, for both.
+    n_steps, n_draws, weighting, sampler, substeps, log_snr_range
+        As of `ConjureDistance`; the default range is what both models know, within [-8, 8].
+    guidance_scale : float, default 1
+        The unconditional parts of two models do not cancel: other values compare the guided
+        predictions themselves, at twice the cost.
+    memory, device, dtype, batch_size, random_state, verbose
+        As of `ConjureDistance`.
+
+    Attributes
+    ----------
+    prompts_ : list of str
+        As given (NFC-normalised).
+    divergences_, standard_errors_ : arrays of shape (n_prompts,)
+        J between the models under each prompt, and its Monte Carlo standard error.
+    measured_ : Divergence
+        The same with both legs, intervals and profile: a's and b's side of each prompt.
+    truncated_ : bool array of shape (n_prompts,)
+        Prompts of which every text encoder of either model lost a part.
+    n_evaluations_, provenance_ : int, dict
+        Noise predictions that `fit` cost; models, fingerprint, settings and versions.
+
+    Raises
+    ------
+    ValueError
+        The models share no latent space or no range of log-SNR.
+
+    Notes
+    -----
+    J is 0 where both give the same predictions. Rounding alone makes it positive: measure a model
+    against itself in another dtype for the floor below which a drift means nothing.
+
+    Examples
+    --------
+    >>> from conjure_kernel import ConjureDrift, GaussianDenoiser
+    >>> base = GaussianDenoiser({"a dog": 0.7, "a cat": -0.4})
+    >>> tuned = GaussianDenoiser({"a dog": 0.7, "a cat": 1.0})
+    >>> drift = ConjureDrift(base, tuned, memory=None).fit(["a dog", "a cat"])
+    >>> drift.to_frame()[["prompt", "divergence"]].round(3)
+      prompt  divergence
+    0  a cat        0.98
+    1  a dog        0.00
+    """
+
+    _models = ("model_a", "model_b")
+
+    def __init__(
+        self,
+        model_a: Any = "embedded",
+        model_b: Any = "embedded",
+        *,
+        model_kwargs: dict[str, Any] | None = None,
+        n_steps: int = 10,
+        n_draws: int = 4,
+        guidance_scale: float = 1.0,
+        weighting: str = "jeffreys",
+        sampler: str = "sde",
+        substeps: int = 2,
+        log_snr_range: tuple[float, float] | None = None,
+        memory: Any = "auto",
+        device: str = "auto",
+        dtype: str = "auto",
+        batch_size: int | str = "auto",
+        random_state: Any = 0,
+        verbose: int = 0,
+    ) -> None:
+        self.model_a = model_a
+        self.model_b = model_b
+        self.model_kwargs = model_kwargs
+        self.n_steps = n_steps
+        self.n_draws = n_draws
+        self.guidance_scale = guidance_scale
+        self.weighting = weighting
+        self.sampler = sampler
+        self.substeps = substeps
+        self.log_snr_range = log_snr_range
+        self.memory = memory
+        self.device = device
+        self.dtype = dtype
+        self.batch_size = batch_size
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, prompts: Sequence[str], y: Any = None) -> ConjureDrift:
+        """Measure J between the models under each prompt.
+
+        Parameters
+        ----------
+        prompts : sequence of str, length n_prompts
+            Equal ones are measured once.
+        y : ignored
+
+        Returns
+        -------
+        self : ConjureDrift
+        """
+        checked = check_prompts(prompts)
+        self.seed_ = resolve_seed(self.random_state)
+        self._engine = self._open()
+        sides = [[side + prompt for prompt in checked] for side in SIDES]
+        measured = measure_pairs(self._engine, self.weighting, *sides)
+        self.prompts_, self.n_evaluations_ = checked, measured.n_evaluations
+        self.measured_ = replace(measured, prompts_a=checked, prompts_b=checked)
+        self.divergences_ = measured.values
+        self.standard_errors_ = measured.standard_errors
+        self.truncated_ = np.logical_or(*(self._engine.truncated(side) for side in sides))
+        self.provenance_ = self._about()
+        return self
+
+    def to_frame(self) -> Any:
+        """Table of the prompts, most drifted first: J, its error and interval, both legs."""
+        check_is_fitted(self)
+        table = self.measured_.to_pandas().rename(columns={"prompt_a": "prompt"})
+        ranked = table.drop(columns=["prompt_b", "distance"])
+        return ranked.sort_values("divergence", ascending=False, ignore_index=True)
+
+    def conjure_images(self, prompts: Sequence[str] | None = None, n: int = 1) -> np.ndarray:
+        """Pictures of both models from the same noise; not cached.
+
+        Parameters
+        ----------
+        prompts : sequence of str, optional
+            Default: the fitted ones.
+        n : int
+            Pictures per prompt and model.
+
+        Returns
+        -------
+        images : uint8 array of shape (2, n_prompts, n, height, width, 3)
+            Of model a, then of model b.
+        """
+        check_is_fitted(self)
+        checked = self.prompts_ if prompts is None else check_prompts(prompts)
+        n = check_number(n, "n", least=1, integer=True)
+        engine = self._reopened()
+        engine.load()
+        both: Any = engine.denoiser
+        chain = engine.settings.chain(engine.grid)
+        return both.pictures(checked, n, chain, self.batch_size)
+
+    def _open(self) -> Engine:
+        if not hasattr(self, "seed_"):
+            self.seed_ = resolve_seed(self.random_state)
+        given = self.get_params(deep=False)
+        shared = {name: given.pop(name) for name in ("model_kwargs", "device", "dtype")}
+        models = [open_model({"model": given.pop(name), **shared}) for name in self._models]
+        memory = cache_for(self.random_state, self.memory)
+        given |= {
+            "model": ModelPair(*models),
+            "memory": memory,
+            "random_state": self.seed_,
+            "n_jobs": 1,
+        }
+        engine = open_engine(given)[0]
+        engine.settings = BothBranches(**asdict(engine.settings))
+        return engine
+
+    def _about(self) -> dict[str, Any]:
+        both: Any = self._engine.denoiser
+        return {
+            **self._engine.key,
+            "models": [repr(model)[:200] for model in both.models],
+            "n_draws": self.measured_.n_draws,
+            "weighting": self.weighting,
+            "log_snr_range": self.measured_.grid.log_snr_range,
+            "versions": {name: version(name) for name in ("torch", "diffusers", "scikit-learn")},
+        }
