@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from conjure_kernel.explanation import Explanation
 
 __all__ = ["PICTURES", "TABLES", "check_output", "read_matrix", "read_prompts"]
-__all__ += ["write_explanation", "write_figure", "write_page", "write_table"]
+__all__ += ["write_explanation", "write_figure", "write_page", "write_rows", "write_table"]
 
 TABLES = (".npz", ".csv", ".parquet")
 EXTRAS = {".parquet": ("pandas", "pyarrow"), ".html": ("bokeh",)}
@@ -97,11 +97,7 @@ def write_table(
         )
     elif kind == ".csv":
         table = _columns(measured)
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(table)
-        writer.writerows(zip(*table.values(), strict=True))
-        buffer.write(text.getvalue().encode())
+        buffer.write(_csv([list(table), *zip(*table.values(), strict=True)]))
     else:
         frame = measured.to_pandas()
         frame.attrs = json.loads(facts)
@@ -109,6 +105,12 @@ def write_table(
     replace(path, buffer.getvalue())
     for sidecar in _targets(path)[1:]:
         replace(sidecar, facts.encode())
+
+
+def write_rows(path: Path, rows: Sequence[dict[str, Any]], provenance: dict[str, Any]) -> None:
+    """Write rows of equal names as .csv, the provenance in .csv.json."""
+    replace(path, _csv([list(rows[0]), *(list(row.values()) for row in rows)]))
+    replace(_targets(path)[1], json.dumps(provenance, indent=1).encode())
 
 
 def read_matrix(source: str) -> dict[str, Any]:
@@ -196,6 +198,12 @@ def _columns(measured: Divergence) -> dict[str, list[Any]]:
     left = [prompt for prompt in measured.prompts_a for _ in range(n)]
     table: dict[str, list[Any]] = {"prompt_a": left, "prompt_b": measured.prompts_b * n}
     return table | {name: array.ravel().tolist() for name, array in numbers.items()}
+
+
+def _csv(lines: Sequence[Sequence[Any]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    return text.getvalue().encode()
 
 
 def _targets(path: Path) -> list[Path]:

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 from conjure_kernel import __version__
 from conjure_kernel import _cli_commands as commands
+from conjure_kernel import _cli_models as models
 from conjure_kernel import _cli_scores as scores
 from conjure_kernel._cli_commands import say
 
@@ -36,6 +37,7 @@ examples:
   conjure matrix prompts.txt -o matrix.npz
   conjure map -o map.png
   conjure explain "a snowman" "a dog"
+  conjure drift --model embedded --model my-fine-tune prompts.txt
   conjure evaluate --task pairs.tsv
   conjure cache info
 
@@ -180,6 +182,7 @@ def _parser() -> _Parser:
     _add_output(parted, ".png, .pdf, .svg or .npz", default="explain.png")
     parted.add_argument("--draw", metavar="K", type=int, default=0, help="chain to show (0)")
 
+    models.add_commands(add, _run_options(two_models=True), store)
     scores.add_commands(add, run, store)
 
     keep = add(
@@ -212,11 +215,15 @@ def _add_output(parser: _Parser, endings: str, default: str | None = None) -> No
     parser.add_argument("--force", action="store_true", help="overwrite OUTPUT")
 
 
-def _run_options() -> _Parser:
+def _run_options(two_models: bool = False) -> _Parser:
     parser = _Parser(add_help=False)
     add = parser.add_argument_group("model and measurement").add_argument
-    text = "embedded, a hub id, or a folder (%(default)s)"
-    add("--model", default="embedded", help=text)
+    if two_models:
+        text = "embedded, a hub id, or a folder; pass it twice"
+        add("--model", action="append", required=True, help=text)
+    else:
+        text = "embedded, a hub id, or a folder (%(default)s)"
+        add("--model", default="embedded", help=text)
     add("--revision", help="branch, tag or commit of a hub id")
     add("--token-env", metavar="NAME", help="environment variable that holds a hub token")
     add("--steps", metavar="T", type=int, default=10, help="noise levels (%(default)s)")

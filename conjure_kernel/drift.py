@@ -15,6 +15,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from conjure_kernel._checks import check_number, check_prompts
+from conjure_kernel._table import Table
 from conjure_kernel.energies import Engine
 from conjure_kernel.estimator import ModelEstimator
 from conjure_kernel.model_pair import SIDES, BothBranches, ModelPair
@@ -147,11 +148,28 @@ class ConjureDrift(ModelEstimator):
         return self
 
     def to_frame(self) -> Any:
+        """`ranking` as a pandas DataFrame."""
+        return self.ranking().to_pandas()
+
+    def ranking(self) -> Table:
         """Table of the prompts, most drifted first: J, its error and interval, both legs."""
         check_is_fitted(self)
-        table = self.measured_.to_pandas().rename(columns={"prompt_a": "prompt"})
-        ranked = table.drop(columns=["prompt_b", "distance"])
-        return ranked.sort_values("divergence", ascending=False, ignore_index=True)
+        (low, high), (forward, backward) = self.measured_.interval(), self.measured_.legs
+        columns = {
+            "divergence": self.divergences_,
+            "standard_error": self.standard_errors_,
+            "low": low,
+            "high": high,
+            "kl_ab": forward,
+            "kl_ba": backward,
+        }
+        order = np.argsort(-self.divergences_, kind="stable")
+        return Table(
+            [
+                {"prompt": self.prompts_[i], **{k: float(v[i]) for k, v in columns.items()}}
+                for i in order
+            ]
+        )
 
     def conjure_images(self, prompts: Sequence[str] | None = None, n: int = 1) -> np.ndarray:
         """Pictures of both models from the same noise; not cached.

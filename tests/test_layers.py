@@ -62,6 +62,7 @@ LAYERS = {
     "plot": 5,
     "_cli_commands": 6,
     "_cli_files": 6,
+    "_cli_models": 6,
     "_cli_scores": 6,
     "cli": 6,
     "__init__": 6,  # the public names; imports them lazily

@@ -1,0 +1,93 @@
+"""`conjure drift`: what it prints and writes, and bad input in one line."""
+
+import csv
+import json
+
+import pytest
+
+from conjure_kernel import ConjureDrift, cli, load_denoiser
+
+SMALL = ["--steps", "2", "--draws", "2"]
+PROMPTS = ["strawberry", "a bus", "tomato"]
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def twin(tmp_path_factory):
+    """The embedded model with its network's last layer half as strong again."""
+    folder = tmp_path_factory.mktemp("models") / "twin"
+    pipeline = load_denoiser("embedded", dtype="float32").pipeline
+    weights = pipeline.unet.conv_out.weight.data
+    kept = weights.clone()
+    weights *= 1.5
+    pipeline.save_pretrained(folder)
+    weights.copy_(kept)
+    return folder
+
+
+@pytest.fixture
+def prompts(tmp_path):
+    path = tmp_path / "prompts.txt"
+    path.write_text("\n".join(PROMPTS))
+    return path
+
+
+@pytest.fixture
+def conjure(cache, capsys):
+    def run(*args):
+        code = cli.main([*map(str, args), *SMALL, "--cache", str(cache)])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
+
+
+def test_drift_prints_and_writes_what_the_library_finds(conjure, twin, prompts, cache, tmp_path):
+    models = ["--model", "embedded", "--model", twin]
+    output = tmp_path / "drift.csv"
+    code, out, err = conjure("drift", *models, prompts, "-o", output)
+    assert code == 0, err
+    drift = ConjureDrift("embedded", str(twin), n_steps=2, n_draws=2, memory=cache).fit(PROMPTS)
+    assert drift.n_evaluations_ == 0
+    with output.open() as stream:
+        rows = list(csv.DictReader(stream))
+    expected = drift.ranking().rows
+    assert [row["prompt"] for row in rows] == [row["prompt"] for row in expected]
+    assert [float(row["divergence"]) for row in rows] == [row["divergence"] for row in expected]
+    assert expected[-1]["divergence"] > 0.01
+    printed = out.splitlines()[1:]
+    assert [line.split("  ")[-1].strip() for line in printed] == [r["prompt"] for r in expected]
+    assert [float(line.split()[0]) for line in printed] == pytest.approx(
+        [row["divergence"] for row in expected], rel=1e-3
+    )
+    about = json.loads((tmp_path / "drift.csv.json").read_text())
+    assert about["models"] == ["embedded", str(twin)]
+    code, _, err = conjure("drift", *models, prompts, "-o", output)
+    assert (code, "exists" in err) == (2, True)
+
+
+def test_drift_draws_both_models(conjure, twin, prompts, tmp_path):
+    output = tmp_path / "drift.png"
+    code, _, err = conjure("drift", "--model", "embedded", "--model", twin, prompts, "-o", output)
+    assert code == 0, err
+    assert output.read_bytes().startswith(b"\x89PNG")
+    assert f"'{output}' written" in err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "--model"),
+        (["--model", "embedded"], "--model was given 1 times: pass it twice"),
+        (["--model", "a", "--model", "b", "-o", "drift.txt"], "ends in .csv, .png"),
+    ],
+)
+def test_bad_input_is_one_line(conjure, prompts, options, message):
+    code, out, err = conjure("drift", prompts, *options)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1
