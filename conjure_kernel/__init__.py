@@ -21,6 +21,7 @@ _HOMES = {
     "Denoiser": "denoiser",
     "Divergence": "divergence",
     "GaussianDenoiser": "gaussian",
+    "ImageDistance": "image_distance",
     "MixtureDenoiser": "gaussian",
     "PAPER": "opening",
     "TextKFold": "folds",

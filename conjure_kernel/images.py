@@ -10,11 +10,15 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.spatial.distance import cdist
+from scipy.spatial.distance import cdist, pdist
 from sklearn.covariance import ledoit_wolf
 
-__all__ = ["Gaussian", "fit_gaussian", "frechet", "gaussian_jeffreys", "kid", "mmd"]
-__all__ += ["pixel_features"]
+__all__ = ["METRICS", "Gaussian", "fit_gaussian", "frechet", "gaussian_jeffreys", "kid"]
+__all__ += ["median_distance", "mmd", "pixel_features", "set_distances", "without_groups"]
+
+METRICS = ("kid", "mmd", "frechet", "gaussian_jeffreys")
+GROUPS = 8  # of images, left out one at a time for a standard error
+MEDIAN_OF = 1000  # images
 
 
 class Gaussian(NamedTuple):
@@ -74,6 +78,41 @@ def mmd(x: np.ndarray, y: np.ndarray, bandwidth: float) -> float:
     scale = 2 * bandwidth**2
     pairs = ((x, x), (y, y), (x, y))
     return _mmd(*(np.exp(-cdist(a, b, "sqeuclidean") / scale) for a, b in pairs))
+
+
+def median_distance(features: np.ndarray) -> float:
+    """Median distance of the images of all sets, features (n_sets, n, d): a bandwidth for MMD."""
+    pool = features.reshape(-1, features.shape[-1])
+    return float(np.median(pdist(pool[:: max(1, len(pool) // MEDIAN_OF)])))
+
+
+def set_distances(
+    features: np.ndarray, a: np.ndarray, b: np.ndarray, metric: str, bandwidth: float
+) -> np.ndarray:
+    """Distances (n_pairs,) of sets a[i] and b[i] of features (n_sets, n, d).
+
+    Parameters
+    ----------
+    features : array of shape (n_sets, n, d)
+    a, b : int arrays of shape (n_pairs,)
+    metric : {"kid", "mmd", "frechet", "gaussian_jeffreys"}
+    bandwidth : float
+        Of "mmd" alone.
+    """
+    pairs = list(zip(a, b, strict=True))
+    if metric in ("frechet", "gaussian_jeffreys"):
+        fitted = [fit_gaussian(of_set) for of_set in features]
+        of_gaussians = frechet if metric == "frechet" else gaussian_jeffreys
+        return np.array([of_gaussians(fitted[i], fitted[j]) for i, j in pairs])
+    if metric == "kid":
+        return np.array([kid(features[i], features[j]) for i, j in pairs])
+    return np.array([mmd(features[i], features[j], bandwidth) for i, j in pairs])
+
+
+def without_groups(features: np.ndarray, n_groups: int = GROUPS) -> list[np.ndarray]:
+    """Features (n_sets, n, d) without each of some groups of images, for a jackknife."""
+    groups = np.arange(features.shape[1]) % n_groups
+    return [features[:, groups != group] for group in range(n_groups)]
 
 
 def _mmd(xx: np.ndarray, yy: np.ndarray, xy: np.ndarray) -> float:

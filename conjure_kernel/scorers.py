@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy.spatial.distance import pdist
 from tqdm.auto import tqdm
 
 from conjure_kernel import images as statistics
@@ -27,7 +26,6 @@ __all__ += ["TextEncoderScorer", "score_divergence"]
 
 LEGS = ("jeffreys", "ab", "ba")
 IMAGE_GROUPS = 4  # of images, left out one at a time
-MEDIAN_OF = 1000  # images that tell the bandwidth of MMD
 
 
 @dataclass(frozen=True)
@@ -234,9 +232,10 @@ class ImageScorer:
     def __call__(self, left: Sequence[str], right: Sequence[str]) -> PairScores:  # noqa: D102
         texts, a, b = _distinct(left, right)
         features, spent, about = self._features(texts)
-        groups = np.arange(self.n_images) % IMAGE_GROUPS
-        kept = [np.ones(self.n_images, bool), *(groups != group for group in range(IMAGE_GROUPS))]
-        apart = np.array([self._apart(features[:, keep], a, b) for keep in kept])
+        metric = "gaussian_jeffreys" if self.statistic == "jeffreys" else self.statistic
+        bandwidth = statistics.median_distance(features) if metric == "mmd" else np.nan
+        sets = [features, *statistics.without_groups(features, IMAGE_GROUPS)]
+        apart = np.array([statistics.set_distances(f, a, b, metric, bandwidth) for f in sets])
         about |= {"statistic": self.statistic, "n_images": self.n_images}
         return PairScores(-apart[0], -apart[1:], n_evaluations=spent, provenance=about)
 
@@ -251,25 +250,6 @@ class ImageScorer:
         bar = tqdm(texts, unit="text", leave=False, disable=not self.settings.get("verbose"))
         found = np.array([self.features(engine.images([text], self.n_images)[0]) for text in bar])
         return found, engine.denoiser.n_evaluations - before, dict(engine.key)
-
-    def _apart(self, features: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        if self.statistic in ("frechet", "jeffreys"):
-            sets = [statistics.fit_gaussian(of_text) for of_text in features]
-            gaussian = {"frechet": statistics.frechet, "jeffreys": statistics.gaussian_jeffreys}
-            return np.array(
-                [gaussian[self.statistic](sets[i], sets[j]) for i, j in zip(a, b, strict=True)]
-            )
-        if self.statistic == "kid":
-            of_sets = statistics.kid
-        else:
-            pool = features.reshape(-1, features.shape[-1])
-            some = pool[:: max(1, len(pool) // MEDIAN_OF)]
-            bandwidth = float(np.median(pdist(some)))
-
-            def of_sets(x: np.ndarray, y: np.ndarray) -> float:
-                return statistics.mmd(x, y, bandwidth)
-
-        return np.array([of_sets(features[i], features[j]) for i, j in zip(a, b, strict=True)])
 
 
 def _distinct(
