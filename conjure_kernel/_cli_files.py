@@ -26,7 +26,14 @@ if TYPE_CHECKING:
     from conjure_kernel.explanation import Explanation
 
 __all__ = ["PICTURES", "TABLES", "check_output", "read_matrix", "read_prompts"]
-__all__ += ["write_explanation", "write_figure", "write_page", "write_rows", "write_table"]
+__all__ += [
+    "write_explanation",
+    "write_figure",
+    "write_page",
+    "write_rows",
+    "write_table",
+    "write_vectors",
+]
 
 TABLES = (".npz", ".csv", ".parquet")
 EXTRAS = {".parquet": ("pandas", "pyarrow"), ".html": ("bokeh",)}
@@ -105,6 +112,29 @@ def write_table(
     replace(path, buffer.getvalue())
     for sidecar in _targets(path)[1:]:
         replace(sidecar, facts.encode())
+
+
+def write_vectors(
+    path: Path, prompts: Sequence[str], vectors: np.ndarray, provenance: dict[str, Any]
+) -> None:
+    """Write vectors (n, n_components) as .npz or .parquet."""
+    buffer, facts = io.BytesIO(), json.dumps(provenance, indent=1)
+    if path.suffix.lower() == ".npz":
+        np.savez_compressed(
+            buffer,
+            prompts=np.array(prompts),
+            vectors=vectors,
+            references=np.array(provenance["references"]),
+            provenance=np.array(facts),
+        )
+    else:
+        import pandas as pd
+
+        columns = [f"x{i}" for i in range(vectors.shape[1])]
+        frame = pd.DataFrame(vectors, index=pd.Index(prompts, name="prompt"), columns=columns)
+        frame.attrs = json.loads(facts)
+        frame.to_parquet(buffer)
+    replace(path, buffer.getvalue())
 
 
 def write_rows(path: Path, rows: Sequence[dict[str, Any]], provenance: dict[str, Any]) -> None:

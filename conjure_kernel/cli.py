@@ -19,6 +19,7 @@ from conjure_kernel import __version__
 from conjure_kernel import _cli_commands as commands
 from conjure_kernel import _cli_models as models
 from conjure_kernel import _cli_scores as scores
+from conjure_kernel import _cli_vectors as vectors
 from conjure_kernel._cli_commands import say
 
 __all__ = ["main"]
@@ -39,6 +40,8 @@ examples:
   conjure explain "a snowman" "a dog"
   conjure drift --model embedded --model my-fine-tune prompts.txt
   conjure evaluate --task pairs.tsv
+  conjure embed prompts.txt -o vectors.npz
+  conjure neighbors prompts.txt "a puppy"
   conjure cache info
 
 "conjure COMMAND --help" has more.
@@ -184,6 +187,7 @@ def _parser() -> _Parser:
 
     models.add_commands(add, _run_options(two_models=True), store)
     scores.add_commands(add, run, store)
+    vectors.add_commands(add, run, store)
 
     keep = add(
         "cache", commands.look_after_cache, "show or clear what is kept on disk", CACHE, store

@@ -47,7 +47,7 @@ class ConjureEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ModelE
         Prompts whose chains make the pool: all that `fit` is given if they are no more; else
         chosen as k-means++ chooses its seeds, each with probability proportional to KL(r || y)
         from the nearest reference r so far, among at most 256 of them.
-    n_points : int, default 16
+    n_points : int, default 8
         Noisy points at each noise level, a multiple of `n_blocks`; the references take turns. A
         prompt costs n_steps * n_points noise predictions.
     n_blocks : int, default 8
@@ -94,7 +94,7 @@ memory, device, dtype, batch_size, n_jobs, random_state, verbose
         *,
         n_components: int | None = 1024,
         n_references: int = 16,
-        n_points: int = 16,
+        n_points: int = 8,
         n_blocks: int = 8,
         model_kwargs: dict[str, Any] | None = None,
         n_steps: int = 10,

@@ -11,6 +11,7 @@ from typing import Any
 
 from sklearn.base import BaseEstimator
 
+from conjure_kernel.denoiser import Denoiser
 from conjure_kernel.divergence import Divergence
 from conjure_kernel.energies import Engine
 from conjure_kernel.opening import DEFAULTS, LeftBehind, cache_for, open_engine, resolve_seed
@@ -43,6 +44,11 @@ class ModelEstimator(BaseEstimator):
         if getattr(self, "_engine", None) is None:
             self._engine = self._open()
         return self._engine
+
+    @property
+    def denoiser(self) -> Denoiser:
+        """The model as it measures; opened if it is not."""
+        return self._reopened().denoiser
 
     def _provenance(self, measured: Divergence) -> dict[str, Any]:
         """Model, fingerprint, settings and versions behind a measurement."""

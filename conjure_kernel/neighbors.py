@@ -137,13 +137,13 @@ log_snr_range, memory, device, dtype, batch_size, n_jobs, random_state, verbose
         width = self._width(len(self.prompts_) - 1)
         self.seed_ = resolve_seed(self.random_state)
         self._engine = self._open()
-        before = self._engine.denoiser.n_evaluations
+        before = self.denoiser.n_evaluations
         vectors = self._fit_embedding()
         self._search = NearestNeighbors(n_neighbors=width).fit(vectors)
         found = self._search.kneighbors(return_distance=False)
         pairs = np.stack([np.repeat(np.arange(len(found)), width), found.ravel()])
         self._measure_both_ways(np.unique(np.sort(pairs, axis=0), axis=1))
-        self.n_evaluations_ = self._engine.denoiser.n_evaluations - before
+        self.n_evaluations_ = self.denoiser.n_evaluations - before
         self._n_features_out = len(self.prompts_)
         return self
 
@@ -237,7 +237,7 @@ log_snr_range, memory, device, dtype, batch_size, n_jobs, random_state, verbose
         else:
             self.embedding_ = clone(self.embedding)
             self.embedding_.set_params(device="auto", dtype="auto", model_kwargs=None)
-        self.embedding_.set_params(model=self._engine.denoiser)  # loaded once
+        self.embedding_.set_params(model=self.denoiser)  # loaded once
         return self.embedding_.fit_transform(self.prompts_)
 
     def _measure_both_ways(self, pairs: np.ndarray) -> None:

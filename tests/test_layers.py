@@ -65,6 +65,7 @@ LAYERS = {
     "_cli_files": 6,
     "_cli_models": 6,
     "_cli_scores": 6,
+    "_cli_vectors": 6,
     "cli": 6,
     "__init__": 6,  # the public names; imports them lazily
 }

@@ -1,0 +1,131 @@
+"""What `conjure embed` and `conjure neighbors` do: vectors, and what is near. Layer 6."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from conjure_kernel._cli_commands import say, settings_of
+
+if TYPE_CHECKING:
+    from conjure_kernel.embedding import ConjureEmbedding
+
+__all__ = ["add_commands", "find_neighbours", "write_vectors"]
+
+EMBED = """\
+examples:
+  conjure embed prompts.txt -o vectors.npz
+  conjure embed words.csv --column word -o vectors.parquet --components 512
+
+A vector per prompt whose squared Euclidean distances estimate J on one shared pool of noisy points,
+at a cost of T * --points noise predictions a prompt. --draws has no meaning here.
+
+.npz      arrays prompts, vectors (float32), references, provenance (JSON)
+.parquet  a column per component, the prompts as index; pip install "conjure-kernel[parquet]"
+"""
+NEIGHBORS = """\
+examples:
+  conjure neighbors prompts.txt "a puppy"
+  conjure neighbors prompts.txt "a puppy" "a red bus" -k 5 --json
+
+Candidates come from vectors (see `conjure embed`); J of each of them is then measured, with its
+standard error, and decides.
+"""
+
+
+def add_commands(add: Callable[..., Any], *parents: Any) -> None:
+    """Add both commands to the parser; `add` makes a subparser."""
+    embed = add("embed", write_vectors, "write a vector for each prompt", EMBED, *parents)
+    _add_prompts(embed)
+    text = ".npz or .parquet"
+    embed.add_argument("-o", "--output", metavar="OUTPUT", type=Path, required=True, help=text)
+    embed.add_argument("--force", action="store_true", help="overwrite OUTPUT")
+    text = "length of a vector (%(default)s)"
+    embed.add_argument("--components", metavar="N", type=int, default=1024, help=text)
+    text = "noisy points at each noise level (%(default)s)"
+    embed.add_argument("--points", metavar="M", type=int, default=8, help=text)
+
+    near = add(
+        "neighbors", find_neighbours, "list the prompts nearest to others", NEIGHBORS, *parents
+    )
+    _add_prompts(near)
+    near.add_argument("queries", metavar="QUERY", nargs="+", help="prompts, in the list or not")
+    near.add_argument("-k", metavar="K", type=int, default=10, help="neighbours (%(default)s)")
+    near.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _add_prompts(parser: Any) -> None:
+    text = "prompts, one a line, or a CSV file with --column; - reads stdin"
+    parser.add_argument("prompts", metavar="FILE", help=text)
+    parser.add_argument("--column", metavar="NAME", help="column of the CSV file")
+
+
+def write_vectors(args: Namespace) -> str:
+    """Write the vectors of all prompts into a file."""
+    from conjure_kernel import _cli_files as files
+
+    files.check_output(args.output, [".npz", ".parquet"], args.force)
+    prompts = files.read_prompts(args.prompts, args.column)
+    model = _embedding(args, n_components=args.components, n_points=args.points)
+    if not args.quiet:
+        n = len(set(prompts))
+        say(f"up to {n * args.steps * args.points:,} noise predictions for {n} prompts")
+    vectors = model.fit_transform(prompts)
+    files.write_vectors(args.output, prompts, vectors, model.provenance_)
+    if not args.quiet:
+        say(f"{model.n_evaluations_:,} noise predictions made, '{args.output}' written")
+    return ""
+
+
+def find_neighbours(args: Namespace) -> str:
+    """Nearest prompts of the list for each query, by J."""
+    from conjure_kernel import _cli_files as files
+    from conjure_kernel.pairwise import pairwise_divergence
+
+    prompts = list(dict.fromkeys(files.read_prompts(args.prompts, args.column)))
+    found, model = {}, _embedding(args).fit(prompts)
+    loaded = {"model": model.denoiser, "device": "auto", "dtype": "auto", "model_kwargs": None}
+    for query in dict.fromkeys(args.queries):
+        near = _candidates(model, prompts, query, 3 * args.k)
+        measured = pairwise_divergence([query], near, **{**settings_of(args), **loaded})
+        order = measured.values[0].argsort(kind="stable")[: args.k]
+        found[query] = [
+            {
+                "prompt": near[i],
+                "divergence": float(measured.values[0, i]),
+                "standard_error": float(measured.standard_errors[0, i]),
+            }
+            for i in order
+        ]
+    if args.json:
+        return json.dumps(found, indent=1)
+    return "\n\n".join(
+        "\n".join([query, *(f"  {_line(row)}" for row in rows)]) for query, rows in found.items()
+    )
+
+
+def _line(row: dict[str, Any]) -> str:
+    return f"{row['divergence']:<10.4g} ± {row['standard_error']:<8.2g}  {row['prompt']}"
+
+
+def _candidates(model: ConjureEmbedding, prompts: list[str], query: str, n: int) -> list[str]:
+    """The n prompts whose vectors are nearest, the query itself left out."""
+    from sklearn.neighbors import NearestNeighbors
+
+    others = [prompt for prompt in prompts if prompt != query]
+    if not others:
+        raise ValueError(f"{query!r}: the list holds no other prompt.")
+    search = NearestNeighbors(n_neighbors=min(n, len(others))).fit(model.transform(others))
+    (indices,) = search.kneighbors(model.transform([query]), return_distance=False)
+    return [others[i] for i in indices]
+
+
+def _embedding(args: Namespace, **options: Any) -> ConjureEmbedding:
+    from conjure_kernel.embedding import ConjureEmbedding
+
+    settings = settings_of(args)
+    del settings["n_draws"]
+    return ConjureEmbedding(**settings, **options)
