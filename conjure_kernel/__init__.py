@@ -33,6 +33,7 @@ _HOMES = {
     "html_map": "interactive",
     "load_denoiser": "pretrained.load",
     "load_pairs": "datasets",
+    "model_agreement": "comparison",
     "paired_divergence": "pairwise",
     "pairwise_divergence": "pairwise",
     "rank_agreement": "comparison",

@@ -1,4 +1,4 @@
-"""What `conjure drift` does: two models on one list of prompts. Layer 6."""
+"""What `conjure drift` and `conjure agree` do: two models on one list of prompts. Layer 6."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from conjure_kernel._cli_commands import say, settings_of
 if TYPE_CHECKING:
     from conjure_kernel.drift import ConjureDrift
 
-__all__ = ["add_commands", "measure_drift"]
+__all__ = ["add_commands", "measure_agreement", "measure_drift"]
+
+SHOWN = 10  # pairs
 
 DRIFT = """\
 examples:
@@ -25,12 +27,26 @@ Prints the prompts, most drifted first: J between what the two models conjure, i
 standard error. .png, .pdf and .svg show pictures of both models, from the same noise, for the
 prompts that drifted most. The models must share a latent space.
 """
+AGREE = """\
+examples:
+  conjure agree --model embedded --model my-fine-tune prompts.txt
+  conjure agree --model base-folder --model other-folder prompts.txt -o agree.png
+
+Each model measures J of all pairs of prompts; Spearman of the two orders, its 95 % bootstrap
+interval over prompts and, after ±, its standard error over draws. Then the pairs on which the
+models differ most, with J and its rank (1 is nearest) in both. The models need share nothing.
+"""
 
 
 def add_commands(add: Callable[..., Any], *parents: Any) -> None:
-    """Add the command to the parser; `add` makes a subparser."""
+    """Add both commands to the parser; `add` makes a subparser."""
     text = "how far two models part under each prompt"
-    parser = add("drift", measure_drift, text, DRIFT, *parents)
+    _add_files(add("drift", measure_drift, text, DRIFT, *parents))
+    text = "do two models order the pairs of prompts alike"
+    _add_files(add("agree", measure_agreement, text, AGREE, *parents))
+
+
+def _add_files(parser: Any) -> None:
     text = "prompts, one a line, or a CSV file with --column; - reads stdin"
     parser.add_argument("prompts", metavar="FILE", help=text)
     parser.add_argument("--column", metavar="NAME", help="column of the CSV file")
@@ -58,6 +74,46 @@ def measure_drift(args: Namespace) -> str:
         for row in drift.ranking().rows
     ]
     return "\n".join(["J            standard error  prompt", *rows])
+
+
+def measure_agreement(args: Namespace) -> str:
+    """Rank agreement of two models, and the pairs on which they differ most."""
+    from conjure_kernel import _cli_files as files
+    from conjure_kernel.comparison import model_agreement
+
+    first, second = _two_models(args)
+    if args.output is not None:
+        files.check_output(args.output, [".csv", *files.PICTURES], args.force)
+    prompts = files.read_prompts(args.prompts, args.column)
+    options = settings_of(args)
+    del options["model"]
+    found = model_agreement(prompts, first, second, **options)
+    spent = found.a.n_evaluations + found.b.n_evaluations
+    rows = found.ranking().rows
+    if args.output is not None:
+        ends = list(found.a.grid.log_snr_range)
+        about = {"models": args.model, "spearman": found.spearman, "log_snr_range": ends}
+        about |= {"conjure-kernel": __version__, "n_steps": args.steps, "n_draws": args.draws}
+        if args.output.suffix.lower() == ".csv":
+            files.write_rows(args.output, rows, about)
+        else:
+            from conjure_kernel.plot import plot_agreement
+
+            names = [Path(model).name for model in args.model]
+            files.write_figure(args.output, plot_agreement(found, names=names), about)
+        if not args.quiet:
+            say(f"{spent:,} noise predictions made, '{args.output}' written")
+    span = f", 95 % interval {found.low:.3f} to {found.high:.3f}" if len(rows) >= 10 else ""
+    error = f" ± {found.draw_se:.2g}" if args.draws > 1 else ""
+    lines = [
+        f"{row['divergence_a']:<10.4g} {row['divergence_b']:<10.4g} {row['rank_a']:<8g} "
+        f"{row['rank_b']:<8g} {row['prompt_a']} | {row['prompt_b']}"
+        for row in rows[:SHOWN]
+    ]
+    head = f"{'J of A':<10} {'J of B':<10} {'rank A':<8} {'rank B':<8} pair"
+    return "\n".join(
+        [f"Spearman {found.spearman:.3f}{error}{span}, {len(rows)} pairs", "", head, *lines]
+    )
 
 
 def _two_models(args: Namespace) -> tuple[str, str]:

@@ -6,17 +6,24 @@ Layer 5.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from scipy import stats
 
-from conjure_kernel._checks import check_choice
+from conjure_kernel._checks import check_choice, check_prompts
 from conjure_kernel._table import Table
 from conjure_kernel.correlation import FEWEST, STATISTICS, correlate, interval, p_value, resamples
 from conjure_kernel.datasets import ScoredPairs
+from conjure_kernel.divergence import Divergence
 from conjure_kernel.evaluation import Evaluation
-from conjure_kernel.jackknife import jackknife_se
+from conjure_kernel.jackknife import jackknife_se, leave_one_out
+from conjure_kernel.opening import DEFAULTS, open_model
+from conjure_kernel.pairwise import pairwise_divergence
+from conjure_kernel.schedule import make_grid
 
-__all__ = ["compare", "rank_agreement"]
+__all__ = ["Agreement", "compare", "model_agreement", "rank_agreement"]
 
 
 def compare(
@@ -121,6 +128,127 @@ def rank_agreement(a: Evaluation, b: Evaluation, *, n_bootstrap: int = 1000) -> 
             }
         )
     return Table(rows)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far two models order the pairs of some prompts alike.
+
+    Attributes
+    ----------
+    prompts : list of str
+    a, b : Divergence
+        Matrices of both models over the range of log-SNR that both know.
+    spearman : float
+        Rank correlation of J over all pairs, in [-1, 1].
+    low, high : float
+        95 % bootstrap interval that resamples prompts; NaN below 10 pairs.
+    draw_se : float
+        Standard error over the draws of both models; NaN with one draw.
+
+    Examples
+    --------
+    >>> from conjure_kernel import GaussianDenoiser, model_agreement
+    >>> one = GaussianDenoiser({"a dog": 0.0, "a cat": 0.4, "a car": 3.0})
+    >>> two = GaussianDenoiser({"a dog": 0.0, "a cat": 0.1, "a car": -2.0})
+    >>> found = model_agreement(["a dog", "a cat", "a car"], one, two, memory=None)
+    >>> {name: found.ranking()[2][name] for name in ("prompt_a", "prompt_b", "rank_a", "rank_b")}
+    {'prompt_a': 'a dog', 'prompt_b': 'a cat', 'rank_a': 1.0, 'rank_b': 1.0}
+    """
+
+    prompts: list[str]
+    a: Divergence
+    b: Divergence
+    spearman: float
+    low: float
+    high: float
+    draw_se: float
+
+    def ranking(self) -> Table:
+        """Every pair with J and its rank (1 is nearest) in both models, most differing first."""
+        i, j = np.triu_indices(len(self.prompts), 1)
+        values = [side.values[i, j] for side in (self.a, self.b)]
+        ranks = [stats.rankdata(side) for side in values]
+        order = np.argsort(-np.abs(ranks[0] - ranks[1]), kind="stable")
+        return Table(
+            [
+                {
+                    "prompt_a": self.prompts[i[k]],
+                    "prompt_b": self.prompts[j[k]],
+                    **{f"divergence_{m}": float(values[s][k]) for s, m in enumerate("ab")},
+                    **{f"rank_{m}": float(ranks[s][k]) for s, m in enumerate("ab")},
+                }
+                for k in order
+            ]
+        )
+
+
+def model_agreement(
+    prompts: Sequence[str],
+    model_a: Any = "embedded",
+    model_b: Any = "embedded",
+    *,
+    n_bootstrap: int = 1000,
+    **settings: Any,
+) -> Agreement:
+    """Rank agreement of two models on all pairs of `prompts`.
+
+    The models need share nothing but the prompts: each measures its own distances.
+
+    Parameters
+    ----------
+    prompts : sequence of str
+        At least three; equal ones are left out.
+    model_a, model_b : str, path, diffusers pipeline or Denoiser
+        What `load_denoiser` takes.
+    n_bootstrap : int
+        Resamples of the prompts.
+    **settings
+        As of `pairwise_divergence`. The default log_snr_range is what both models know.
+
+    Returns
+    -------
+    agreement : Agreement
+
+    Examples
+    --------
+    >>> from conjure_kernel import GaussianDenoiser, model_agreement
+    >>> one = GaussianDenoiser({"a dog": 0.0, "a cat": 0.4, "a car": 3.0})
+    >>> two = GaussianDenoiser({"a dog": 0.0, "a cat": 0.1, "a car": -2.0})
+    >>> model_agreement(["a dog", "a cat", "a car"], one, two, memory=None).spearman
+    0.5
+    """
+    names = list(dict.fromkeys(check_prompts(prompts)))
+    if len(names) < 3:
+        raise ValueError(f"{len(names)} different prompts: at least 3 are needed to order pairs.")
+    shared = {name: settings.pop(name, DEFAULTS[name]) for name in ("model_kwargs",)}
+    shared |= {name: settings.pop(name, "auto") for name in ("device", "dtype")}
+    models = [open_model({"model": model, **shared}).load() for model in (model_a, model_b)]
+    given = settings.pop("log_snr_range", None)
+    known = [make_grid(m.schedule, 1, log_snr_range=given).log_snr_range for m in models]
+    low, high = max(low for low, _ in known), min(high for _, high in known)
+    if low >= high:
+        raise ValueError(f"the models know the log-SNR ranges {known}, which do not overlap.")
+    options = {**settings, "log_snr_range": (low, high)}
+    a, b = (pairwise_divergence(names, model=model, **options) for model in models)
+    return _agree(names, a, b, n_bootstrap)
+
+
+def _agree(names: list[str], a: Divergence, b: Divergence, n_bootstrap: int) -> Agreement:
+    i, j = np.triu_indices(len(names), 1)
+    x, y = a.values[i, j], b.values[i, j]
+    left, right = ([names[k] for k in side] for side in (i, j))
+    boot = [correlate("spearman", x[k], y[k]) for k in resamples(left, right, n_bootstrap, 0)]
+    low, high = interval(boot) if len(x) >= FEWEST else (np.nan, np.nan)
+    error = np.nan
+    if a.shares is None and a.n_draws > 1:
+        # The models' noise is independent: the errors of either, the other held fixed, add up.
+        parts = [
+            jackknife_se(np.array([correlate("spearman", w, other) for w in leave_one_out(draws)]))
+            for draws, other in ((a.draws[i, j], y), (b.draws[i, j], x))
+        ]
+        error = float(np.hypot(*parts))
+    return Agreement(names, a, b, float(correlate("spearman", x, y)), low, high, error)
 
 
 def _aligned(

@@ -3,9 +3,18 @@
 import csv
 import json
 
+import numpy as np
 import pytest
+from scipy import stats
 
-from conjure_kernel import ConjureDrift, cli, load_denoiser
+from conjure_kernel import (
+    ConjureDrift,
+    GaussianDenoiser,
+    cli,
+    load_denoiser,
+    model_agreement,
+    pairwise_divergence,
+)
 
 SMALL = ["--steps", "2", "--draws", "2"]
 PROMPTS = ["strawberry", "a bus", "tomato"]
@@ -91,3 +100,45 @@ def test_bad_input_is_one_line(conjure, prompts, options, message):
     assert (code, out) == (2, "")
     assert message in err
     assert err.count("\n") == 1
+
+
+def test_agree_prints_and_writes_what_the_library_finds(conjure, twin, tmp_path, cache):
+    words = [*PROMPTS, "a dog", "a house"]
+    path, output = tmp_path / "words.txt", tmp_path / "agree.png"
+    path.write_text("\n".join(words))
+    models = ["--model", "embedded", "--model", twin]
+    code, out, err = conjure("agree", *models, path, "-o", output)
+    assert code == 0, err
+    assert output.read_bytes().startswith(b"\x89PNG")
+    a, b = (
+        pairwise_divergence(words, model=m, n_steps=2, n_draws=2, memory=cache).values[
+            np.triu_indices(5, 1)
+        ]
+        for m in ("embedded", twin)
+    )
+    expected = stats.spearmanr(a, b).statistic
+    assert expected < 0.999
+    assert out.startswith(f"Spearman {expected:.3f} ± ")
+    assert "95 % interval" in out
+    assert "10 pairs" in out
+    gaps = [abs(float(r[2]) - float(r[3])) for r in map(str.split, out.splitlines()[3:])]
+    assert gaps == sorted(gaps, reverse=True)
+    assert gaps[0] > 0
+
+
+def test_models_of_one_order_agree_and_one_of_reversed_order_does_not():
+    names = [f"prompt {i}" for i in range(6)]
+    places = np.array([0.0, 1.0, 2.5, 4.7, 7.9, 12.6])
+    one, two, other = (
+        GaussianDenoiser(dict(zip(names, p, strict=True)))
+        for p in (places, 2 * places, places[[3, 0, 5, 2, 4, 1]])
+    )
+    same, apart = (model_agreement(names, one, world, memory=None) for world in (two, other))
+    assert same.spearman == pytest.approx(1)
+    assert (same.low, same.high) == pytest.approx((1, 1))
+    assert apart.spearman < 0.5
+    assert apart.low < apart.spearman < apart.high
+    first = apart.ranking()[0]
+    assert abs(first["rank_a"] - first["rank_b"]) >= 8
+    with pytest.raises(ValueError, match="2 different prompts: at least 3"):
+        model_agreement([*names[:2], names[0]], one, two)

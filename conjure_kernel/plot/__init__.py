@@ -9,7 +9,7 @@ from conjure_kernel._layout import layout, position_errors, stress
 from conjure_kernel.plot.explanation import plot_explanation, plot_morph, plot_strip
 from conjure_kernel.plot.maps import drawn_labels, plot_map
 from conjure_kernel.plot.matrix import plot_matrix
-from conjure_kernel.plot.models import plot_drift
+from conjure_kernel.plot.models import plot_agreement, plot_drift
 from conjure_kernel.plot.overview import plot_overview
 from conjure_kernel.plot.relations import plot_legs, plot_profile, plot_shepard
 from conjure_kernel.plot.scores import plot_ablation, plot_evaluations
@@ -18,6 +18,7 @@ __all__ = [
     "drawn_labels",
     "layout",
     "plot_ablation",
+    "plot_agreement",
     "plot_drift",
     "plot_evaluations",
     "plot_explanation",

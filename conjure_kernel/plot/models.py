@@ -9,12 +9,13 @@ from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from conjure_kernel.plot._style import INK, STYLE
+from conjure_kernel.plot._style import BLUE, GREY, INK, STYLE
 
 if TYPE_CHECKING:
+    from conjure_kernel.comparison import Agreement
     from conjure_kernel.drift import ConjureDrift
 
-__all__ = ["plot_drift"]
+__all__ = ["plot_agreement", "plot_drift"]
 
 COLUMNS = 4
 WIDTH, HEIGHT, HEAD = 1.9, 1.3, 0.5  # inches
@@ -59,6 +60,52 @@ def plot_drift(drift: ConjureDrift, *, n_prompts: int = 12, names: Any = ("a", "
         spread = f" ± {error:.2g}" if np.isfinite(error) else ""
         axes.set_title(f"{_short(row['prompt'])}\nJ = {row['divergence']:.3g}{spread}", fontsize=7)
         axes.axis("off")
+    return figure
+
+
+@rc_context(STYLE)
+def plot_agreement(
+    agreement: Agreement, *, n_named: int = 10, names: Any = ("model a", "model b")
+) -> Figure:
+    """Ranks of all pairs in both models; those that differ most are named beside.
+
+    Parameters
+    ----------
+    agreement : Agreement
+    n_named : int
+        Pairs to name.
+    names : two str
+        Of the models.
+
+    Returns
+    -------
+    figure : Figure
+
+    Examples
+    --------
+    >>> from conjure_kernel import GaussianDenoiser, model_agreement
+    >>> world = GaussianDenoiser({"a dog": 0.0, "a cat": 0.4, "a car": 3.0})
+    >>> figure = plot_agreement(model_agreement(world.prompts, world, world, memory=None))
+    """
+    rows = agreement.ranking().rows
+    figure = Figure((7.2, 4.0), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes, side = figure.subplots(1, 2, width_ratios=(4, 3))
+    x, y = (np.array([row[f"rank_{m}"] for row in rows]) for m in "ab")
+    axes.plot([1, len(rows)], [1, len(rows)], color=GREY, lw=0.5)
+    axes.plot(x, y, "o", color=BLUE, ms=2, alpha=0.5, mew=0)
+    axes.set(xlabel=f"rank of J, {names[0]}", ylabel=f"rank of J, {names[1]}", aspect="equal")
+    low, high = agreement.low, agreement.high
+    span = f" [{low:.2f}, {high:.2f}]" if np.isfinite(low) else ""
+    axes.set_title(f"{len(rows)} pairs: Spearman {agreement.spearman:.3f}{span}", loc="left")
+    axes.spines[["top", "right"]].set_visible(False)
+    lines = ["Differ most (rank in either):", ""]
+    for i, row in enumerate(rows[:n_named], 1):
+        axes.annotate(str(i), (row["rank_a"], row["rank_b"]), fontsize=6, color=INK)
+        pair = f"{_short(row['prompt_a'])} / {_short(row['prompt_b'])}"
+        lines.append(f"{i}  {pair}: {row['rank_a']:.0f}, {row['rank_b']:.0f}")
+    side.text(0, 1, "\n".join(lines), va="top", fontsize=6.5, linespacing=1.6)
+    side.axis("off")
     return figure
 
 
