@@ -39,6 +39,7 @@ examples:
   conjure map -o map.png
   conjure explain "a snowman" "a dog"
   conjure drift --model embedded --model my-fine-tune prompts.txt
+  conjure agree --model embedded --model my-fine-tune prompts.txt
   conjure evaluate --task pairs.tsv
   conjure embed prompts.txt -o vectors.npz
   conjure neighbors prompts.txt "a puppy"
