@@ -52,6 +52,19 @@ def test_two_worlds_have_their_exact_divergence(schedule, sampler):
     assert abs(truth.kl_ab / truth.kl_ba - 1) > 0.3  # so that swapped legs would be seen
 
 
+def test_the_noise_of_both_models_is_independent():
+    # Standard errors add the variances of both legs: right only if their draws are uncorrelated.
+    rng = np.random.default_rng(0)
+    prompts = [f"p{i}" for i in range(8)]
+    near = [dict(zip(prompts, rng.normal(size=(8, 2)), strict=True)) for _ in range(2)]
+    worlds = [GaussianDenoiser(means, v) for means, v in zip(near, (0.5, 2.0), strict=True)]
+    drift = ConjureDrift(*worlds, n_steps=4, n_draws=60, memory=None).fit(prompts)
+    weights = drift.measured_.grid.weights()
+    forward, backward = drift.measured_.forward @ weights, drift.measured_.backward @ weights
+    shared = [np.corrcoef(a, b)[0, 1] for a, b in zip(forward, backward, strict=True)]
+    assert abs(np.mean(shared)) < 0.15
+
+
 def test_guidance_does_not_cancel_between_models():
     # Of worlds that share one covariance guided predictions are those of the guided mean.
     w, prompt = 3.0, "a dog"
