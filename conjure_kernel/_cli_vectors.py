@@ -89,7 +89,7 @@ def find_neighbours(args: Namespace) -> str:
     found, model = {}, _embedding(args).fit(prompts)
     loaded = {"model": model.denoiser, "device": "auto", "dtype": "auto", "model_kwargs": None}
     for query in dict.fromkeys(args.queries):
-        near = _candidates(model, prompts, query, 3 * args.k)
+        near = _candidates(model, prompts, query, 5 * args.k)
         measured = pairwise_divergence([query], near, **{**settings_of(args), **loaded})
         order = measured.values[0].argsort(kind="stable")[: args.k]
         found[query] = [

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import html
 import math
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["Table", "jsonable"]
+__all__ = ["Table", "divergence_html", "jsonable"]
+
+MOST_SHOWN = 12  # rows and columns of a notebook's table
 
 
 class Table:
@@ -51,6 +54,39 @@ class Table:
 
     def __repr__(self) -> str:
         return f"<Table of {len(self)} rows>\n{self}"
+
+    def _repr_html_(self) -> str:
+        rows = [_fold(row) for row in self.rows]
+        cells = [[cell.replace("\\|", "|") for cell in row.values()] for row in rows]
+        return _html(list(rows[0]) if rows else [], cells)
+
+
+def divergence_html(a: Sequence[str], b: Sequence[str], values: Any, errors: Any) -> str:
+    """HTML table of J ± standard error: the first rows and columns of a matrix, or of pairs."""
+
+    def tell(value: float, error: float) -> str:
+        return f"{value:.3g}" + (f" ± {error:.2g}" if math.isfinite(error) else "")
+
+    n, told = MOST_SHOWN, f"J in nats, {' x '.join(map(str, values.shape))}"
+    if values.ndim == 1:
+        cells = zip(values[:n].tolist(), errors[:n].tolist(), strict=True)
+        rows = [[x, y, tell(*cell)] for x, y, cell in zip(a[:n], b[:n], cells, strict=True)]
+        return _html(["", "", told], rows, cut=len(values) > n)
+    rows = [
+        [x, *map(tell, row[:n].tolist(), error[:n].tolist())]
+        for x, row, error in zip(a[:n], values[:n], errors[:n], strict=True)
+    ]
+    return _html([told, *b[:n]], rows, cut=max(values.shape) > n)
+
+
+def _html(names: Sequence[str], rows: Sequence[Sequence[str]], cut: bool = False) -> str:
+    """Rows of text as an HTML table, escaped."""
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
+    )
+    more = f"<caption>The first {MOST_SHOWN}.</caption>" if cut else ""
+    return f"<table>{more}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def jsonable(value: Any) -> Any:

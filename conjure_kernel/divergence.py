@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from conjure_kernel._table import divergence_html
 from conjure_kernel.schedule import Grid
 
 __all__ = ["Divergence", "accuracy_bound", "divergence_for_accuracy", "leg_draws"]
@@ -241,6 +242,9 @@ class Divergence:
         }
         flat = {name: np.ravel(column) for name, column in columns.items()}
         return pd.DataFrame({"prompt_a": a, "prompt_b": b, **flat})
+
+    def _repr_html_(self) -> str:
+        return divergence_html(self.prompts_a, self.prompts_b, self.values, self.standard_errors)
 
 
 def accuracy_bound(divergence: Any) -> np.ndarray:

@@ -40,7 +40,7 @@ class ConjureNeighbors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ModelE
     n_neighbors : int, default 15
         Neighbours of a prompt, itself not counted.
     n_candidates : int, optional
-        Prompts whose J is measured for each; default 3 * n_neighbors.
+        Prompts whose J is measured for each; default 5 * n_neighbors.
     embedding : ConjureEmbedding, optional
         What finds the candidates; its own settings are kept, the model is this one. Default: one
         with the settings given here.
@@ -226,7 +226,7 @@ log_snr_range, memory, device, dtype, batch_size, n_jobs, random_state, verbose
         if least > most:
             raise ValueError(f"n_neighbors={least}: there are {most} other prompts to choose from.")
         if self.n_candidates is None:
-            return min(3 * least, most)
+            return min(5 * least, most)
         wanted = check_number(self.n_candidates, "n_candidates", least=least, integer=True)
         return min(wanted, most)
 

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from conjure_kernel import GaussianDenoiser, paired_divergence, pairwise_divergence
 from conjure_kernel._table import Table, jsonable
 
 ROWS = [
@@ -38,3 +39,23 @@ def test_json_is_strict():
     back = json.loads(text)
     assert back["t"][1]["rho_low"] is None
     assert back["1"] == [2.0, None, [0, 1]]
+
+
+def test_a_notebook_sees_escaped_tables():
+    page = Table([{**ROWS[0], "part": "<b>|"}])._repr_html_()
+    assert "<td>&lt;b&gt;|</td><td>12</td><td>0.500 [0.250, 0.750] (p &lt; 1e-4)</td>" in page
+
+
+def test_a_notebook_sees_divergences_with_their_errors():
+    world = GaussianDenoiser({"<script>": 0.7, "a cat": -0.4})
+    prompts, settings = ["<script>", "a cat"], {"model": world, "memory": None}
+    measured = pairwise_divergence(prompts, **settings)
+    page = measured._repr_html_()
+    assert "<script>" not in page
+    assert "J in nats, 2 x 2" in page
+    cell = f"<td>{measured.values[0, 1]:.3g} ± {measured.standard_errors[0, 1]:.2g}</td>"
+    assert page.count(cell) == 2
+    assert "caption" not in page
+    many = paired_divergence([tuple(prompts)] * 13, **settings)._repr_html_()
+    assert many.count(cell) == 12
+    assert "The first 12" in many

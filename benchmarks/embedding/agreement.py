@@ -53,9 +53,9 @@ def main() -> None:
         row = {
             **sizes,
             "per_prompt": 10 * n_points,
-            "spearman": round(spearmanr(squares, exact.values[upper])[0], 4),
+            "spearman": round(float(spearmanr(squares, exact.values[upper])[0]), 4),
             "ratio": round(float(np.median(squares / exact.values[upper])), 3),
-            "reliability_of_j": round(noise, 4),
+            "reliability_of_j": round(float(noise), 4),
         }
         print(row, flush=True)
         append_row("agreement", denoiser, **row)
@@ -87,7 +87,7 @@ def find_neighbours(exact, prompts, vectors, fixed):
         warnings.simplefilter("ignore", UserWarning)
         model = ConjureNeighbors(**fixed, n_neighbors=K, n_draws=1, random_state=1).fit(prompts)
     row = {
-        "candidates": 3 * K,
+        "candidates": 5 * K,
         "recall": round(recall(true, model.kneighbors()[1]), 3),
         "pairs": model.divergences_.nnz // 2,
         "predictions": model.n_evaluations_,
