@@ -6,8 +6,8 @@
 Stable Diffusion 1.4 by its public configuration (UNet of 860 million parameters, 64 x 64 latents,
 CLIP's text encoder) with random weights, loaded from a folder as any model is: speed does not
 depend on what the weights know. One run measures the peak of a matrix product, the bare UNet at
-several batch sizes, the engine on a matrix and on pairs, and the paper's Algorithm 1 beside the
-engine on 8 prompts. Required: the engine at 0.95 of the bare UNet, 10 times Algorithm 1 at
+several batch sizes, the engine on a matrix, on pairs and on an embedding, and the paper's
+Algorithm 1 beside the engine on 8 prompts. Required: the engine at 0.95 of the bare UNet, 10 times Algorithm 1 at
 guidance 5. Appends to benchmarks/results/gpu.csv and algorithm_1.csv.
 """
 
@@ -23,7 +23,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 import algorithm_1
 from _results import WORDS, append_row, stop_clock
-from conjure_kernel import load_denoiser, paired_divergence
+from conjure_kernel import ConjureEmbedding, load_denoiser, paired_divergence
 from conjure_kernel.pretrained.instrument import quiet
 from throughput import bare_rate, cold_matrix, pipeline_rate
 
@@ -112,6 +112,8 @@ def measure(model, size, given):
     pipeline = pipeline_rate(model, best, given.seconds)
     bare_memory = used_memory(model.device)
     paired, sts = pairs_rate(model, prompts, size["pairs"], best)
+    used_memory(model.device)
+    vectors = vectors_rate(model, prompts[: size["prompts"]], best)
     row = {
         "parameters": sum(p.numel() for p in model.pipeline.unet.parameters()),
         "gflop_per_prediction": round(work / 1e9, 1),
@@ -129,6 +131,8 @@ def measure(model, size, given):
         "sts_b_minutes": round(sts / paired / 60, 1),
         "bare_gib": bare_memory,
         "engine_gib": engine_memory,
+        "vectors_per_second": round(vectors, 2),
+        "vectors_gib": used_memory(model.device),
     }
     print("bare UNet:", ", ".join(f"{rate:.1f}/s at {batch}" for batch, rate in rates.items()))
     for name, value in row.items():
@@ -236,6 +240,15 @@ def pairs_rate(model, prompts, n_pairs, batch):
         )
     rate = found.n_evaluations / (stop_clock(model.device) - start)
     return rate, found.n_evaluations * STS_B / n_pairs
+
+
+def vectors_rate(model, prompts, batch):
+    """Prompts per second of an embedding whose pool is there."""
+    embedding = ConjureEmbedding(model, n_references=2, memory=None, batch_size=batch)
+    embedding.fit(prompts[:2])
+    start = stop_clock(model.device)
+    embedding.transform(prompts[2:])
+    return (len(prompts) - 2) / (stop_clock(model.device) - start)
 
 
 def used_memory(device):

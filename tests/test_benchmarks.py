@@ -40,6 +40,7 @@ def test_gpu_on_a_toy(tables, capsys):
     assert int(row["engine_predictions"]) == n * n * 10 + n * 10
     share = float(row["engine_per_second"]) / float(row["bare_per_second"])
     assert float(row["engine_of_bare"]) == pytest.approx(share, rel=0.01)
+    assert float(row["vectors_per_second"]) > 0
     sts = 1379 * (2 * 20 + 2 * 10) / float(row["pairs_per_second"]) / 60
     assert float(row["sts_b_minutes"]) == pytest.approx(sts, rel=0.05)
     beside = tables("algorithm_1")
