@@ -7,8 +7,8 @@ Stable Diffusion 1.4 by its public configuration (UNet of 860 million parameters
 CLIP's text encoder) with random weights, loaded from a folder as any model is: speed does not
 depend on what the weights know. One run measures the peak of a matrix product, the bare UNet at
 several batch sizes, the engine on a matrix, on pairs and on an embedding, and the paper's
-Algorithm 1 beside the engine on 8 prompts. Required: the engine at 0.95 of the bare UNet, 10 times Algorithm 1 at
-guidance 5. Appends to benchmarks/results/gpu.csv and algorithm_1.csv.
+Algorithm 1 beside the engine on 8 prompts. Required: the engine at 0.95 of the bare UNet, 10 times
+Algorithm 1 at guidance 5. Appends to benchmarks/results/gpu.csv and algorithm_1.csv.
 """
 
 import argparse

@@ -7,7 +7,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from scipy.spatial.distance import pdist
+from scipy.spatial.distance import pdist, squareform
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import Ridge
@@ -101,6 +101,24 @@ def test_of_equal_prompts_there_is_no_error_and_no_distance():
     vectors = model.transform([prompts[0], prompts[0]])
     np.testing.assert_array_equal(vectors[0], vectors[1])
     assert np.isnan(model.distance_standard_error(prompts[:1], prompts[:1])).all()
+
+
+def test_the_gaussian_kernel_of_the_vectors_is_positive_where_that_of_j_is_not():
+    means = np.random.default_rng(2).normal(size=60)
+    variances = np.random.default_rng(3).uniform(0.05, 20, size=60)
+    names = [f"prompt {i}" for i in range(60)]
+    world = GaussianDenoiser(
+        dict(zip(names, means, strict=True)), dict(zip(names, variances, strict=True))
+    )
+    vectors = embedding(world, n_components=64, n_steps=10).fit_transform(names).astype(float)
+    squares = squareform(pdist(vectors, "sqeuclidean"))
+    divergences = pairwise_divergence(names, model=world, n_draws=2, memory=None).values
+    smallest = []
+    for matrix in (squares, divergences):
+        values = np.linalg.eigvalsh(np.exp(-matrix / np.median(matrix)))
+        smallest.append(values[0] / values[-1])
+    assert smallest[0] > -1e-10
+    assert smallest[1] < -1e-4
 
 
 # ---------------------------------------------------------------- the pool
