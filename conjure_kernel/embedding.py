@@ -63,10 +63,6 @@ memory, device, dtype, batch_size, n_jobs, random_state, verbose
     n_evaluations_, provenance_ : int, dict
         Noise predictions that `fit` cost (`fit_transform`: both); model, fingerprint, settings.
 
-    See Also
-    --------
-    ConjureDistance : the exact matrix of J, which costs n^2.
-
     Notes
     -----
     The pooled divergence is J(a, b) if the pool is half a's and half b's chains. Elsewhere it asks
@@ -242,20 +238,19 @@ memory, device, dtype, batch_size, n_jobs, random_state, verbose
         return self._pool
 
     def _reopened_vectors(self) -> VectorStore:
-        if self._vectors is None:
-            sizes = [self.n_points, self.n_blocks, self.n_components, self.weighting]
-            text = json.dumps([self.references_, *sizes]).encode()
-            name = hashlib.blake2b(text, digest_size=16).hexdigest()
-            here = self._reopened().location
-            self._vectors = VectorStore(here / "vectors" / name if here else None)
+        sizes = [self.n_points, self.n_blocks, self.n_components, self.weighting]
+        text = json.dumps([self.references_, *sizes]).encode()
+        name, here = hashlib.blake2b(text, digest_size=16).hexdigest(), self._reopened().location
+        folder = here / "vectors" / name if here else None
+        if self._vectors is None or self._vectors.folder != folder:
+            self._vectors = VectorStore(folder)
         return self._vectors
 
     def _embed(self, prompts: list[str]) -> np.ndarray:
-        store = self._reopened_vectors()
-        missing = [prompt for prompt in dict.fromkeys(prompts) if prompt not in store]
-        if missing:
-            self._make_vectors(missing, store)
-        if cut := [prompt for prompt in dict.fromkeys(prompts) if store.truncated(prompt)]:
+        store, distinct = self._reopened_vectors(), list(dict.fromkeys(prompts))
+        if any(prompt not in store for prompt in distinct):
+            store = self._make_vectors(distinct)
+        if cut := [prompt for prompt in distinct if store.truncated(prompt)]:
             warnings.warn(
                 f"{len(cut)} of {len(prompts)} prompts are longer than every text encoder of this "
                 f"model reads and were cut, e.g. {cut[0][:60]!r}. Shorten them.",
@@ -263,9 +258,12 @@ memory, device, dtype, batch_size, n_jobs, random_state, verbose
             )
         return np.stack([store[prompt] for prompt in prompts])
 
-    def _make_vectors(self, missing: list[str], store: VectorStore) -> None:
-        """Score prompts on the pool; what is done is kept, whatever interrupts."""
+    def _make_vectors(self, prompts: list[str]) -> VectorStore:
+        """Score unknown prompts on the pool; what is done is kept, whatever interrupts."""
         pool, engine, flushed = self._reopened_pool(), self._engine, time.monotonic()
+        engine.load()  # a model that answers otherwise than it did has files of its own
+        store = self._reopened_vectors()
+        missing = [prompt for prompt in prompts if prompt not in store]
         work = engine.do(pool.jobs(missing, engine.batches), pool.n_predictions * len(missing))
         try:
             for job, (vectors, readings) in work:
@@ -275,6 +273,7 @@ memory, device, dtype, batch_size, n_jobs, random_state, verbose
                     flushed = time.monotonic()
         finally:
             store.flush()
+        return store
 
     def _describe(self) -> dict[str, Any]:
         engine = self._engine

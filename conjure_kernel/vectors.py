@@ -26,7 +26,7 @@ class VectorStore:
     """
 
     def __init__(self, folder: Path | None) -> None:
-        self._folder = folder
+        self.folder = folder
         self._rows: dict[str, np.ndarray] = {}
         self._truncated: set[str] = set()
         self._unwritten: list[str] = []
@@ -55,7 +55,7 @@ class VectorStore:
     def flush(self) -> None:
         """Write what was added since the last one."""
         names, self._unwritten = self._unwritten, []
-        if self._folder is None or not names:
+        if self.folder is None or not names:
             return
         data = {
             "names": torch.frombuffer(bytearray("".join(names), "ascii"), dtype=torch.uint8),
@@ -63,10 +63,10 @@ class VectorStore:
             "truncated": torch.tensor([name in self._truncated for name in names]),
         }
         try:
-            replace(self._folder / f"{uuid.uuid4().hex}{TRAJECTORY}", save(data))
+            replace(self.folder / f"{uuid.uuid4().hex}{TRAJECTORY}", save(data))
         except OSError as error:
             warnings.warn(
-                f"{self._folder} cannot be written ({error}): these vectors are kept by this "
+                f"{self.folder} cannot be written ({error}): these vectors are kept by this "
                 'process alone. Free space, or pass memory="another/folder".',
                 stacklevel=4,
             )
