@@ -1,25 +1,32 @@
 """How large is an interactive map, and how long until a browser shows it?
 
     python benchmarks/html_map.py [--prompts 64] [--images 4] [--repeats 5]
+    python benchmarks/html_map.py --many 10000
 
-Maps prompts of the embedded model (one draw, five noise levels: the page does not care), opens the
-file in a headless Chromium that finds no host (Debian: chromium and chromium-driver, and selenium)
-and reads the browser's own clock: until everything is loaded, and until the map is drawn. Counts
-requests for anything but the file. Appends to benchmarks/results/html_map.csv.
+Maps prompts of the embedded model (one draw, five noise levels: the page does not care), or with
+--many N random vectors (64 components, 40 clumps) whose representatives have random images of
+64 x 64 pixels, which compress worse than any that a model makes. Opens the file in a headless
+Chromium that finds no host (Debian: chromium and chromium-driver, and selenium) and reads the
+browser's own clock: until everything is loaded, until the map is drawn, and from a click on a
+prompt until the others are coloured. Counts requests for anything but the file. Appends to
+benchmarks/results/html_map.csv.
 """
 
 import argparse
 import json
 import shutil
 import tempfile
+import time
 import warnings
 from pathlib import Path
 from statistics import median
 
+import numpy as np
 from selenium import webdriver
 
 from _results import WORDS, append_row
 from conjure_kernel import ConjureDistance, html_map
+from conjure_kernel.plot import representatives
 
 LOADED = "return performance.getEntriesByType('navigation')[0].loadEventEnd / 1000"
 DRAWN = """
@@ -27,6 +34,11 @@ const done = arguments[0];
 const look = () => Bokeh.documents.length && Bokeh.documents[0].is_idle
   ? done(performance.now() / 1000) : requestAnimationFrame(look);
 look();
+"""
+PINNED = """
+const done = arguments[0], begun = performance.now();
+document.querySelector(".prompt").click();
+requestAnimationFrame(() => setTimeout(() => done((performance.now() - begun) / 1000)));
 """
 
 
@@ -37,31 +49,52 @@ def main() -> None:
     options.add_argument("--prompts", type=int, default=64)
     options.add_argument("--images", type=int, default=4)
     options.add_argument("--repeats", type=int, default=5)
+    options.add_argument("--many", type=int, metavar="N", help="random vectors instead of prompts")
     given = options.parse_args()
-    prompts = [f"a {word}" for word in WORDS][: given.prompts]
-    warnings.filterwarnings("ignore", ".*(of the divergence lies|n_draws=1)")
-    model = ConjureDistance(n_steps=5, n_draws=1, verbose=1).fit(prompts)
-    pictures = model.conjure_images(n=given.images)
+    begun = time.perf_counter()
+    page = map_many(given) if given.many else map_prompts(given)
+    made = time.perf_counter() - begun
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "map.html"
-        html_map(model.divergences_, prompts, images=pictures).save(path)
+        page.save(path)
         size = path.stat().st_size
         looks = [open_page(path) for _ in range(given.repeats)]
-    loaded, drawn = (median(values) for values in zip(*(look[:2] for look in looks), strict=True))
+    *times, requests = zip(*looks, strict=True)
+    loaded, drawn, pinned = map(median, times)
     row = {
-        "prompts": len(prompts),
+        "prompts": given.many or given.prompts,
         "images": given.images,
         "megabytes": round(size / 1e6, 2),
+        "made_seconds": round(made, 1),
         "loaded_seconds": round(loaded, 2),
         "drawn_seconds": round(drawn, 2),
-        "requests": sum(look[2] for look in looks),
+        "pinned_seconds": round(pinned, 2),
+        "requests": sum(requests),
     }
     print(", ".join(f"{name} {value}" for name, value in row.items()))
     append_row("html_map", **row)
 
 
+def map_prompts(given):
+    prompts = [f"a {word}" for word in WORDS][: given.prompts]
+    warnings.filterwarnings("ignore", ".*(of the divergence lies|n_draws=1)")
+    model = ConjureDistance(n_steps=5, n_draws=1, verbose=1).fit(prompts)
+    return html_map(model.divergences_, model.prompts_, images=model.conjure_images(n=given.images))
+
+
+def map_many(given):
+    random = np.random.default_rng(0)
+    clumps = random.normal(size=(40, 64))
+    kinds = random.integers(0, 40, given.many)
+    vectors = (clumps[kinds] + 0.3 * random.normal(size=(given.many, 64))).astype(np.float32)
+    prompts = [f"prompt {i} of kind {kind}, of usual length" for i, kind in enumerate(kinds)]
+    kept = representatives(vectors)
+    images = random.integers(0, 256, (len(kept), given.images, 64, 64, 3), dtype=np.uint8)
+    return html_map(None, prompts, vectors=vectors, images=images, pictured=kept)
+
+
 def open_page(path):
-    """(seconds until loaded, seconds until drawn, requests beyond the file) of a fresh browser."""
+    """Seconds until loaded, drawn, and from click to colours; requests: of a fresh browser."""
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium")
     arguments = ["headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage"]
@@ -79,7 +112,8 @@ def open_page(path):
         ]
         sent = (e["params"]["request"]["url"] for e in entries if e["method"] == SENT)
         foreign = [url for url in sent if not url.startswith(("file:", "data:", "blob:", "chrome"))]
-        return browser.execute_script(LOADED), drawn, len(foreign)
+        loaded = browser.execute_script(LOADED)
+        return loaded, drawn, browser.execute_async_script(PINNED), len(foreign)
     finally:
         browser.quit()
 

@@ -23,6 +23,7 @@ __all__ = [
     "layout",
     "place_labels",
     "position_errors",
+    "principal_axes",
     "shorten",
     "spread",
     "stress",
@@ -72,7 +73,7 @@ def layout(
         )
     elif method == "umap" and distances.any():
         coordinates = _umap(distances, coordinates, random_state)
-    return _principal_axes(coordinates)
+    return principal_axes(coordinates)
 
 
 def stress(divergences: np.ndarray, coordinates: np.ndarray) -> float:
@@ -280,7 +281,7 @@ def _umap(distances: np.ndarray, start: np.ndarray, random_state: RandomState) -
         return np.asarray(reducer.fit_transform(distances), dtype=np.float64)
 
 
-def _principal_axes(coordinates: np.ndarray) -> np.ndarray:
+def principal_axes(coordinates: np.ndarray) -> np.ndarray:
     """Centred, turned to the axes of greatest extent, each with its farthest point positive."""
     centred = coordinates - coordinates.mean(axis=0)
     turned = centred @ np.linalg.svd(centred.T @ centred)[0]

@@ -14,6 +14,7 @@ from scipy.spatial.distance import pdist, squareform
 
 from conjure_kernel.interactive import MAX_IMAGE, HtmlMap, _encode, _group, html_map
 from conjure_kernel.interactive.figure import COLOURS
+from conjure_kernel.interactive.sources import Matrix, Vectors
 
 pytest.importorskip("bokeh")
 NASTY = "<script>window.hacked = 1</script></script> & \"q\" 'q' {braces}\nline two"
@@ -82,17 +83,23 @@ def test_images_are_small_whatever_comes():
             np.testing.assert_array_equal(decoded, picture)
 
 
+def matrix(divergences):
+    return Matrix(divergences, np.full(divergences.shape, np.nan))
+
+
 def test_clusters_are_found_and_named_by_their_middle():
     kind = np.array([0, 0, 0, 0, 1, 1, 1, 2, 2])
     points = np.array([0, 1, 2, 9]) * 0.1
     points = np.r_[points, 10 + np.arange(3) * 0.1, 20, 20.1]
     divergences = squareform(pdist(points[:, None]) ** 2)
-    groups, medoids = _group(divergences, None)
+    groups, medoids = _group(matrix(divergences), 9, None)
     np.testing.assert_array_equal(groups, kind)
     assert medoids[:2] == [2, 5] or medoids[:2] == [1, 5]
     for n in (1, 2, 3):
-        assert set(_group(1 - np.eye(n), None)[0]) == {0}
-    np.testing.assert_array_equal(_group(divergences, list("aaaaaabbb"))[0], [0] * 6 + [1] * 3)
+        assert set(_group(matrix(1 - np.eye(n)), n, None)[0]) == {0}
+    np.testing.assert_array_equal(
+        _group(matrix(divergences), 9, list("aaaaaabbb"))[0], [0] * 6 + [1] * 3
+    )
 
 
 @pytest.mark.parametrize("background", ["#ffffff", "#17171c"])
@@ -127,6 +134,9 @@ GOOD = 1 - np.eye(3)
         ({"clusters": np.zeros(2)}, r"clusters: shape \(2,\) came"),
         ({"coordinates": np.zeros((2, 2))}, r"coordinates: shape \(2, 2\) came"),
         ({"n_neighbors": 0}, "n_neighbors=0"),
+        ({"vectors": np.eye(3)}, "either divergences or vectors"),
+        ({"pictured": [0, 3]}, r"pictured=\[0, 3\]: different positions 0 to 2"),
+        ({"pictured": [1, 1]}, r"pictured=\[1, 1\]"),
     ],
 )
 def test_what_cannot_be_shown_is_refused_in_words(options, message):
@@ -137,6 +147,58 @@ def test_what_cannot_be_shown_is_refused_in_words(options, message):
 def test_more_clusters_than_can_be_told_apart_are_refused():
     with pytest.raises(ValueError, match="clusters: 8 came, 7 can be told apart"):
         html_map(1 - np.eye(8), list("abcdefgh"), clusters=np.arange(8))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "either divergences or vectors"),
+        ({"vectors": np.eye(2)}, "vectors: 2 rows came for 3 labels"),
+        ({"vectors": np.ones(3)}, r"vectors: shape \(3,\) came, \(n, d\)"),
+        ({"vectors": np.full((3, 2), np.nan)}, "vectors hold NaN"),
+        ({"vectors": np.eye(3), "standard_errors": GOOD}, "standard_errors belong to divergences"),
+    ],
+)
+def test_vectors_that_cannot_be_shown_are_refused_in_words(options, message):
+    with pytest.raises(ValueError, match=message):
+        html_map(None, list("abc"), **options)
+
+
+def test_vectors_are_shown_as_their_squared_distances_would_be():
+    """Same neighbours, distances and clusters as of the matrix, where both are exact."""
+    points = np.array(
+        [[0, 0, 0], [1, 0, 0], [0, 2, 0], [30, 0, 0], [31, 0, 1], [30, 3, 0], [0, 1, 4]]
+    )
+    divergences, names = squareform(pdist(points) ** 2), list("abcdefg")
+    pages = [html_map(divergences, names), html_map(None, names, vectors=points)]
+    tables = [re.findall("<tbody>.*</tbody>", page.page, re.S)[0] for page in pages]
+    assert tables[0] == tables[1]
+    assert "principal components" not in pages[0].page
+    assert "3 principal components, with 100% of the variance" in pages[1].page
+
+
+def crowd(n=2000):
+    """Many vectors in three clumps, the names of the nasty world, images of a few."""
+    rng = np.random.default_rng(1)
+    vectors = rng.normal(size=(n, 8)).astype(np.float32) + 12 * np.eye(8)[np.arange(n) % 3]
+    names = [f"thing {i}" for i in range(n)]
+    names[1], names[2] = NASTY, IMAGE_TAG
+    pictured = np.arange(5, 25)
+    images = rng.integers(0, 256, (20, 1, 16, 16, 3), dtype=np.uint8)
+    coordinates = vectors[:, :2].astype(float)
+    return vectors, names, {"images": images, "pictured": pictured, "coordinates": coordinates}
+
+
+def test_without_a_choice_of_the_pictured_representatives_are(monkeypatch):
+    vectors, names, _ = crowd(60)
+    monkeypatch.setattr("conjure_kernel.interactive.MANY", 50)
+    images = np.zeros((60, 1, 4, 4, 3), "u1")
+    monkeypatch.setattr(Vectors, "representatives", lambda self, points: np.array([3, 59]))
+    page = html_map(None, names, vectors=vectors, images=images).page
+    rows = re.findall(r"<tr data-index.*?</tr>", page, re.S)
+    assert [i for i, row in enumerate(rows) if "<img" in row] == [3, 59]
+    assert "2 of the prompts are shown by images" in page
+    assert [" hidden>" in row for row in rows] == [False] * 50 + [True] * 10
 
 
 # --------------------------------------------------------------------------------- in a browser
@@ -172,6 +234,17 @@ def wait_until(browser, script):
 @pytest.fixture
 def opened(driver, page, tmp_path):
     """The page, open and ready."""
+    yield from open_page(driver, page, tmp_path)
+
+
+@pytest.fixture
+def opened_crowd(driver, tmp_path):
+    """A page of 2,000 vectors, open and ready."""
+    vectors, names, options = crowd()
+    yield from open_page(driver, html_map(None, names, vectors=vectors, **options).page, tmp_path)
+
+
+def open_page(driver, page, tmp_path):
     (tmp_path / "map.html").write_text(page, encoding="utf-8")
     for kind in ("browser", "performance"):
         driver.get_log(kind)
@@ -271,3 +344,33 @@ def test_dark_and_light(opened):
     opened.find_element("id", "theme").click()
     after = opened.execute_script(f"return {ground}")
     assert {before, after} == {"rgb(255, 255, 255)", "rgb(23, 23, 28)"}
+
+
+def test_many_are_dots_and_a_click_colours_them_by_the_distance_of_their_vectors(opened_crowd):
+    from conjure_kernel.plot._style import HUES
+
+    test_it_asks_the_network_for_nothing(opened_crowd)
+    vectors, names, options = crowd()
+    sizes = opened_crowd.execute_script(
+        "return Array.from(Bokeh.documents[0].get_model_by_name('points').data.size)"
+    )
+    assert set(np.flatnonzero(np.array(sizes) > min(sizes))) == set(options["pictured"])
+    action = point_at(opened_crowd, 7)  # a picture, with dots under it
+    action.pointer_action.click()
+    action.perform()
+    wait_until(opened_crowd, "document.querySelector('tr.pinned')?.dataset.index === '7'")
+    assert opened_crowd.find_element("id", "panel").text.startswith(names[7])
+    colours = opened_crowd.execute_script(f"return {COLOURS_NOW}")
+    away = np.sqrt(((vectors - vectors[7]) ** 2).sum(1))
+    others = np.delete(np.arange(len(names)), 7)
+    share = (away[others] - away[others].min()) / np.ptp(away[others])
+    wanted = [HUES.split()[round(8 * s)] for s in share]
+    assert np.mean([colours[i] == hue for i, hue in zip(others, wanted, strict=True)]) > 0.999
+
+
+def test_the_table_of_many_shows_what_is_searched_for(opened_crowd):
+    rows = "Array.from(document.querySelectorAll('tbody tr:not([hidden])'), r => r.dataset.index)"
+    assert len(opened_crowd.execute_script(f"return {rows}")) == 1000
+    opened_crowd.find_element("id", "search").send_keys("thing 1999")
+    assert opened_crowd.execute_script(f"return {rows}") == ["1999"]
+    assert opened_crowd.find_element("id", "found").text == "1 of 2000 prompts"

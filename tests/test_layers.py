@@ -35,6 +35,7 @@ LAYERS = {
     "store": 3,
     "vectors": 3,
     "workers": 3,
+    "_crowd": 4,
     "_layout": 4,
     "distance": 4,
     "drift": 4,

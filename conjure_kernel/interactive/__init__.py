@@ -20,8 +20,10 @@ from typing import Any
 import numpy as np
 
 import conjure_kernel._layout as geometry
-from conjure_kernel._checks import check_number
+from conjure_kernel._checks import check_number, check_prompts
+from conjure_kernel._crowd import MANY, check_vectors
 from conjure_kernel.interactive.figure import COLOURS, SHAPES, draw
+from conjure_kernel.interactive.sources import Matrix, Source, Vectors
 from conjure_kernel.plot._style import HUES, check
 
 __all__ = ["HtmlMap", "html_map"]
@@ -55,10 +57,12 @@ class HtmlMap:
 
 
 def html_map(
-    divergences: np.ndarray,
+    divergences: np.ndarray | None,
     labels: Sequence[str],
     *,
+    vectors: np.ndarray | None = None,
     images: np.ndarray | None = None,
+    pictured: np.ndarray | None = None,
     standard_errors: np.ndarray | None = None,
     coordinates: np.ndarray | None = None,
     clusters: np.ndarray | None = None,
@@ -68,22 +72,30 @@ def html_map(
 ) -> HtmlMap:
     """Interactive map of prompts, as one HTML file.
 
+    Above 1,000 prompts all are dots, but for 300 representatives with images and labels.
+
     Parameters
     ----------
-    divergences : array of shape (n, n)
+    divergences : array of shape (n, n), or None with `vectors`
         Symmetric Jeffreys divergences with a zero diagonal, in nats.
     labels : sequence of str, length n
         The prompts; whatever they hold is shown as text.
+    vectors : array of shape (n, d), optional
+        From `ConjureEmbedding`, instead of divergences: squared distances in nats. The file holds
+        at most 64 principal components of them, so it grows as n.
     images : uint8 array of shape (n, n_images, height, width, 3), optional
         What each prompt conjures: `ConjureDistance.conjure_images(n=4)`. The first one stands on
         the map. Kept at 96 pixels and 8 kB each at most.
+    pictured : int array, optional
+        Positions of the prompts that `images` belong to, if not to all. Default: all up to 1,000,
+        above it `plot.representatives`.
     standard_errors : array of shape (n, n), optional
         Of the divergences.
     coordinates : array of shape (n, 2), optional
-        From `plot.layout`, which is also the default.
+        Default: `plot.layout`, or of vectors `plot.layout_vectors`.
     clusters : int array of shape (n,), optional
         At most 7 different values, shown by colour and shape. Default: average linkage on sqrt(J),
-        cut where the silhouette is best.
+        or of vectors k-means, with as many clusters as have the best silhouette.
     n_neighbors : int
         Neighbours listed with each prompt.
     title : str
@@ -102,15 +114,13 @@ def html_map(
     >>> page = html_map(1 - np.eye(3), ["a dog", "a cat", "<b>"])
     >>> page.save("map.html")  # doctest: +SKIP
     """
-    matrix, names, errors = check(divergences, labels, standard_errors)
+    source, names = _open(divergences, vectors, labels, standard_errors)
     check_number(n_neighbors, "n_neighbors", least=1, integer=True)
-    pictures = None if images is None else _check_many(images, len(names))
-    points = geometry.layout(matrix) if coordinates is None else coordinates
+    points = source.layout() if coordinates is None else coordinates
     points = geometry.check_coordinates(points, len(names))
-    groups, medoids = _group(matrix, clusters)
-    distances = np.sqrt(matrix)
-    spread = errors / (2 * np.where(distances > 0, distances, np.nan))
-    script, div = draw(points, names, groups, pictures is not None)
+    kept, pictures = _choose(images, pictured, source, points)
+    groups, medoids = _group(source, len(names), clusters)
+    script, div = draw(points, names, groups, kept, bool(pictures))
     page = (
         _environment()
         .from_string(_part("page.html"))
@@ -123,15 +133,57 @@ def html_map(
             script=script,
             div=div,
             data=_json(
-                {"distances": _pack(distances), "errors": _pack(spread), "hues": HUES.split()}
+                {**source.data(), "hues": HUES.split(), "shown": kept.tolist(), "most_rows": MANY}
             ),
             legend=[(SHAPES[g], COLOURS[g], names[m]) for g, m in enumerate(medoids)],
-            rows=_rows(names, distances, spread, groups, pictures, n_neighbors),
-            stress=geometry.stress(matrix, points),
-            has_errors=bool(np.isfinite(spread).any()),
+            rows=_rows(names, source, groups, pictures, n_neighbors),
+            stress=source.stress(points),
+            has_errors=bool(np.isfinite(source.errors).any()),
+            note=source.note,
+            most_rows=MANY,
+            n_pictures=len(pictures),
         )
     )
     return HtmlMap(page)
+
+
+def _open(
+    divergences: np.ndarray | None,
+    vectors: np.ndarray | None,
+    labels: Sequence[str],
+    standard_errors: np.ndarray | None,
+) -> tuple[Source, list[str]]:
+    if (divergences is None) == (vectors is None):
+        raise ValueError(
+            "html_map takes either divergences or vectors: pass one, None for the other."
+        )
+    if divergences is not None:
+        matrix, names, errors = check(divergences, labels, standard_errors)
+        return Matrix(matrix, errors), names
+    if standard_errors is not None:
+        raise ValueError("standard_errors belong to divergences: leave them out with vectors.")
+    names, rows = check_prompts(labels, "labels"), check_vectors(vectors)
+    if len(rows) != len(names):
+        raise ValueError(f"vectors: {len(rows)} rows came for {len(names)} labels.")
+    return Vectors(rows), names
+
+
+def _choose(
+    images: np.ndarray | None, pictured: np.ndarray | None, source: Source, points: np.ndarray
+) -> tuple[np.ndarray, dict[int, list[str]]]:
+    """Which prompts get an image or a label, and the images of each as data URIs."""
+    n = len(points)
+    if pictured is None:
+        kept = np.arange(n) if n <= MANY else source.representatives(points)
+        rgb = None if images is None else _check_many(images, n)[kept]
+    else:
+        kept = np.asarray(pictured)
+        whole = kept.ndim == 1 and kept.size and kept.dtype.kind in "iu"
+        if not whole or len(set(kept)) < len(kept) or kept.min() < 0 or kept.max() >= n:
+            raise ValueError(f"pictured={pictured!r}: different positions 0 to {n - 1} are needed.")
+        rgb = None if images is None else _check_many(images, len(kept))
+    pairs = () if rgb is None else zip(kept, rgb, strict=True)
+    return kept, {int(i): [_encode(picture) for picture in of_one] for i, of_one in pairs}
 
 
 def _check_many(images: np.ndarray, n: int) -> np.ndarray:
@@ -142,10 +194,9 @@ def _check_many(images: np.ndarray, n: int) -> np.ndarray:
     return rgb
 
 
-def _group(matrix: np.ndarray, clusters: np.ndarray | None) -> tuple[np.ndarray, list[int]]:
+def _group(source: Source, n: int, clusters: np.ndarray | None) -> tuple[np.ndarray, list[int]]:
     """Clusters 0, 1, ... by size, and the prompt at the middle of each."""
-    n = len(matrix)
-    found = _cut_tree(matrix) if clusters is None else np.asarray(clusters)
+    found = source.cluster(MAX_CLUSTERS) if clusters is None else np.asarray(clusters)
     if found.shape != (n,):
         raise ValueError(f"clusters: shape {found.shape} came, ({n},) is needed.")
     values, sizes = np.unique(found, return_counts=True)
@@ -153,54 +204,28 @@ def _group(matrix: np.ndarray, clusters: np.ndarray | None) -> tuple[np.ndarray,
         raise ValueError(f"clusters: {len(values)} came, {MAX_CLUSTERS} can be told apart. Merge.")
     order = values[np.argsort(-sizes, kind="stable")]
     groups = np.array([int(np.flatnonzero(order == value)[0]) for value in found])
-    members = [np.flatnonzero(groups == g) for g in range(len(order))]
-    return groups, [int(m[matrix[np.ix_(m, m)].sum(1).argmin()]) for m in members]
-
-
-def _cut_tree(matrix: np.ndarray) -> np.ndarray:
-    """Average linkage on sqrt(J), cut into 2 to 7 clusters where the silhouette is best."""
-    from scipy.cluster.hierarchy import fcluster, linkage
-    from scipy.spatial.distance import squareform
-    from sklearn.metrics import silhouette_score
-
-    distances = np.sqrt(matrix)
-    if len(matrix) < 4 or not distances.any():
-        return np.zeros(len(matrix), dtype=int)
-    links = linkage(squareform(distances, checks=False), "average")
-    cuts = [
-        fcluster(links, k, "maxclust") for k in range(2, min(MAX_CLUSTERS, len(matrix) - 1) + 1)
-    ]
-    cuts = [cut for cut in cuts if 1 < len(set(cut)) < len(matrix)]
-    scored = [silhouette_score(distances, cut, metric="precomputed") for cut in cuts]
-    return cuts[int(np.argmax(scored))] if cuts else np.zeros(len(matrix), dtype=int)
+    return groups, [source.middle(np.flatnonzero(groups == g)) for g in range(len(order))]
 
 
 def _rows(
-    names: list[str],
-    distances: np.ndarray,
-    errors: np.ndarray,
-    groups: np.ndarray,
-    pictures: np.ndarray | None,
-    n_neighbors: int,
+    names: list[str], source: Source, groups: np.ndarray, images: dict[int, list[str]], k: int
 ) -> list[dict[str, Any]]:
     """What the table holds, a row per prompt."""
-    apart = distances + np.diag(np.full(len(names), np.inf))
-    nearest = np.argsort(apart, axis=1, kind="stable")[:, : min(n_neighbors, len(names) - 1)]
+    found = source.nearest(min(k, len(names) - 1))
 
-    def tell(a: int, b: int) -> str:
-        error = f" ± {errors[a, b]:.2f}" if np.isfinite(errors[a, b]) else ""
-        return f"{distances[a, b]:.2f}{error}"
+    def tell(distance: float, error: float) -> str:
+        return f"{distance:.2f}" + (f" ± {error:.2f}" if np.isfinite(error) else "")
 
     return [
         {
             "prompt": name,
-            "shape": SHAPES[groups[i]],
-            "colour": COLOURS[groups[i]],
-            "cluster": int(groups[i]) + 1,
-            "images": [] if pictures is None else [_encode(picture) for picture in pictures[i]],
-            "neighbours": [(names[j], tell(i, j)) for j in nearest[i]],
+            "shape": SHAPES[group],
+            "colour": COLOURS[group],
+            "cluster": int(group) + 1,
+            "images": images.get(i, []),
+            "neighbours": [(names[j], tell(d, e)) for j, d, e in zip(*nearest, strict=True)],
         }
-        for i, name in enumerate(names)
+        for i, (name, group, *nearest) in enumerate(zip(names, groups, *found, strict=True))
     ]
 
 
@@ -219,10 +244,6 @@ def _encode(picture: np.ndarray) -> str:
         if len(uri) <= MAX_IMAGE:
             break
     return uri
-
-
-def _pack(matrix: np.ndarray) -> str:
-    return base64.b64encode(np.ascontiguousarray(matrix, "<f4").tobytes()).decode()
 
 
 def _json(data: dict[str, Any]) -> str:

@@ -8,8 +8,8 @@
   const n = rows.length;
   const unpack = (text) =>
     new Float32Array(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer);
-  const distances = unpack(data.distances);
-  const errors = unpack(data.errors);
+  const [distances, errors, vectors] = ["distances", "errors", "vectors"].map(
+    (name) => (data[name] === undefined ? null : unpack(data[name])));
   const prompts = rows.map((row) => row.querySelector(".prompt").textContent);
   let pinned = null;
   let source = null; // of the spots, which can be selected
@@ -17,7 +17,10 @@
   let clusterColours = null;
 
   const change = (columns) => {
-    for (const each of [source, art]) each.data = { ...each.data, ...columns };
+    source.data = { ...source.data, ...columns };
+    const shown = Object.entries(columns).map(
+      ([name, values]) => [name, data.shown.map((i) => values[i])]);
+    art.data = { ...art.data, ...Object.fromEntries(shown) };
   };
   const add = (parent, tag, className, text) => {
     const node = parent.appendChild(document.createElement(tag));
@@ -25,9 +28,16 @@
     if (text !== undefined) node.textContent = text;
     return node;
   };
+  const distance = (a, b) => {
+    if (distances !== null) return distances[a * n + b];
+    const size = vectors.length / n;
+    let sum = 0;
+    for (let k = 0; k < size; k += 1) sum += (vectors[a * size + k] - vectors[b * size + k]) ** 2;
+    return Math.sqrt(sum);
+  };
   const apart = (a, b) => {
-    const error = errors[a * n + b];
-    return distances[a * n + b].toFixed(2) + (Number.isFinite(error) ? ` ± ${error.toFixed(2)}` : "");
+    const error = errors === null ? NaN : errors[a * n + b];
+    return distance(a, b).toFixed(2) + (Number.isFinite(error) ? ` ± ${error.toFixed(2)}` : "");
   };
 
   const fill = (card, index) => {
@@ -41,11 +51,14 @@
     }
   };
 
+  const images = new Set(data.shown);
+  const topmost = (indices) => indices.find((i) => images.has(i)) ?? indices.at(-1);
+
   const hover = (indices, at) => {
     const card = byId("card");
     card.hidden = indices.length === 0;
     if (card.hidden) return;
-    fill(card, indices[0]);
+    fill(card, topmost(indices));
     const box = document.querySelector(".map").getBoundingClientRect();
     const left = box.left + at.sx + 18;
     const flip = left + card.offsetWidth > document.documentElement.clientWidth;
@@ -58,7 +71,13 @@
     return data.hues[Math.max(0, Math.min(last, Math.round(share * last)))];
   };
 
+  const select = (indices) => { source.selected.indices = indices; };
+
   const pin = (indices) => {
+    if (indices.length > 1) { // what lies on each other is hit at once
+      select([topmost(indices)]);
+      return;
+    }
     pinned = indices.length ? indices[0] : null;
     byId("unpin").disabled = pinned === null;
     rows.forEach((row, i) => {
@@ -71,7 +90,7 @@
       change({ colour: clusterColours });
       add(panel, "p", "hint", "Nothing is pinned: colours are clusters.");
     } else {
-      const away = Array.from(distances.subarray(pinned * n, (pinned + 1) * n));
+      const away = prompts.map((_, i) => distance(pinned, i));
       const others = away.filter((_, i) => i !== pinned);
       const [low, high] = others.length ? [Math.min(...others), Math.max(...others)] : [0, 1];
       change({ colour: away.map((d) => colourOf((d - low) / (high - low || 1))) });
@@ -87,7 +106,8 @@
   const search = () => {
     const wanted = byId("search").value.trim().toLowerCase();
     const hits = prompts.map((prompt) => prompt.toLowerCase().includes(wanted));
-    rows.forEach((row, i) => { row.hidden = !hits[i]; });
+    let room = data.most_rows;
+    rows.forEach((row, i) => { row.hidden = !(hits[i] && room-- > 0); });
     change({ alpha: hits.map((hit) => (hit ? 1 : 0.12)) });
     byId("found").textContent = wanted ? `${hits.filter(Boolean).length} of ${n} prompts` : "";
   };
@@ -103,7 +123,6 @@
     art = Bokeh.documents[0].get_model_by_name("art");
     clusterColours = source.data.colour;
     change({ url: rows.map((row) => row.querySelector("img")?.src ?? "") });
-    const select = (indices) => { source.selected.indices = indices; };
     rows.forEach((row, i) => {
       row.querySelector(".prompt").addEventListener("click", () => select(i === pinned ? [] : [i]));
     });

@@ -5,6 +5,7 @@ and colour scale all run with sqrt(J). Every view takes `ax=` and returns it. La
 place that imports matplotlib; the geometry of maps is in `_layout`.
 """
 
+from conjure_kernel._crowd import layout_vectors, representatives
 from conjure_kernel._layout import layout, position_errors, stress
 from conjure_kernel.plot.explanation import plot_explanation, plot_morph, plot_strip
 from conjure_kernel.plot.maps import drawn_labels, plot_map
@@ -17,6 +18,7 @@ from conjure_kernel.plot.scores import plot_ablation, plot_evaluations
 __all__ = [
     "drawn_labels",
     "layout",
+    "layout_vectors",
     "plot_ablation",
     "plot_agreement",
     "plot_drift",
@@ -31,5 +33,6 @@ __all__ = [
     "plot_shepard",
     "plot_strip",
     "position_errors",
+    "representatives",
     "stress",
 ]
