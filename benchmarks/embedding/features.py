@@ -57,7 +57,7 @@ def main() -> None:
         for name, x in features.items():
             for regressor, scores in fit_both(np.asarray(x, float), np.array(values)).items():
                 row = {"target": target, "features": name, "regressor": regressor}
-                row |= {"r2": round(scores, 3)}
+                row |= {"r2": round(float(scores), 3)}
                 print(row, flush=True)
                 append_row("features", denoiser, **row)
 
