@@ -68,14 +68,18 @@ def draw_map(args: Namespace) -> str:
     """Draw the matrix and the map with conjured images into a file."""
     from conjure_kernel import _cli_files as files
     from conjure_kernel._checks import check_choice
+    from conjure_kernel._cli_vectors import draw_many
+    from conjure_kernel._crowd import MANY
 
     files.check_output(args.output, [*files.PICTURES, ".html"], args.force)
-    check_choice(args.layout, "--layout", ("mds", "umap"))
+    check_choice(args.layout or "mds", "--layout", ("mds", "umap"))
     if (args.prompts or "").lower().endswith(".npz"):
         found = files.read_matrix(args.prompts)
         _write_map(args, draws=None, **found)
         return ""
     prompts = files.read_prompts(args.prompts, args.column)
+    if len(distinct := list(dict.fromkeys(prompts))) > MANY:
+        return draw_many(args, distinct)
     engine = _open(args)
     measured = _measure(engine, prompts, args)
     _write_map(
@@ -97,7 +101,7 @@ def _write_map(args: Namespace, *, draws: Any, provenance: dict[str, Any], **sho
         from conjure_kernel.interactive import html_map
         from conjure_kernel.plot import layout
 
-        points = layout(shown["divergences"], method=args.layout)
+        points = layout(shown["divergences"], method=args.layout or "mds")
         page = html_map(**shown, coordinates=points, provenance=provenance).page
         files.write_page(args.output, page)
         return
@@ -105,7 +109,7 @@ def _write_map(args: Namespace, *, draws: Any, provenance: dict[str, Any], **sho
 
     images = shown.pop("images")
     first = None if images is None else images[:, 0]
-    figure = plot_overview(**shown, images=first, draws=draws, method=args.layout)
+    figure = plot_overview(**shown, images=first, draws=draws, method=args.layout or "mds")
     files.write_figure(args.output, figure, provenance)
 
 

@@ -1,4 +1,4 @@
-"""What `conjure embed` and `conjure neighbors` do: vectors, and what is near. Layer 6."""
+"""What `conjure embed`, `conjure neighbors` and a map of very many prompts do. Layer 6."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from conjure_kernel._cli_commands import say, settings_of
 if TYPE_CHECKING:
     from conjure_kernel.embedding import ConjureEmbedding
 
-__all__ = ["add_commands", "find_neighbours", "write_vectors"]
+__all__ = ["add_commands", "draw_many", "find_neighbours", "write_vectors"]
 
 EMBED = """\
 examples:
@@ -77,6 +77,35 @@ def write_vectors(args: Namespace) -> str:
     files.write_vectors(args.output, prompts, vectors, model.provenance_)
     if not args.quiet:
         say(f"{model.n_evaluations_:,} noise predictions made, '{args.output}' written")
+    return ""
+
+
+def draw_many(args: Namespace, prompts: list[str]) -> str:
+    """Draw more prompts than a matrix is for, by their vectors, into a page."""
+    from conjure_kernel import _cli_files as files
+    from conjure_kernel._crowd import MANY, layout_vectors, representatives
+    from conjure_kernel.interactive import html_map
+
+    if args.output.suffix.lower() != ".html":
+        raise ValueError(
+            f"{len(prompts):,} prompts: above {MANY:,} a map is drawn from vectors, into one .html "
+            f"file that can be searched. '{args.output}' came."
+        )
+    model = _embedding(args)
+    if not args.quiet:
+        cost = len(prompts) * args.steps * model.n_points
+        say(f"{len(prompts):,} prompts: vectors instead of a matrix, {cost:,} noise predictions")
+    vectors = model.fit_transform(prompts)
+    kept = representatives(vectors)
+    chosen, engine = [prompts[i] for i in kept], model._reopened()
+    images = engine.images(chosen, args.images) if args.images else None
+    points = layout_vectors(vectors, method=args.layout or "umap")
+    shown: dict[str, Any] = {"images": images, "pictured": kept, "coordinates": points}
+    page = html_map(None, prompts, vectors=vectors, provenance=model.provenance_, **shown).page
+    files.write_page(args.output, page)
+    if not args.quiet:
+        made = engine.denoiser.n_evaluations
+        say(f"{made:,} noise predictions made, '{args.output}' written")
     return ""
 
 

@@ -84,6 +84,9 @@ examples:
   conjure map prompts.txt -o map.png --guidance 3 --force
   conjure map matrix.npz -o map.html                  redraw a saved matrix
 
+Of more than 1,000 prompts the map is made of vectors (see `conjure embed`), into .html only: dots
+for all, images for 300 that stand for the others; --draws has no meaning then.
+
 For .html: pip install "conjure-kernel[html]". A matrix of `conjure matrix --images 4` is redrawn
 with its images, another one with dots.
 """
@@ -176,7 +179,8 @@ def _parser() -> _Parser:
     _add_files(picture, ".png, .pdf, .svg or .html", default="map.png")
     text = "images of each prompt in .html (%(default)s; at most --draws)"
     picture.add_argument("--images", metavar="N", type=int, default=4, help=text)
-    picture.add_argument("--layout", default="mds", help="mds or umap (%(default)s)")
+    text = "mds or umap (mds; of more than 1,000 prompts umap)"
+    picture.add_argument("--layout", help=text)
 
     text = "draw where and when two prompts part, and as what pictures"
     parted = add("explain", commands.draw_explanation, text, EXPLAIN, run)

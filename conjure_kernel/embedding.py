@@ -52,8 +52,9 @@ class ConjureEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ModelE
         prompt costs n_steps * n_points noise predictions.
     n_blocks : int, default 8
         Parts of the vector that share neither draws nor components; their spread is the error.
-    model_kwargs, n_steps, guidance_scale, weighting, sampler, substeps, nodes, log_snr_range, \
-memory, device, dtype, batch_size, n_jobs, random_state, verbose
+    model_kwargs, n_steps, guidance_scale, weighting, sampler, substeps, nodes, log_snr_range
+        As of `ConjureDistance`.
+    memory, device, dtype, batch_size, n_jobs, random_state, verbose
         As of `ConjureDistance`.
 
     Attributes

@@ -68,6 +68,20 @@ def test_neighbors_are_ranked_by_j(conjure, prompts, cache):
     assert [line.split("  ")[-1].strip() for line in lines[1:4]] == [PROMPTS[i] for i in order]
 
 
+def test_a_map_of_many_is_one_page_of_vectors(conjure, prompts, tmp_path, monkeypatch):
+    monkeypatch.setattr("conjure_kernel._crowd.MANY", 4)
+    output = tmp_path / "map.html"
+    code, _, err = conjure("map", prompts, "-o", output, "--images", "1")
+    assert code == 0, err
+    assert "5 prompts: vectors instead of a matrix, 80 noise predictions" in err
+    page = output.read_text()
+    assert all(prompt in page for prompt in PROMPTS)
+    assert "data:image/" in page
+    code, _, err = conjure("map", prompts, "-o", tmp_path / "map.png")
+    assert code == 2
+    assert "above 4 a map is drawn from vectors, into one .html file" in err
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
