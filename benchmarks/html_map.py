@@ -2,10 +2,12 @@
 
     python benchmarks/html_map.py [--prompts 64] [--images 4] [--repeats 5]
     python benchmarks/html_map.py --many 10000
+    python benchmarks/html_map.py --vectors vectors.npz
 
-Maps prompts of the embedded model (one draw, five noise levels: the page does not care), or with
---many N random vectors (64 components, 40 clumps) whose representatives have random images of
-64 x 64 pixels, which compress worse than any that a model makes. Opens the file in a headless
+Maps prompts of the embedded model (one draw, five noise levels: the page does not care); with
+--vectors the prompts and vectors that growth.py kept, its representatives conjured by the embedded
+model; or with --many N random vectors (64 components, 40 clumps) whose representatives have random
+images of 64 x 64 pixels, which compress worse than any that a model makes. Opens the file in a headless
 Chromium that finds no host (Debian: chromium and chromium-driver, and selenium) and reads the
 browser's own clock: until everything is loaded, until the map is drawn, and from a click on a
 prompt until the others are coloured. Counts requests for anything but the file. Appends to
@@ -49,20 +51,26 @@ def main() -> None:
     options.add_argument("--prompts", type=int, default=64)
     options.add_argument("--images", type=int, default=4)
     options.add_argument("--repeats", type=int, default=5)
-    options.add_argument("--many", type=int, metavar="N", help="random vectors instead of prompts")
+    options.add_argument("--many", type=int, metavar="N", help="random vectors")
+    options.add_argument("--vectors", metavar="FILE", help=".npz of prompts and vectors")
+    options.add_argument("--keep", metavar="PAGE", type=Path, help="keep the page in this file")
     given = options.parse_args()
     begun = time.perf_counter()
-    page = map_many(given) if given.many else map_prompts(given)
+    draw = map_vectors if given.vectors else map_many if given.many else map_prompts
+    page, n_prompts = draw(given)
     made = time.perf_counter() - begun
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "map.html"
         page.save(path)
         size = path.stat().st_size
+        if given.keep:
+            shutil.copy(path, given.keep)
         looks = [open_page(path) for _ in range(given.repeats)]
     *times, requests = zip(*looks, strict=True)
     loaded, drawn, pinned = map(median, times)
     row = {
-        "prompts": given.many or given.prompts,
+        "kind": draw.__name__.removeprefix("map_"),
+        "prompts": n_prompts,
         "images": given.images,
         "megabytes": round(size / 1e6, 2),
         "made_seconds": round(made, 1),
@@ -79,7 +87,18 @@ def map_prompts(given):
     prompts = [f"a {word}" for word in WORDS][: given.prompts]
     warnings.filterwarnings("ignore", ".*(of the divergence lies|n_draws=1)")
     model = ConjureDistance(n_steps=5, n_draws=1, verbose=1).fit(prompts)
-    return html_map(model.divergences_, model.prompts_, images=model.conjure_images(n=given.images))
+    images = model.conjure_images(n=given.images)
+    return html_map(model.divergences_, model.prompts_, images=images), len(prompts)
+
+
+def map_vectors(given):
+    with np.load(given.vectors) as kept:
+        prompts, vectors = [str(prompt) for prompt in kept["prompts"]], kept["vectors"]
+    pictured = representatives(vectors)
+    model = ConjureDistance(n_draws=given.images, verbose=1).fit(prompts[:2])
+    images = model.conjure_images([prompts[i] for i in pictured], n=given.images)
+    page = html_map(None, prompts, vectors=vectors, images=images, pictured=pictured)
+    return page, len(prompts)
 
 
 def map_many(given):
@@ -90,7 +109,8 @@ def map_many(given):
     prompts = [f"prompt {i} of kind {kind}, of usual length" for i, kind in enumerate(kinds)]
     kept = representatives(vectors)
     images = random.integers(0, 256, (len(kept), given.images, 64, 64, 3), dtype=np.uint8)
-    return html_map(None, prompts, vectors=vectors, images=images, pictured=kept)
+    page = html_map(None, prompts, vectors=vectors, images=images, pictured=kept)
+    return page, len(prompts)
 
 
 def open_page(path):
