@@ -7,9 +7,9 @@
 Maps prompts of the embedded model (one draw, five noise levels: the page does not care); with
 --vectors the prompts and vectors that growth.py kept, its representatives conjured by the embedded
 model; or with --many N random vectors (64 components, 40 clumps) whose representatives have random
-images of 64 x 64 pixels, which compress worse than any that a model makes. Opens the file in a headless
-Chromium that finds no host (Debian: chromium and chromium-driver, and selenium) and reads the
-browser's own clock: until everything is loaded, until the map is drawn, and from a click on a
+images of 64 x 64 pixels, which compress worse than any that a model makes. Opens the file in a
+headless Chromium that finds no host (Debian: chromium and chromium-driver, and selenium) and reads
+the browser's own clock: until everything is loaded, until the map is drawn, and from a click on a
 prompt until the others are coloured. Counts requests for anything but the file. Appends to
 benchmarks/results/html_map.csv.
 """
