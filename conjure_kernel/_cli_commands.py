@@ -56,11 +56,16 @@ def measure_table(args: Namespace) -> str:
 
 
 def plan_table(args: Namespace) -> str:
-    """What `measure_table` would cost."""
+    """What `measure_table`, or with --neighbors a graph, would cost."""
     from conjure_kernel import _cli_files as files
-    from conjure_kernel.planner import plan
+    from conjure_kernel.neighbors import ConjureNeighbors
+    from conjure_kernel.planner import plan, plan_neighbors
 
-    found = plan(files.read_prompts(args.prompts, args.column), **settings_of(args))
+    prompts, settings = files.read_prompts(args.prompts, args.column), settings_of(args)
+    if args.neighbors is None:
+        found = plan(prompts, **settings)
+    else:
+        found = plan_neighbors(ConjureNeighbors(n_neighbors=args.neighbors, **settings), prompts)
     return json.dumps(found.to_dict(), indent=1) if args.json else str(found)
 
 

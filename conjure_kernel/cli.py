@@ -72,6 +72,7 @@ PLAN = """\
 examples:
   conjure plan prompts.txt
   conjure plan prompts.txt --draws 8 --guidance 5 --json
+  conjure plan prompts.txt --neighbors 15
 
 What the cache holds is not counted again. Unless it holds everything, the model is loaded and timed
 for a few seconds; the options are those of `conjure matrix`.
@@ -172,6 +173,8 @@ def _parser() -> _Parser:
     text = "print what a matrix would cost: predictions, time, disk, memory"
     cost = add("plan", commands.plan_table, text, PLAN, run, store)
     _add_prompts(cost)
+    text = "of the K nearest of each prompt instead (ConjureNeighbors), from an empty cache"
+    cost.add_argument("--neighbors", metavar="K", type=int, help=text)
     cost.add_argument("--json", action="store_true", help="print JSON")
 
     text = "draw the matrix, and a map with the image that each prompt conjures"

@@ -62,8 +62,8 @@ log_snr_range, memory, device, dtype, batch_size, n_jobs, random_state, verbose
     Notes
     -----
     n prompts cost about n * n_candidates * T * K noise predictions beside the embedding, twice
-    that where few candidates are mutual. Which true neighbours the candidates miss is measured in
-    docs/embedding.md.
+    that where few candidates are mutual: `planner.plan_neighbors` says it beforehand. Which true
+    neighbours the candidates miss is measured in docs/embedding.md.
 
     Examples
     --------
@@ -230,14 +230,15 @@ log_snr_range, memory, device, dtype, batch_size, n_jobs, random_state, verbose
         wanted = check_number(self.n_candidates, "n_candidates", least=least, integer=True)
         return min(wanted, most)
 
-    def _fit_embedding(self) -> np.ndarray:
+    def _unfitted_embedding(self) -> ConjureEmbedding:
         if self.embedding is None:
             settings: dict[str, Any] = {name: getattr(self, name) for name in SHARED}
-            self.embedding_ = ConjureEmbedding(random_state=self.seed_, **settings)
-        else:
-            self.embedding_ = clone(self.embedding)
-            self.embedding_.set_params(device="auto", dtype="auto", model_kwargs=None)
-        self.embedding_.set_params(model=self.denoiser)  # loaded once
+            return ConjureEmbedding(random_state=self.seed_, **settings)
+        loaded = {"device": "auto", "dtype": "auto", "model_kwargs": None}
+        return clone(self.embedding).set_params(**loaded)
+
+    def _fit_embedding(self) -> np.ndarray:
+        self.embedding_ = self._unfitted_embedding().set_params(model=self.denoiser)  # loaded once
         return self.embedding_.fit_transform(self.prompts_)
 
     def _measure_both_ways(self, pairs: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""What a measurement will cost, before anything is measured: `plan`. Layer 4."""
+"""What a measurement will cost, before anything is measured: `plan`, `plan_neighbors`. Layer 4."""
 
 from __future__ import annotations
 
@@ -8,15 +8,21 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.base import clone
 
 from conjure_kernel._cachedir import cache_root
 from conjure_kernel._checks import check_pairs, check_prompts
+from conjure_kernel.embedding import ConjureEmbedding
 from conjure_kernel.energies import Engine, Requests
+from conjure_kernel.neighbors import ConjureNeighbors
 from conjure_kernel.opening import open_engine
 from conjure_kernel.pairwise import requests_of_pairs
+from conjure_kernel.pool import n_draws_needed
+from conjure_kernel.references import MOST_CANDIDATES
 from conjure_kernel.sequential import PILOT
+from conjure_kernel.settings import Settings
 
-__all__ = ["Plan", "duration", "plan"]
+__all__ = ["Plan", "duration", "plan", "plan_neighbors"]
 
 FILE_BYTES, DIGEST_BYTES = 1800, 32  # beside the numbers: of a prompt's two files, of a target
 
@@ -28,11 +34,13 @@ class Plan:
     Attributes
     ----------
     n_prompts, n_pairs : int
-        Distinct ones.
+        Distinct ones; of neighbours, at most so many pairs.
     n_predictions : int
-        Noise predictions still to be made; with `tol`, for the draws that every pair starts from.
+        Noise predictions still to be made; with `tol`, for the draws that every pair starts from;
+        of neighbours, if all are mutual.
     most_predictions : int
-        With `tol`, if every pair needs `max_draws`; else `n_predictions`.
+        With `tol`, if every pair needs `max_draws`; of neighbours, if none are mutual; else
+        `n_predictions`.
     n_cached : int
         Predictions that the cache saves.
     disk_bytes : int
@@ -47,6 +55,8 @@ class Plan:
         Rows a network call, and what `rate` was measured on.
     device_memory_bytes : int or None
         Peak on a GPU while `rate` was measured, model included; None elsewhere.
+    depends_on : str
+        What decides between `n_predictions` and `most_predictions`, in words.
     """
 
     n_prompts: int
@@ -62,6 +72,7 @@ class Plan:
     device: str | None = None
     dtype: str | None = None
     device_memory_bytes: int | None = None
+    depends_on: str = "tol needs"
 
     @property
     def seconds(self) -> float:
@@ -80,7 +91,7 @@ class Plan:
     def __repr__(self) -> str:
         work, time = f"{self.n_predictions:,}", f"about {duration(self.seconds)}"
         if self.most_predictions > self.n_predictions:
-            work += f" to {self.most_predictions:,}, as tol needs"
+            work += f" to {self.most_predictions:,}, as {self.depends_on}"
             time += f", at most {duration(self.most_seconds)}"
         lines = {
             "prompts": f"{self.n_prompts:,}, {self.n_pairs:,} pairs",
@@ -133,6 +144,7 @@ def plan(prompts: Sequence[Any], *, pairs: bool = False, **settings: Any) -> Pla
     work = {k: engine.lacking(requests, _every(requests, k)) for k in (least, most)}
     now, at_most = (settled.n_predictions(*work[k]) for k in (least, most))
     n_others = sum(source != t for source, targets in requests.items() for t in targets)
+    n_entries, widest = (f(map(len, requests.values())) for f in (sum, max))
     root = cache_root(engine.memory)
     disk = _disk_bytes(engine, *work[most], most) if at_most else 0
     return Plan(
@@ -143,8 +155,60 @@ def plan(prompts: Sequence[Any], *, pairs: bool = False, **settings: Any) -> Pla
         n_cached=settled.n_predictions(least * len(requests), least * n_others) - now,
         disk_bytes=0 if root is None else disk,
         location=None if root is None else str(root),
-        memory_bytes=_result_bytes(requests, settled.n_steps, most) + disk * (root is None),
-        **(_time(engine, requests, work[most], most) if at_most else {}),
+        memory_bytes=_result_bytes(n_entries, settled.n_steps, most) + disk * (root is None),
+        **(_time(engine, next(iter(requests)), work[most], most * widest) if at_most else {}),
+    )
+
+
+def plan_neighbors(model: ConjureNeighbors, prompts: Sequence[str]) -> Plan:
+    """What ``model.fit(prompts)`` costs, vectors included, when the cache knows nothing of it.
+
+    Which pairs are candidates is known only once there are vectors: between half as many as
+    prompts times candidates, if all are mutual, and all of them.
+
+    Parameters
+    ----------
+    model : ConjureNeighbors
+        Fitted or not; it is left as it is.
+    prompts : sequence of str
+
+    Returns
+    -------
+    plan : Plan
+
+    Examples
+    --------
+    >>> from conjure_kernel import ConjureNeighbors, GaussianDenoiser
+    >>> world = GaussianDenoiser({f"prompt {i}": i for i in range(30)})
+    >>> model = ConjureNeighbors(world, n_neighbors=2, memory=None)
+    >>> cost = plan_neighbors(model, world.prompts)
+    >>> actual = model.fit(world.prompts).n_evaluations_
+    >>> cost.n_predictions <= actual <= cost.most_predictions
+    True
+    """
+    distinct = list(dict.fromkeys(check_prompts(prompts)))
+    n, model = len(distinct), clone(model)
+    engine, width = model._open(), model._width(n - 1)
+    n_draws, settled = engine.n_draws, engine.settings
+    vectors = _vector_predictions(model._unfitted_embedding(), n)
+    most_pairs = min(n * width, n * (n - 1) // 2)
+    work = [(n * n_draws, 2 * n_pairs * n_draws) for n_pairs in (-(-n * width // 2), most_pairs)]
+    least, most = (vectors + settled.n_predictions(*part) for part in work)
+    engine.load()
+    root = cache_root(engine.memory)
+    disk = _disk_bytes(engine, *work[1], n_draws)
+    return Plan(
+        n_prompts=n,
+        n_pairs=most_pairs,
+        n_predictions=least,
+        most_predictions=most,
+        n_cached=0,
+        disk_bytes=0 if root is None else disk,
+        location=None if root is None else str(root),
+        memory_bytes=_result_bytes(2 * most_pairs, settled.n_steps, n_draws)
+        + disk * (root is None),
+        depends_on="candidates are mutual",
+        **_time(engine, distinct[0], work[1], n_draws * width),
     )
 
 
@@ -168,18 +232,25 @@ def _every(requests: Requests, n_draws: int) -> dict[str, np.ndarray]:
     return {s: np.broadcast_to(True, (len(ts), n_draws)) for s, ts in requests.items()}
 
 
-def _time(
-    engine: Engine, requests: Requests, work: tuple[int, int], n_draws: int
-) -> dict[str, Any]:
-    """Rate of calls as full as the work makes them, and what it was measured on."""
+def _vector_predictions(model: ConjureEmbedding, n: int) -> int:
+    """Of choosing references among n prompts, running their chains, and n vectors."""
+    n_references = min(model.n_references, n)
+    n_draws = n_draws_needed(n_references, model.n_points, model.n_blocks)
+    n_tried = min(n, MOST_CANDIDATES) - 1 if n > n_references else 0
+    settled = Settings(model.n_steps, model.substeps, guidance_scale=model.guidance_scale)
+    n_replays = n_tried * (n_references - 1) + n * model.n_points
+    return settled.n_predictions(n_references * n_draws, n_replays)
+
+
+def _time(engine: Engine, prompt: str, work: tuple[int, int], n_rows: int) -> dict[str, Any]:
+    """Rate of calls as full as the work makes them (`n_rows`: of one target), and where."""
     denoiser = engine.denoiser
     together = work[1] if denoiser.prompts_share_a_call else 0
-    n_rows = max(together, n_draws * max(map(len, requests.values())))
     on_gpu = torch.device(denoiser.device).type == "cuda"
     if on_gpu:
         torch.cuda.reset_peak_memory_stats(denoiser.device)
     total = engine.settings.n_predictions(*work)
-    rate, size = engine.rate(next(iter(requests)), total, n_rows)
+    rate, size = engine.rate(prompt, total, max(together, n_rows))
     peak = torch.cuda.max_memory_allocated(denoiser.device) if on_gpu else None
     return {
         "rate": rate,
@@ -199,9 +270,8 @@ def _disk_bytes(engine: Engine, n_chains: int, n_replays: int, n_draws: int) -> 
     return round(n_chains * (chain + FILE_BYTES / n_draws) + energies)
 
 
-def _result_bytes(requests: Requests, n_nodes: int, n_draws: int) -> int:
+def _result_bytes(n_entries: int, n_nodes: int, n_draws: int) -> int:
     """Energies of both legs in float32; their draws, J and its errors in float64."""
-    n_entries = sum(map(len, requests.values()))
     return n_entries * (8 * n_nodes * n_draws + 8 * (2 * n_draws + 6))
 
 

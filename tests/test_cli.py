@@ -308,6 +308,19 @@ def test_plan_of_what_is_known_loads_no_model(conjure, expected, prompts, no_mod
     assert "noise predictions  0; the cache has 72\n" in out
 
 
+def test_plan_of_neighbours(conjure, prompts, monkeypatch):
+    monkeypatch.setattr("conjure_kernel.batches.RATE_SECONDS", 1e-9)
+    asked = ["plan", prompts, "--cache", "none", "--neighbors"]
+    code, out, _ = conjure(*asked, 1, "--json")
+    found = json.loads(out)
+    vectors = 3 * (8 * 6 + 8 * 3)  # chains of a draw for each of 8 points; three prompts at them
+    assert (code, found["n_pairs"]) == (0, 3)
+    assert found["n_predictions"] == vectors + 3 * 3 * 3 * 2 + 3 * 3 * 2
+    code, _, err = conjure(*asked, 3)
+    assert code == 2
+    assert err == ["conjure: n_neighbors=3: there are 2 other prompts to choose from."]
+
+
 # ---------------------------------------------------------------- map
 
 

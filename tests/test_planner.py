@@ -5,8 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conjure_kernel import batches, paired_divergence, pairwise_divergence
-from conjure_kernel.planner import plan
+from conjure_kernel import (
+    ConjureEmbedding,
+    ConjureNeighbors,
+    batches,
+    paired_divergence,
+    pairwise_divergence,
+)
+from conjure_kernel.planner import plan, plan_neighbors
 from worlds import N_DRAWS, N_STEPS, SMALL, SUBSTEPS, cold, make_world
 
 K, T, S = N_DRAWS, N_STEPS, N_STEPS * SUBSTEPS
@@ -56,6 +62,35 @@ def test_with_tol_the_cost_is_between_two_bounds(n_draws):
     with pytest.warns(UserWarning, match="6 of 6 pairs are above tol"):
         most = pairwise_divergence(prompts, tol=1e-6, max_draws=30, **settings)
     assert most.n_evaluations == found.most_predictions
+
+
+VECTORS = {"n_references": 4, "n_points": 16, "n_steps": 3, "memory": None}
+
+
+@pytest.mark.parametrize("embedding", [None, ConjureEmbedding(**VECTORS)])
+@pytest.mark.parametrize("w", [1.0, 3.0])
+def test_neighbours_cost_between_two_bounds(w, embedding):
+    world, prompts = make_world(30)
+    settings = {**SMALL, "guidance_scale": w, "memory": None, "embedding": embedding}
+    model = ConjureNeighbors(world, n_neighbors=2, n_candidates=4, **settings)
+    found, spent = plan_neighbors(model, [*prompts, prompts[0]]), world.n_evaluations
+    assert spent == 0  # timing is not measuring
+    assert (found.n_prompts, found.n_pairs) == (30, 120)
+    assert found.most_predictions - found.n_predictions == 60 * 2 * T * K
+    actual = model.fit(prompts).n_evaluations_
+    assert found.n_predictions < actual < found.most_predictions
+    n_mutual = 120 - model.divergences_.nnz // 2
+    assert actual == found.most_predictions - n_mutual * 2 * T * K
+    assert "as candidates are mutual; the cache has 0" in str(found)
+
+
+def test_neighbours_among_all_cost_what_they_must():
+    world, prompts = make_world(6)
+    model = ConjureNeighbors(world, n_neighbors=5, memory=None, **SMALL)
+    found = plan_neighbors(model, prompts)
+    assert found.n_predictions == found.most_predictions == model.fit(prompts).n_evaluations_
+    with pytest.raises(ValueError, match=r"n_neighbors=5: there are 4 other prompts"):
+        plan_neighbors(model, prompts[1:])
 
 
 def test_disk(tmp_path):
