@@ -6,28 +6,19 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
-from conjure_kernel._checks import check_choice, check_number, check_prompts
+from conjure_kernel._checks import check_number, check_prompts
 from conjure_kernel.divergence import Divergence
 from conjure_kernel.estimator import ModelEstimator
-from conjure_kernel.kernels import (
-    handle_negative,
-    jeffreys_kernel,
-    median_bandwidth,
-    warn_if_flat,
-)
 from conjure_kernel.opening import resolve_seed
 from conjure_kernel.pairwise import measure_matrix
+from conjure_kernel.prompt_matrix import PromptMatrix
 
 __all__ = ["ConjureDistance"]
 
-OUTPUTS = ("distance", "divergence", "kl", "kernel")
 
-
-class ConjureDistance(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ModelEstimator):
+class ConjureDistance(PromptMatrix, ModelEstimator):
     r"""Distances between prompts by the images that they evoke in a text-to-image model.
 
     J(a, b), half the sum of both directed KL divergences between the reverse-time diffusions that
@@ -120,6 +111,8 @@ class ConjureDistance(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ModelEs
            [0.777, 0.   ]])
     """
 
+    _outputs = ("distance", "divergence", "kl", "kernel")
+
     def __init__(
         self,
         model: Any = "embedded",
@@ -206,13 +199,12 @@ class ConjureDistance(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ModelEs
         check_is_fitted(self)
         checked = check_prompts(prompts)
         measured = measure_matrix(self._reopened(), self.weighting, checked, self.prompts_)
-        return self._express(measured.values, measured.legs[0])
+        return measured.legs[0] if self.output == "kl" else self._express(measured.values)
 
     def fit_transform(self, prompts: Sequence[str], y: Any = None, **fit_params: Any) -> np.ndarray:
         """Fit, and return the square matrix of `prompts`: exactly symmetric unless output="kl"."""
         self.fit(prompts, y)
-        matrix = self._express(self.divergences_, self.kl_)
-        return matrix if self._clipping is None else (matrix + matrix.T) / 2
+        return self.kl_.copy() if self.output == "kl" else self._express_fitted()
 
     def conjure_images(self, prompts: Sequence[str] | None = None, n: int = 1) -> np.ndarray:
         """Pictures at the ends of the first `n` measured trajectories of each prompt.
@@ -232,12 +224,6 @@ class ConjureDistance(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ModelEs
         checked = self.prompts_ if prompts is None else check_prompts(prompts)
         return self._reopened().images(checked, check_number(n, "n", least=1, integer=True))
 
-    def _check_output(self) -> None:
-        check_choice(self.output, "output", OUTPUTS)
-        check_choice(self.psd, "psd", ("warn", "clip", "raise"))
-        if self.bandwidth != "median":
-            check_number(self.bandwidth, "bandwidth", least=0, exclusive=True)
-
     def _keep(self, prompts: list[str], measured: Divergence) -> None:
         engine, self.prompts_ = self._engine, prompts
         self.divergences_, self.standard_errors_ = measured.values, measured.standard_errors
@@ -246,30 +232,3 @@ class ConjureDistance(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ModelEs
         self.n_evaluations_ = measured.n_evaluations
         self.provenance_ = self._provenance(measured)
         self._n_features_out = len(prompts)
-
-    def _prepare_kernel(self) -> None:
-        median, self._clipping = self.bandwidth == "median", None
-        self.bandwidth_ = median_bandwidth(self.divergences_) if median else float(self.bandwidth)
-        if self.output != "kernel":
-            return
-        kernel = jeffreys_kernel(self.divergences_, self.bandwidth_)
-        warn_if_flat(kernel, self.divergences_, self.bandwidth_)
-        self.min_eigenvalue_, self._clipping = handle_negative(kernel, self.psd)
-
-    def _express(self, divergences: np.ndarray, kl: np.ndarray) -> np.ndarray:
-        """What `output` asks for."""
-        if self.output == "kl":
-            return kl.copy()
-        if self.output == "divergence":
-            return divergences.copy()
-        if self.output == "distance":
-            return np.sqrt(divergences)
-        kernel = jeffreys_kernel(divergences, self.bandwidth_)
-        return kernel if self._clipping is None else kernel @ self._clipping
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        tags.input_tags.one_d_array = True
-        tags.input_tags.two_d_array = False
-        return tags

@@ -9,8 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import Tags
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, check_memory
 from tqdm.auto import tqdm
 
@@ -23,14 +22,14 @@ from conjure_kernel.images import (
     without_groups,
 )
 from conjure_kernel.jackknife import jackknife_se
+from conjure_kernel.prompt_matrix import PromptMatrix
 
 __all__ = ["ImageDistance"]
 
-OUTPUTS = ("distance", "divergence")
 LEAST_IMAGES = 8
 
 
-class ImageDistance(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class ImageDistance(PromptMatrix, BaseEstimator):
     """Distances between prompts by sets of images of them, from any generator.
 
     The face of `ConjureDistance` for black boxes: text in, matrix out, first step of a Pipeline.
@@ -48,8 +47,10 @@ class ImageDistance(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         shrunk covariances, biased upwards where images are few.
     n_images : int, default 32
         Of each prompt, at least 8.
-    output : {"distance", "divergence"}
-        The square root of the metric, or the metric itself; clipped at 0.
+    output : {"distance", "divergence", "kernel"}
+        sqrt(D) of the metric D clipped at 0, D itself, or exp(-D / bandwidth).
+    bandwidth, psd : "median" or float, {"warn", "clip", "raise"}
+        Of the output "kernel", as of `ConjureDistance`, in units of the metric.
     name : str, optional
         Of generator and features together, in the cache's key. Needed with `memory`: give another
         name when either changes.
@@ -68,8 +69,10 @@ class ImageDistance(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         The metric clipped at 0, and its standard error by a jackknife over groups of images.
     features_ : array of shape (n_prompts, n_images, d)
         Of the images of each fitted prompt.
-    bandwidth_ : float
-        Of the Gaussian kernel, the median distance of the fitted images; only with metric="mmd".
+    bandwidth_, min_eigenvalue_ : float
+        As of `ConjureDistance`; the eigenvalue only with output="kernel".
+    mmd_bandwidth_ : float
+        Of MMD's own kernel, between images: their median distance; nan with another metric.
 
     Examples
     --------
@@ -99,6 +102,8 @@ class ImageDistance(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         metric: str = "kid",
         n_images: int = 32,
         output: str = "distance",
+        bandwidth: float | str = "median",
+        psd: str = "warn",
         name: str | None = None,
         memory: Any = None,
         verbose: int = 0,
@@ -108,6 +113,8 @@ class ImageDistance(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         self.metric = metric
         self.n_images = n_images
         self.output = output
+        self.bandwidth = bandwidth
+        self.psd = psd
         self.name = name
         self.memory = memory
         self.verbose = verbose
@@ -127,31 +134,29 @@ class ImageDistance(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         """
         checked = check_prompts(prompts)
         check_choice(self.metric, "metric", tuple(METRICS))
-        check_choice(self.output, "output", OUTPUTS)
+        self._check_output()
         made = self._make(checked)
         self.prompts_, self.features_ = checked, np.stack([made[prompt] for prompt in checked])
-        self.bandwidth_ = median_distance(self.features_) if self.metric == "mmd" else np.nan
+        mmd = self.metric == "mmd"
+        self.mmd_bandwidth_ = median_distance(self.features_) if mmd else np.nan
         self.raw_, self.standard_errors_ = self._compare(checked, self.features_)
         self.divergences_ = self.raw_.clip(0)
+        self._prepare_kernel()
         self._n_features_out = len(checked)
         return self
 
     def transform(self, prompts: Sequence[str]) -> np.ndarray:
-        """Distances of `prompts` from the fitted ones: (n_new, n_prompts)."""
+        """Distances (or what `output` says) from the fitted prompts: (n_new, n_prompts)."""
         check_is_fitted(self)
         checked = check_prompts(prompts)
         known = dict(zip(self.prompts_, self.features_, strict=True))
         known |= self._make([prompt for prompt in checked if prompt not in known])
         raw, _ = self._compare(checked, np.stack([known[prompt] for prompt in checked]))
-        return self._express(raw)
+        return self._express(raw.clip(0))
 
     def fit_transform(self, prompts: Sequence[str], y: Any = None, **fit_params: Any) -> np.ndarray:
-        """Fit, and return the square matrix of `prompts`: symmetric, 0 on the diagonal."""
-        return self.fit(prompts, y)._express(self.raw_)
-
-    def _express(self, raw: np.ndarray) -> np.ndarray:
-        clipped = raw.clip(0)
-        return np.sqrt(clipped) if self.output == "distance" else clipped
+        """Fit, and return the square matrix of `prompts`, exactly symmetric."""
+        return self.fit(prompts, y)._express_fitted()
 
     def _make(self, prompts: Sequence[str]) -> dict[str, np.ndarray]:
         """Features (n_images, d) of each prompt, from the cache or newly generated."""
@@ -182,20 +187,13 @@ class ImageDistance(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         found = np.zeros((2, len(texts), len(texts)))
         if wanted:
             a, b = np.array(list(wanted)).T
-            stacked, h = np.stack([of[text] for text in texts]), self.bandwidth_
+            stacked, h = np.stack([of[text] for text in texts]), self.mmd_bandwidth_
             raw = set_distances(stacked, a, b, self.metric, h)
             left_out = without_groups(stacked)
             parts = np.array([set_distances(part, a, b, self.metric, h) for part in left_out])
             found[:, a, b] = found[:, b, a] = raw, jackknife_se(parts)
         rows, columns = ([place[text] for text in side] for side in (prompts, self.prompts_))
         return found[0][np.ix_(rows, columns)], found[1][np.ix_(rows, columns)]
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        tags.input_tags.one_d_array = True
-        tags.input_tags.two_d_array = False
-        return tags
 
 
 def _features_of(

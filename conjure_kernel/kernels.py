@@ -18,7 +18,7 @@ FLAT_RANGE = (1e-3, 0.999)
 
 
 def median_bandwidth(divergences: np.ndarray) -> float:
-    """Median of the positive off-diagonal divergences, in nats; 1 if there is none."""
+    """Median of the positive off-diagonal divergences; 1 if there is none."""
     above = np.triu_indices_from(divergences, 1)
     positive = divergences[above][divergences[above] > 0]
     return float(np.median(positive)) if positive.size else 1.0
@@ -73,8 +73,8 @@ def handle_negative(kernel: np.ndarray, psd: str) -> tuple[float, np.ndarray | N
     if psd == "clip":
         return smallest, clipping_map(kernel)
     message = (
-        f"the kernel exp(-J / h) is not positive semi-definite here: smallest eigenvalue "
-        f'{smallest:.3g}, trace {np.trace(kernel):.3g}. Use psd="clip" for methods that need it '
+        f"the kernel is not positive semi-definite here: smallest eigenvalue {smallest:.3g}, "
+        f'trace {np.trace(kernel):.3g}. Use psd="clip" for methods that need it '
         "(SVMs, Gaussian processes, KernelPCA), or ignore it for spectral clustering."
     )
     if psd == "raise":
