@@ -111,8 +111,7 @@ class Trace:
 class Replay:
     """Predict along recorded states x (T, R, *shape).
 
-    With `eps`, reduces ||prediction - eps||^2 on the spot to `energies` (T, R); without, keeps the
-    predictions.
+    With `eps`, reduces ||prediction - eps||^2 at once to `energies` (T, R); else keeps predictions.
     """
 
     grid: Grid
@@ -191,6 +190,10 @@ class Denoiser(ABC):
     def decode(self, x0: torch.Tensor) -> np.ndarray:
         """Pictures of clean states ``(R, *shape)``: uint8 array of shape (R, H, W, 3)."""
 
+    def render(self, x0: torch.Tensor) -> np.ndarray:
+        """What the model makes of clean states, floats (R, ...): pictures in [0, 1], or sound."""
+        return self.decode(x0) / 255
+
     def load(self) -> Denoiser:
         """Bring the weights into memory, if they are not; returns the denoiser."""
         return self
@@ -227,8 +230,7 @@ class Denoiser(ABC):
         if guided and not chain.both_branches:
             eps = self.predict_eps(prompts, x, chain.grid)
         parts = zip(
-            x.transpose(0, 1).split(len(draws)),
-            eps.transpose(0, 1).split(len(draws)),
+            *(of_all.transpose(0, 1).split(len(draws)) for of_all in (x, eps)),
             task.x0.split(len(draws)),
             readings,
             strict=True,

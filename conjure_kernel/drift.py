@@ -36,7 +36,7 @@ class ConjureDrift(ModelEstimator):
     ----------
     model_a, model_b : str, path, diffusers pipeline or Denoiser
         What `load_denoiser` takes. They must share a latent space: states of one shape that both
-        decode to the same picture. Their schedules and predictions may differ.
+        decode to the same picture, or sound. Their schedules and predictions may differ.
     model_kwargs : dict, optional
         Further arguments of `load_denoiser`, for both.
     n_steps, n_draws, weighting, sampler, substeps, log_snr_range
@@ -172,7 +172,7 @@ class ConjureDrift(ModelEstimator):
         )
 
     def conjure_images(self, prompts: Sequence[str] | None = None, n: int = 1) -> np.ndarray:
-        """Pictures of both models from the same noise; not cached.
+        """Pictures of both models from the same noise; not cached. Models of sound have none.
 
         Parameters
         ----------

@@ -24,7 +24,8 @@ __all__ = ["SIDES", "BothBranches", "ModelPair"]
 
 SIDES = ("model a: ", "model b: ")
 SECOND_SEED = 2**32  # b's noise is not a's: the legs must be independent
-SAME_PICTURE = 0.25  # of its standard deviation; other autoencoders differ by more than all of it
+SAME = 0.25  # of the contrast of what is decoded; other autoencoders differ by more than all of it
+LEAST_CONTRAST = 1 / 255
 LEVEL_GAP = 0.01  # in log-SNR
 
 
@@ -177,14 +178,14 @@ def _check_one_space(model_a: Denoiser, model_b: Denoiser) -> None:
             "model_kwargs, or compare their distances with `conjure agree`."
         )
     state = standard_normal((1, *model_a.shape), seed=0, prompt="", draw=0, step=0)
-    seen, other = (model.decode(state).astype(float) for model in (model_a, model_b))
+    seen, other = (model.render(state) for model in (model_a, model_b))
     apart = np.inf
     if seen.shape == other.shape:
-        apart = np.sqrt(np.square(seen - other).mean()) / max(1.0, seen.std())
-    if apart > SAME_PICTURE:
+        apart = np.sqrt(np.square(seen - other).mean()) / max(LEAST_CONTRAST, seen.std())
+    if not apart <= SAME:
         raise ValueError(
-            f"{model_a!r} and {model_b!r} decode one latent state to different pictures (apart by "
-            f"{apart:.2g} of their contrast, at most {SAME_PICTURE} is allowed): they have "
+            f"{model_a!r} and {model_b!r} decode one latent state to different pictures or sounds "
+            f"(apart by {apart:.2g} of their contrast, at most {SAME} is allowed): they have "
             "different autoencoders, or scale their latents otherwise. Drift needs models that "
             "share a latent space; compare their distances with `conjure agree`."
         )

@@ -150,17 +150,21 @@ class PretrainedDenoiser(Denoiser):
         readings = self._call(whole, rows + rows[-1:] * n_more, 1, **options)[1]
         return readings[: len(rows) : rows_per_prompt]
 
-    @torch.no_grad()
     def decode(self, x0: torch.Tensor) -> np.ndarray:  # noqa: D102
+        pictures = _pictures_in(self.render(x0), repr(self))
+        return (255 * pictures).round().clip(0, 255).astype(np.uint8)
+
+    @torch.no_grad()
+    def render(self, x0: torch.Tensor) -> np.ndarray:  # noqa: D102
         calibration = self._calibrated()
         grid = make_grid(self.schedule, 1)
         guidance = self._guidance(calibration, 1.0)
-        pictures = []
+        made = []
         for part in x0.split(PICTURES_A_CALL):
             show = _Show(grid, part.to(self.device))
             result, _ = self._call(show, [""], len(part), output_type="np", **guidance)
-            pictures.append(_picture_of(result[0], repr(self)))
-        return (255 * np.concatenate(pictures)).round().clip(0, 255).astype(np.uint8)
+            made.append(np.asarray(result[0]))
+        return np.concatenate(made)
 
     def _call(
         self, task: Task, prompts: Sequence[str], rows: int, **kwargs: Any
@@ -200,11 +204,10 @@ class PretrainedDenoiser(Denoiser):
         return {}
 
 
-def _picture_of(result: Any, name: str) -> np.ndarray:
-    """Pictures (N, H, W, C); of a video the frame in the middle."""
-    pixels = np.asarray(result)
-    if pixels.ndim == 5:
-        pixels = pixels[:, pixels.shape[1] // 2]
-    if pixels.ndim != 4:
-        raise ValueError(f"{name} makes no pictures but {pixels.shape[1:]} numbers for each row.")
-    return pixels
+def _pictures_in(made: np.ndarray, name: str) -> np.ndarray:
+    """Pictures (R, H, W, C); of a video the frame in the middle."""
+    if made.ndim == 5:
+        made = made[:, made.shape[1] // 2]
+    if made.ndim != 4:
+        raise ValueError(f"{name} makes no pictures but {made.shape[1:]} numbers for each row.")
+    return made
