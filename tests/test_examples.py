@@ -2,12 +2,14 @@
 
 import os
 import re
+import runpy
 import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import torch
 
 ROOT = Path(__file__).parents[1]
 
@@ -28,3 +30,15 @@ def test_reproduce_paper(tmp_path):
     page = (tmp_path / "reproduce_paper.md").read_text()
     assert re.search(r"^\| few \| 10 \| -?\d+\.\d+ \[-?[\d.]+, -?[\d.]+\] \|", page, re.M), page
     assert page.strip() in done.stdout
+
+
+@pytest.mark.slow
+def test_the_drift_of_an_erasure(tmp_path, monkeypatch):
+    monkeypatch.setenv("CONJURE_KERNEL_CACHE", str(tmp_path))
+    torch.set_num_threads(1)  # tiny operations: threads only wait for each other
+    found = runpy.run_path(str(ROOT / "examples" / "plot_drift.py"))
+    drift = dict(zip(found["PROMPTS"], found["drift"].divergences_, strict=True))
+    assert max(drift, key=drift.get) == found["ERASED"]
+    assert max(drift[prompt] for prompt in found["HELD"]) < 0.1
+    assert min(drift["red apple"], drift["cherries"]) > 3
+    assert len(found["figure"].axes) == len(found["PROMPTS"])
