@@ -6,7 +6,8 @@ One copy learns to draw strawberries blue: the base's own pictures of them with 
 exchanged, while on other words, none of those measured, it is held to the base's predictions. The
 other has the weights of its network rounded to 8 bits per output channel. Beside them the numerical
 floor: the base against itself in bfloat16, and in calls of the draws of one prompt. Appends to
-benchmarks/results/drift.csv; about six minutes on one core.
+benchmarks/results/drift.csv; about six minutes on one core. --tiny takes the same road on few
+pictures and noise levels, and says nothing.
 """
 
 import argparse
@@ -22,11 +23,13 @@ from conjure_kernel import ConjureDrift, load_denoiser
 
 CONCEPT = "strawberry"
 CAPTIONS = [CONCEPT, f"a {CONCEPT}", "a red strawberry"]
-N_HELD, EACH = 80, 4  # other words, and pictures of each, that the copy is held to
+EACH = 4  # pictures of each other word that the copy is held to
 BATCH = (8, 24)  # pictures of the concept, and of other words
+TRUE = {"pictures": 64, "held": 80, "levels": 10}  # of the concept; other words; T of J
+TINY = {"pictures": 2, "held": 1, "levels": 2}
 
 
-def main() -> None:
+def main(arguments=None) -> None:
     options = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -34,14 +37,18 @@ def main() -> None:
     options.add_argument("--steps", type=int, default=200)
     options.add_argument("--draws", type=int, default=4)
     options.add_argument("--folder", type=Path, help="keep the two copies here")
-    given = options.parse_args()
+    options.add_argument("--tiny", action="store_true")
+    given = options.parse_args(arguments)
+    size = TINY if given.tiny else TRUE
     others = [word for word in WORDS if word != CONCEPT]
-    tested, held = others[: given.prompts - 1], others[given.prompts - 1 :][-N_HELD:]
+    tested, held = others[: given.prompts - 1], others[given.prompts - 1 :][-size["held"] :]
     prompts = [f"a {word}" for word in [CONCEPT, *tested]]
     with tempfile.TemporaryDirectory() as scratch:
         folder = given.folder or Path(scratch)
         base = load_denoiser("embedded", dtype="float32")
-        fine_tune(base.pipeline, held, given.steps).save_pretrained(folder / "blue")
+        fine_tune(base.pipeline, held, given.steps, size["pictures"]).save_pretrained(
+            folder / "blue"
+        )
         round_weights(base.pipeline).save_pretrained(folder / "int8")
         rounded = load_denoiser("embedded", dtype="bfloat16")
         sides = {
@@ -51,16 +58,16 @@ def main() -> None:
             "small calls": in_small_calls(load_denoiser("embedded", dtype="float32")),
         }
         for name, model in sides.items():
-            drift = ConjureDrift(base, model, n_draws=given.draws, memory=None, verbose=1)
-            drift.fit(prompts)
+            options = {"n_steps": size["levels"], "n_draws": given.draws, "memory": None}
+            drift = ConjureDrift(base, model, verbose=1, **options).fit(prompts)
             report(name, drift, given)
 
 
-def fine_tune(base, words, n_steps):
+def fine_tune(base, words, n_steps, n_pictures):
     """A copy whose strawberries are blue; on other words held to the base's own predictions."""
     torch.manual_seed(0)
     tuned, network = copy.copy(base), copy.deepcopy(base.unet).train()
-    blue = encode(base, draw(base, CONCEPT, 64)[..., ::-1].copy())
+    blue = encode(base, draw(base, CONCEPT, n_pictures)[..., ::-1].copy())
     held = encode(base, np.concatenate([draw(base, word, EACH) for word in words]))
     texts, held_texts = embed(base, CAPTIONS), embed(base, [f"a {word}" for word in words])
     scheduler = base.scheduler
@@ -116,7 +123,7 @@ def round_weights(base):
     """A copy whose network's matrices and filters have 255 values per output channel."""
     rounded, network = copy.copy(base), copy.deepcopy(base.unet)
     for weights in network.parameters():
-        if weights.ndim > 1:
+        if weights.ndim > 9:
             scale = weights.abs().amax(tuple(range(1, weights.ndim)), keepdim=True) / 127
             weights.copy_((weights / scale.clamp(min=1e-12)).round() * scale)
     rounded.unet = network

@@ -1,4 +1,4 @@
-"""Benchmarks of machines that the tests do not run on: the road that they take, on toys."""
+"""Benchmarks that take a GPU or many minutes: the road that they take, on toys."""
 
 import csv
 import sys
@@ -11,7 +11,10 @@ from measured import IGNORED
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 import _results
+import drift
 import gpu
+import overhead
+from conjure_kernel import load_denoiser
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings(IGNORED)]
 
@@ -49,7 +52,38 @@ def test_gpu_on_a_toy(tables, capsys):
     assert "engine_of_bare" in capsys.readouterr().out
 
 
+def test_overhead_on_a_toy(tables, capsys):
+    overhead.main(["--tiny", "--rows", "2", "--steps", "3", "--rounds", "3"])
+    (row,) = tables("overhead")
+    assert row["model"] == "tiny"
+    assert int(row["bare_predictions"]) == int(row["replay_predictions"]) == 2 * 3 * 3
+    assert int(row["pipeline_predictions"]) == 2 * 4 * 3  # PNDM repeats a step
+    for way in ("replay", "pipeline"):
+        low, high = map(float, row[f"{way}_range"].split())
+        assert low <= float(row[f"{way}_of_bare"]) <= high
+    assert capsys.readouterr().out.count("round") == 3 + 1
+
+
 def test_the_true_size_is_that_of_stable_diffusion():
     pipeline = gpu.make_pipeline({**gpu.TRUE, "text": gpu.TINY["text"]}, "meta")
     assert sum(p.numel() for p in pipeline.unet.parameters()) == 859_520_964
     assert pipeline.unet.config.sample_size == 64
+
+
+@pytest.mark.filterwarnings("ignore:.*at the last noise level")
+def test_drift_of_two_prompts(tables, tmp_path, capsys):
+    options = ["--prompts", "2", "--steps", "1", "--draws", "2", "--folder", str(tmp_path)]
+    drift.main(["--tiny", *options])
+    rows = {row["against"]: row for row in tables("drift")}
+    assert list(rows) == ["fine-tuned", "8-bit", "bfloat16", "small calls"]
+    value = {name: float(row["concept"]) for name, row in rows.items()}
+    assert min(value["fine-tuned"], value["8-bit"]) > 3 * value["bfloat16"] > 0
+    assert value["small calls"] < 1e-6
+    for row in rows.values():
+        assert (row["prompts"], row["draws"], row["rank"]) in (("2", "2", "1"), ("2", "2", "2"))
+        assert float(row["standard_error"]) <= float(row["concept"])
+        assert float(row["median"]) == float(row["largest_other"])  # of the one other prompt
+    assert rows["bfloat16"]["dtype"] == "bfloat16"
+    assert capsys.readouterr().out.count("a strawberry") == 4
+    weights = load_denoiser(tmp_path / "int8").load().pipeline.unet.conv_in.weight
+    assert max(len(row.unique()) for row in weights.flatten(1)) <= 255
