@@ -123,7 +123,7 @@ def round_weights(base):
     """A copy whose network's matrices and filters have 255 values per output channel."""
     rounded, network = copy.copy(base), copy.deepcopy(base.unet)
     for weights in network.parameters():
-        if weights.ndim > 9:
+        if weights.ndim > 1:
             scale = weights.abs().amax(tuple(range(1, weights.ndim)), keepdim=True) / 127
             weights.copy_((weights / scale.clamp(min=1e-12)).round() * scale)
     rounded.unet = network

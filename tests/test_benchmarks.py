@@ -85,5 +85,7 @@ def test_drift_of_two_prompts(tables, tmp_path, capsys):
         assert float(row["median"]) == float(row["largest_other"])  # of the one other prompt
     assert rows["bfloat16"]["dtype"] == "bfloat16"
     assert capsys.readouterr().out.count("a strawberry") == 4
-    weights = load_denoiser(tmp_path / "int8").load().pipeline.unet.conv_in.weight
-    assert max(len(row.unique()) for row in weights.flatten(1)) <= 255
+    rounded = load_denoiser(tmp_path / "int8", dtype="float32").load().pipeline.unet
+    weights = rounded.mid_block.resnets[0].conv1.weight.flatten(1)
+    in_steps = 127 * weights / weights.abs().amax(1, keepdim=True)
+    assert (in_steps - in_steps.round()).abs().max() < 1e-3

@@ -1,10 +1,13 @@
 """Python on the pages runs as it stands, each block after those above it."""
 
+import ast
 import importlib
+import inspect
 import itertools
 import re
 from pathlib import Path
 
+import diffusers
 import pytest
 
 PAGES = Path(__file__).parents[1] / "docs"
@@ -62,3 +65,26 @@ def test_every_public_name_is_in_the_reference():
 def test_every_name_of_the_reference_has_an_example(name):
     module, _, last = f"conjure_kernel.{name}".rpartition(".")
     assert ">>>" in getattr(importlib.import_module(module), last).__doc__
+
+
+def rows_of(page, begin, end):
+    """Cells of the table between two marks of a page."""
+    text = (PAGES / page).read_text(encoding="utf-8").partition(begin)[2].partition(end)[0]
+    return [line.strip("| ").split(" | ") for line in text.strip().splitlines()[2:]]
+
+
+def test_the_published_models_are_of_the_families_and_guided_as_by_default():
+    families = rows_of("models.md", "<!-- table: made from the tests -->", "<!-- end of the table")
+    pipelines = {family: cells[0].strip("`") for family, *cells in families}
+    rows = rows_of("models.md", "<!-- models -->", "<!-- end of models")
+    assert len(rows) > 15
+    for family, line, parameters, weights, w in rows:
+        call = ast.parse(line.strip("`")).body[0].value
+        assert call.func.id == "ConjureDistance"
+        assert "/" in ast.literal_eval(call.args[0])
+        call_of = inspect.signature(getattr(diffusers, pipelines[family]).__call__).parameters
+        for keyword in call.keywords:
+            assert keyword.arg == "model_kwargs"
+            assert set(ast.literal_eval(keyword.value)) <= set(call_of)
+        assert float(weights.split()[0]) == pytest.approx(2 * float(parameters.split()[0]), 0.01)
+        assert w == "1" or float(w.split()[-1]) == call_of["guidance_scale"].default
