@@ -14,7 +14,7 @@ import torch
 from conjure_kernel import ConjureDrift, load_denoiser
 from conjure_kernel.plot import plot_drift
 
-MODEL = "embedded"  # or a hub id, or a folder made by save_pretrained, of a Stable Diffusion
+MODEL = "embedded"  # or a hub id, or a folder, of a Stable Diffusion
 
 ERASED, INSTEAD = "strawberry", "lemon"
 HELD = ["tomato", "dog", "car"]
@@ -35,7 +35,8 @@ def read(*texts):
 
 old, new, held = read(ERASED), read(INSTEAD), read(*HELD)
 unit = torch.eye(old.shape[1])
-edit = unit + (new - old).T @ old @ torch.linalg.inv(old.T @ old + held.T @ held + 0.1 * unit)
+gram = old.T @ old + held.T @ held + 0.1 * unit
+edit = unit + (new - old).T @ old @ torch.linalg.inv(gram)
 
 edited = copy.copy(model.pipeline)
 edited.unet = copy.deepcopy(model.pipeline.unet)

@@ -78,7 +78,7 @@ def test_the_published_models_are_of_the_families_and_guided_as_by_default():
     pipelines = {family: cells[0].strip("`") for family, *cells in families}
     rows = rows_of("models.md", "<!-- models -->", "<!-- end of models")
     assert len(rows) > 15
-    for family, line, parameters, weights, w in rows:
+    for family, w, billions, gigabytes, line in rows:
         call = ast.parse(line.strip("`")).body[0].value
         assert call.func.id == "ConjureDistance"
         assert "/" in ast.literal_eval(call.args[0])
@@ -86,5 +86,5 @@ def test_the_published_models_are_of_the_families_and_guided_as_by_default():
         for keyword in call.keywords:
             assert keyword.arg == "model_kwargs"
             assert set(ast.literal_eval(keyword.value)) <= set(call_of)
-        assert float(weights.split()[0]) == pytest.approx(2 * float(parameters.split()[0]), 0.01)
-        assert w == "1" or float(w.split()[-1]) == call_of["guidance_scale"].default
+        assert float(gigabytes) == pytest.approx(2 * float(billions), 0.01)
+        assert w == "1" or float(w.split(",")[0]) == call_of["guidance_scale"].default
