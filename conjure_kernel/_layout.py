@@ -212,17 +212,22 @@ def spread(centres: np.ndarray, size: np.ndarray, frame: np.ndarray) -> np.ndarr
 
 
 def place_labels(
-    sizes: np.ndarray, centres: np.ndarray, reach: float, frame: np.ndarray
+    sizes: np.ndarray,
+    centres: np.ndarray,
+    reach: float,
+    frame: np.ndarray,
+    others: np.ndarray | None = None,
 ) -> np.ndarray:
     """Boxes (n, 4) of labels beside their markers as x0, y0, x1, y1; NaN where there is no room.
 
-    `sizes` (n, 2) are the labels' widths and heights, `reach` is half a marker's side. Loneliest
-    markers choose first; each takes the first place that is inside the frame and clear of all
-    markers and of the labels placed before.
+    `sizes` (n, 2) are the labels' widths and heights, `reach` is half a marker's side, `others`
+    are boxes of what has no label. Loneliest markers choose first; each takes the first place that
+    is inside the frame and clear of all markers and others and of the labels placed before.
     """
     boxes = np.full((len(centres), 4), np.nan)
     side = 0.999 * reach  # a label may touch its own marker, whatever the rounding
     taken = np.hstack([centres - side, centres + side])
+    taken = taken if others is None else np.vstack([taken, others])
     apart = squareform(pdist(centres)) + np.diag(np.full(len(centres), np.inf))
     for i in np.argsort(-apart.min(axis=1), kind="stable"):
         options = _places_round(centres[i], sizes[i] / 2, reach)

@@ -368,6 +368,51 @@ def test_many_are_dots_and_a_click_colours_them_by_the_distance_of_their_vectors
     assert np.mean([colours[i] == hue for i, hue in zip(others, wanted, strict=True)]) > 0.999
 
 
+LABELS = """
+const find = (name) => Bokeh.documents[0].get_model_by_name(name).data;
+const {x_scale, y_scale, bbox} = Bokeh.index.find_one(Bokeh.documents[0].roots()[0]).frame;
+const pen = document.createElement("canvas").getContext("2d");
+pen.font = "11px Arial, Helvetica, sans-serif";
+const box = (data, i, dx, dy, width, height) => {
+  const [x, y] = [x_scale.compute(data.x[i]) + dx, y_scale.compute(data.y[i]) + dy];
+  return [x - width / 2, y - height / 2, x + width / 2, y + height / 2];
+};
+const [art, points] = [find("art"), find("points")];
+const labels = Array.from(art.label, (label, i) =>
+  label && box(art, i, art.dx[i], art.dy[i], pen.measureText(label).width, 10));
+const markers = Array.from(points.size, (size, i) => box(points, i, 0, 0, size - 2, size - 2));
+return [labels.filter(Boolean), markers, [bbox.left, bbox.top, bbox.right, bbox.bottom]];
+"""
+
+
+def overlap(boxes, others):
+    """Tell which of the boxes share an area with which of the others."""
+    apart = (boxes[:, None, :2] >= others[:, 2:]) | (boxes[:, None, 2:] <= others[:, :2])
+    return ~apart.any(-1)
+
+
+@pytest.mark.parametrize(("n", "least"), [(8, 8), (64, 12), (500, 8), (2000, 2)])
+def test_drawn_labels_cover_neither_each_other_nor_markers_nor_the_frame(
+    driver, tmp_path, n, least
+):
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(n, 2)) + 5 * rng.normal(size=(4, 2))[rng.integers(4, size=n)]
+    if n == 8:  # a grid: every label must find room
+        points = np.indices((4, 2)).reshape(2, 8).T
+    names = [f"prompt {i} of a handful of things" if i % 3 else f"thing {i}" for i in range(n)]
+    few = np.arange(min(n, 500) if n < 2000 else 40)
+    options = {"images": np.zeros((len(few), 1, 4, 4, 3), "u1"), "pictured": few}
+    page = html_map(None, names, vectors=points, coordinates=points, **options).page
+    for browser in open_page(driver, page, tmp_path):
+        labels, markers, frame = (np.array(boxes) for boxes in browser.execute_script(LABELS))
+    assert least <= len(labels) <= n
+    assert not np.triu(overlap(labels, labels), 1).any()
+    assert not overlap(labels, markers).any()
+    for boxes, room in ((labels, 0), (markers[few], 8)):  # at its corner an image has its shape
+        assert (boxes[:, :2] >= frame[:2] + room).all()
+        assert (boxes[:, 2:] <= frame[2:] - room).all()
+
+
 def test_the_table_of_many_shows_what_is_searched_for(opened_crowd):
     rows = "Array.from(document.querySelectorAll('tbody tr:not([hidden])'), r => r.dataset.index)"
     assert len(opened_crowd.execute_script(f"return {rows}")) == 1000

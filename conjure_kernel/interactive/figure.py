@@ -14,6 +14,7 @@ __all__ = ["COLOURS", "SHAPES", "draw"]
 WIDTH, HEIGHT = 860, 600  # of the map, in CSS pixels
 FONT = 11
 DOT = 6.0  # of many prompts, those without an image
+BADGE = 8.0  # reach of the shape at an image's corner
 # Told apart by the colour-blind, and at least 3:1 on white and on the dark page.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#b8609a", "#8c6d31", "#7f7f7f", "#4f8fd0")
 SHAPES = ("●", "■", "▲", "▼", "◆", "★", "✚")
@@ -38,7 +39,9 @@ def draw(
     scale = size / (high - low)
     pixels = (points[shown] - low) * scale
     frame = np.array([[0.0, 0.0], size])
-    placed = geometry.spread(pixels, np.full(2, side + rim), frame) if has_images else pixels
+    inner = frame + np.array([[BADGE], [-BADGE]])
+    placed = geometry.spread(pixels, np.full(2, side + rim), inner) if has_images else pixels
+    dots = (np.delete(points, shown, axis=0) - low) * scale
     places = points.copy()
     places[shown] = low + placed / scale
     markers, sizes = [MARKERS[g] for g in groups], np.full(len(names), DOT if many else side)
@@ -58,7 +61,7 @@ def draw(
         **{name: [column[i] for i in shown] for name, column in spots.items()},
         "x0": points[shown, 0],
         "y0": points[shown, 1],
-        **_labels([names[i] for i in shown], placed, side, frame),
+        **_labels([names[i] for i in shown], placed, side, frame, dots),
         "shape": [SHAPES[groups[i]] for i in shown],
         "url": [""] * len(shown),
         "moved": np.where(np.abs(placed - pixels).max(1) > 0.75 * side, 0.7, 0.0),
@@ -67,12 +70,13 @@ def draw(
 
 
 def _labels(
-    names: list[str], centres: np.ndarray, side: float, frame: np.ndarray
+    names: list[str], centres: np.ndarray, side: float, frame: np.ndarray, dots: np.ndarray
 ) -> dict[str, Any]:
     """Those labels that find room, and how far their middles are from their markers."""
     lines = geometry.shorten(names, 26)
     boxes = np.array([[_text_width(line), FONT + 4] for line in lines], dtype=float)
-    placed = geometry.place_labels(boxes, centres, side / 2 + 3, frame)
+    others = np.hstack([dots - DOT / 2, dots + DOT / 2])
+    placed = geometry.place_labels(boxes, centres, side / 2 + 3, frame, others)
     free = np.isfinite(placed).all(1)
     offsets = np.where(free[:, None], (placed[:, :2] + placed[:, 2:]) / 2 - centres, 0)
     label = [line if fits else "" for line, fits in zip(lines, free, strict=True)]
