@@ -161,6 +161,14 @@ class Denoiser(ABC):
         Answer to one fixed question, once loaded: tells models of equal fingerprint apart.
     compiled, full_call : bool, int
         The network is compiled for calls of that many rows; shorter ones are filled up.
+
+    Examples
+    --------
+    >>> from conjure_kernel import GaussianDenoiser
+    >>> world = GaussianDenoiser({"a dog": 0.7})  # docs/checkpoint.md writes another
+    >>> (dog,) = world.trace(["a dog"], [0, 1], Chain(world.make_grid(3, substeps=1)))
+    >>> tuple(dog.x.shape), world.n_evaluations  # two draws, three noise levels, one dimension
+    ((2, 3, 1), 6)
     """
 
     schedule: Schedule
@@ -229,16 +237,10 @@ class Denoiser(ABC):
         self.refuse_nan(eps.flatten(2).sum(2), chain.grid, prompts, len(draws))
         if guided and not chain.both_branches:
             eps = self.predict_eps(prompts, x, chain.grid)
-        parts = zip(
-            *(of_all.transpose(0, 1).split(len(draws)) for of_all in (x, eps)),
-            task.x0.split(len(draws)),
-            readings,
-            strict=True,
-        )
+        whole = (x.transpose(0, 1), eps.transpose(0, 1), task.x0.cpu())
+        parts = zip(*(part.split(len(draws)) for part in whole), readings, strict=True)
         return [
-            Trajectory(
-                x.cpu().contiguous(), eps.cpu().contiguous(), x0.cpu(), r.truncated, r.tokens
-            )
+            Trajectory(x.cpu().contiguous(), eps.cpu().contiguous(), x0, r.truncated, r.tokens)
             for x, eps, x0, r in parts
         ]
 
