@@ -96,7 +96,7 @@ class ConjureDistance(PromptMatrix, ModelEstimator):
     -----
     sqrt(J) obeys no triangle inequality and `exp(-J / h)` need not be positive semi-definite.
     `SpectralClustering` needs `output="kernel"` and `affinity="precomputed"`: its default builds an
-    RBF kernel on the ROWS of whatever comes, without a word.
+    RBF kernel on the ROWS of whatever comes; docs/clustering.md.
 
     References
     ----------

@@ -29,7 +29,7 @@ TRUTH = [kind for kind, prompts in KINDS.items() for _ in prompts]
 
 # %%
 # ``affinity="precomputed"`` is needed: left out, SpectralClustering builds a kernel of its own on
-# the rows of what it is given, without a word.
+# the rows of what it is given.
 
 pipeline = make_pipeline(
     ConjureDistance(MODEL, n_draws=2, output="kernel", psd="clip"),
