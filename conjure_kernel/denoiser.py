@@ -147,10 +147,8 @@ class Denoiser(ABC):
         Law of the forward process.
     shape : tuple of int
         Of one state x_t.
-    dtype, state_dtype : torch.dtype
-        Of the network, and of the chain's arithmetic.
-    device : torch.device
-        Where states live.
+    dtype, state_dtype, device : torch.dtype, torch.dtype, torch.device
+        Of the network, of the chain's arithmetic, and where states live.
     n_evaluations : int
         Noise predictions made so far (rows through the network), pictures and calibration apart.
     prompts_share_a_call : bool
