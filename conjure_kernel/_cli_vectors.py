@@ -66,13 +66,14 @@ def _add_prompts(parser: Any) -> None:
 def write_vectors(args: Namespace) -> str:
     """Write the vectors of all prompts into a file."""
     from conjure_kernel import _cli_files as files
+    from conjure_kernel.planner import vector_predictions
 
     files.check_output(args.output, [".npz", ".parquet"], args.force)
     prompts = files.read_prompts(args.prompts, args.column)
     model = _embedding(args, n_components=args.components, n_points=args.points)
     if not args.quiet:
         n = len(set(prompts))
-        say(f"up to {n * args.steps * args.points:,} noise predictions for {n} prompts")
+        say(f"up to {vector_predictions(model, n):,} noise predictions for {n} prompts")
     vectors = model.fit_transform(prompts)
     files.write_vectors(args.output, prompts, vectors, model.provenance_)
     if not args.quiet:
@@ -85,6 +86,7 @@ def draw_many(args: Namespace, prompts: list[str]) -> str:
     from conjure_kernel import _cli_files as files
     from conjure_kernel._crowd import MANY, layout_vectors, representatives
     from conjure_kernel.interactive import html_map
+    from conjure_kernel.planner import vector_predictions
 
     if args.output.suffix.lower() != ".html":
         raise ValueError(
@@ -93,8 +95,8 @@ def draw_many(args: Namespace, prompts: list[str]) -> str:
         )
     model = _embedding(args)
     if not args.quiet:
-        cost = len(prompts) * args.steps * model.n_points
-        say(f"{len(prompts):,} prompts: vectors instead of a matrix, {cost:,} noise predictions")
+        cost = f"up to {vector_predictions(model, len(prompts)):,} noise predictions"
+        say(f"{len(prompts):,} prompts: vectors instead of a matrix, {cost}")
     vectors = model.fit_transform(prompts)
     kept = representatives(vectors)
     chosen, engine = [prompts[i] for i in kept], model._reopened()
@@ -115,7 +117,10 @@ def find_neighbours(args: Namespace) -> str:
     from conjure_kernel.pairwise import pairwise_divergence
 
     prompts = list(dict.fromkeys(files.read_prompts(args.prompts, args.column)))
-    found, model = {}, _embedding(args).fit(prompts)
+    model = _embedding(args)
+    if not args.quiet:
+        say(f"up to {_most_predictions(args, model, len(prompts)):,} noise predictions")
+    found, model = {}, model.fit(prompts)
     loaded = {"model": model.denoiser, "device": "auto", "dtype": "auto", "model_kwargs": None}
     for query in dict.fromkeys(args.queries):
         near = _candidates(model, prompts, query, 5 * args.k)
@@ -134,6 +139,17 @@ def find_neighbours(args: Namespace) -> str:
     return "\n\n".join(
         "\n".join([query, *(f"  {_line(row)}" for row in rows)]) for query, rows in found.items()
     )
+
+
+def _most_predictions(args: Namespace, model: ConjureEmbedding, n: int) -> int:
+    """Vectors of the list and of the queries, then J of each query and its candidates."""
+    from conjure_kernel.planner import vector_predictions
+    from conjure_kernel.settings import Settings
+
+    n_queries, settled = len(set(args.queries)), Settings(args.steps, guidance_scale=args.guidance)
+    n_pairs = n_queries * min(5 * args.k, n) * args.draws
+    exact = settled.n_predictions(n_queries * args.draws + n_pairs, 2 * n_pairs)
+    return vector_predictions(model, n) + n_queries * args.steps * model.n_points + exact
 
 
 def _line(row: dict[str, Any]) -> str:

@@ -22,7 +22,7 @@ from conjure_kernel.references import MOST_CANDIDATES
 from conjure_kernel.sequential import PILOT
 from conjure_kernel.settings import Settings
 
-__all__ = ["Plan", "duration", "plan", "plan_neighbors"]
+__all__ = ["Plan", "duration", "plan", "plan_neighbors", "vector_predictions"]
 
 FILE_BYTES, DIGEST_BYTES = 1800, 32  # beside the numbers: of a prompt's two files, of a target
 
@@ -190,7 +190,7 @@ def plan_neighbors(model: ConjureNeighbors, prompts: Sequence[str]) -> Plan:
     n, model = len(distinct), clone(model)
     engine, width = model._open(), model._width(n - 1)
     n_draws, settled = engine.n_draws, engine.settings
-    vectors = _vector_predictions(model._unfitted_embedding(), n)
+    vectors = vector_predictions(model._unfitted_embedding(), n)
     most_pairs = min(n * width, n * (n - 1) // 2)
     work = [(n * n_draws, 2 * n_pairs * n_draws) for n_pairs in (-(-n * width // 2), most_pairs)]
     least, most = (vectors + settled.n_predictions(*part) for part in work)
@@ -212,6 +212,16 @@ def plan_neighbors(model: ConjureNeighbors, prompts: Sequence[str]) -> Plan:
     )
 
 
+def vector_predictions(model: ConjureEmbedding, n: int) -> int:
+    """Noise predictions of choosing references among n prompts, their chains, and n vectors."""
+    n_references = min(model.n_references, n)
+    n_draws = n_draws_needed(n_references, model.n_points, model.n_blocks)
+    n_tried = min(n, MOST_CANDIDATES) - 1 if n > n_references else 0
+    settled = Settings(model.n_steps, model.substeps, guidance_scale=model.guidance_scale)
+    n_replays = n_tried * (n_references - 1) + n * model.n_points
+    return settled.n_predictions(n_references * n_draws, n_replays)
+
+
 def duration(seconds: float) -> str:
     """In the largest unit of which there are two."""
     for unit, size in (("hours", 3600), ("minutes", 60)):
@@ -230,16 +240,6 @@ def _requests(prompts: Sequence[Any], pairs: bool) -> Requests:
 def _every(requests: Requests, n_draws: int) -> dict[str, np.ndarray]:
     """All of so many draws."""
     return {s: np.broadcast_to(True, (len(ts), n_draws)) for s, ts in requests.items()}
-
-
-def _vector_predictions(model: ConjureEmbedding, n: int) -> int:
-    """Of choosing references among n prompts, running their chains, and n vectors."""
-    n_references = min(model.n_references, n)
-    n_draws = n_draws_needed(n_references, model.n_points, model.n_blocks)
-    n_tried = min(n, MOST_CANDIDATES) - 1 if n > n_references else 0
-    settled = Settings(model.n_steps, model.substeps, guidance_scale=model.guidance_scale)
-    n_replays = n_tried * (n_references - 1) + n * model.n_points
-    return settled.n_predictions(n_references * n_draws, n_replays)
 
 
 def _time(engine: Engine, prompt: str, work: tuple[int, int], n_rows: int) -> dict[str, Any]:

@@ -37,7 +37,8 @@ def test_embed_writes_what_the_library_finds(conjure, prompts, cache, tmp_path):
     sizes = ["--components", "64", "--points", "8"]
     code, _, err = conjure("embed", prompts, "-o", tmp_path / "v.npz", *sizes)
     assert code == 0, err
-    assert "up to 80 noise predictions for 5 prompts" in err
+    assert "up to 240 noise predictions for 5 prompts" in err
+    assert "240 noise predictions made" in err  # chains, then points
     again = ConjureEmbedding(n_components=64, n_steps=2, memory=cache).fit(PROMPTS)
     vectors = again.transform(PROMPTS)
     assert again.n_evaluations_ == 0
@@ -62,7 +63,8 @@ def test_neighbors_are_ranked_by_j(conjure, prompts, cache):
     assert [row["prompt"] for row in found["apple"]] == [PROMPTS[i] for i in order]
     assert [row["divergence"] for row in found["apple"]] == [exact.values[0, i] for i in order]
     assert "tomato" not in [row["prompt"] for row in found["tomato"]]
-    code, out, _ = conjure("neighbors", prompts, "apple", *draws)
+    code, out, err = conjure("neighbors", prompts, "apple", *draws)
+    assert f"up to {240 + 16 + 6 * 2 * 4 + 5 * 2 * 2 * 2} noise predictions" in err
     lines = out.splitlines()
     assert lines[0] == "apple"
     assert [line.split("  ")[-1].strip() for line in lines[1:4]] == [PROMPTS[i] for i in order]
@@ -73,7 +75,7 @@ def test_a_map_of_many_is_one_page_of_vectors(conjure, prompts, tmp_path, monkey
     output = tmp_path / "map.html"
     code, _, err = conjure("map", prompts, "-o", output, "--images", "1")
     assert code == 0, err
-    assert "5 prompts: vectors instead of a matrix, 80 noise predictions" in err
+    assert "5 prompts: vectors instead of a matrix, up to 240 noise predictions" in err
     page = output.read_text()
     assert all(prompt in page for prompt in PROMPTS)
     assert "data:image/" in page
