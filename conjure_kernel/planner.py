@@ -41,8 +41,8 @@ class Plan:
     most_predictions : int
         With `tol`, if every pair needs `max_draws`; of neighbours, if none are mutual; else
         `n_predictions`.
-    n_cached : int
-        Predictions that the cache saves.
+    n_cached : int or None
+        Predictions that the cache saves; of neighbours not known, and not taken off.
     disk_bytes : int
         What the cache grows by, at most.
     location : str or None
@@ -63,7 +63,7 @@ class Plan:
     n_pairs: int
     n_predictions: int
     most_predictions: int
-    n_cached: int
+    n_cached: int | None
     disk_bytes: int
     location: str | None
     memory_bytes: int
@@ -93,9 +93,11 @@ class Plan:
         if self.most_predictions > self.n_predictions:
             work += f" to {self.most_predictions:,}, as {self.depends_on}"
             time += f", at most {duration(self.most_seconds)}"
+        known = self.n_cached is not None
+        cached = f"the cache has {self.n_cached:,}" if known else "less what the cache has"
         lines = {
             "prompts": f"{self.n_prompts:,}, {self.n_pairs:,} pairs",
-            "noise predictions": f"{work}; the cache has {self.n_cached:,}",
+            "noise predictions": f"{work}; {cached}",
         }
         if self.rate:
             here = f"{self.device}, {self.dtype}, {self.batch_size} rows a call"
@@ -202,7 +204,7 @@ def plan_neighbors(model: ConjureNeighbors, prompts: Sequence[str]) -> Plan:
         n_pairs=most_pairs,
         n_predictions=least,
         most_predictions=most,
-        n_cached=0,
+        n_cached=None,
         disk_bytes=0 if root is None else disk,
         location=None if root is None else str(root),
         memory_bytes=_result_bytes(2 * most_pairs, settled.n_steps, n_draws)
