@@ -117,13 +117,13 @@ def find_neighbours(args: Namespace) -> str:
     from conjure_kernel.pairwise import pairwise_divergence
 
     prompts = list(dict.fromkeys(files.read_prompts(args.prompts, args.column)))
-    model = _embedding(args)
+    model, width = _embedding(args), 5 * args.k
     if not args.quiet:
-        say(f"up to {_most_predictions(args, model, len(prompts)):,} noise predictions")
+        say(f"up to {_most_predictions(args, model, len(prompts), width):,} noise predictions")
     found, model = {}, model.fit(prompts)
     loaded = {"model": model.denoiser, "device": "auto", "dtype": "auto", "model_kwargs": None}
     for query in dict.fromkeys(args.queries):
-        near = _candidates(model, prompts, query, 5 * args.k)
+        near = _candidates(model, prompts, query, width)
         measured = pairwise_divergence([query], near, **{**settings_of(args), **loaded})
         order = measured.values[0].argsort(kind="stable")[: args.k]
         found[query] = [
@@ -141,13 +141,13 @@ def find_neighbours(args: Namespace) -> str:
     )
 
 
-def _most_predictions(args: Namespace, model: ConjureEmbedding, n: int) -> int:
+def _most_predictions(args: Namespace, model: ConjureEmbedding, n: int, width: int) -> int:
     """Vectors of the list and of the queries, then J of each query and its candidates."""
     from conjure_kernel.planner import vector_predictions
     from conjure_kernel.settings import Settings
 
     n_queries, settled = len(set(args.queries)), Settings(args.steps, guidance_scale=args.guidance)
-    n_pairs = n_queries * min(5 * args.k, n) * args.draws
+    n_pairs = n_queries * min(width, n) * args.draws
     exact = settled.n_predictions(n_queries * args.draws + n_pairs, 2 * n_pairs)
     return vector_predictions(model, n) + n_queries * args.steps * model.n_points + exact
 

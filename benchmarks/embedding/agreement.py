@@ -80,10 +80,11 @@ def reliability(draws):
 def find_neighbours(exact, prompts, vectors, fixed):
     """Recall of the nearest by one draw, and by all of them under another seed."""
     wholes = {"one draw": exact.draws[..., 0], "all draws": exact.values}
+    search, sizes = NearestNeighbors().fit(vectors), (K, 2 * K, 3 * K, 5 * K)
+    candidates = {n: search.kneighbors(n_neighbors=n, return_distance=False) for n in sizes}
     for seed, (name, whole) in enumerate(wholes.items()):
         true = nearest(whole, K)
-        for n in (K, 2 * K, 3 * K, 5 * K):
-            near = NearestNeighbors(n_neighbors=n).fit(vectors).kneighbors(return_distance=False)
+        for n, near in candidates.items():
             print(f"{recall(true, near):.3f} of the nearest by {name} are among {n} candidates")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
