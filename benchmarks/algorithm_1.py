@@ -23,8 +23,8 @@ from diffusers import DPMSolverMultistepScheduler
 
 from _results import WORDS, append_row, stop_clock
 from conjure_kernel import load_denoiser, pairwise_divergence
-from conjure_kernel.reverse import standard_normal
-from conjure_kernel.schedule import to_eps
+from conjure_kernel.method.prediction import to_eps
+from conjure_kernel.method.reverse import standard_normal
 
 ROUNDING = {torch.float32: 1e-4, torch.float16: 3e-2, torch.bfloat16: 2e-1}
 SDE = {"algorithm_type": "sde-dpmsolver++", "solver_type": "heun", "lower_order_final": False}

@@ -30,10 +30,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from conjure_kernel.divergence import Divergence
-from conjure_kernel.gaussian import GaussianDenoiser
-from conjure_kernel.reverse import SAMPLERS, Chain
-from conjure_kernel.schedule import VariancePreserving
+from conjure_kernel.method.divergence import Divergence
+from conjure_kernel.method.reverse import SAMPLERS, ChainSettings
+from conjure_kernel.method.schedule import VariancePreserving
+from conjure_kernel.models.gaussian import GaussianDenoiser
 
 WIDTH = 256  # dimensions of a world made of copies
 CHUNK = 256  # draws a call
@@ -76,7 +76,7 @@ class Pair:
         return f"{self.d}-D, {'one covariance' if self.shared else 'two covariances'}"
 
 
-def energies(world: GaussianDenoiser, chain: Chain, draws: range) -> list[np.ndarray]:
+def energies(world: GaussianDenoiser, chain: ChainSettings, draws: range) -> list[np.ndarray]:
     """Energies (K, T) of both legs."""
     legs: list[list[np.ndarray]] = [[], []]
     for start in range(draws.start, draws.stop, CHUNK):
@@ -88,7 +88,7 @@ def energies(world: GaussianDenoiser, chain: Chain, draws: range) -> list[np.nda
     return [np.concatenate(leg) for leg in legs]
 
 
-def measure(world: GaussianDenoiser, chain: Chain, target_error: float) -> Divergence:
+def measure(world: GaussianDenoiser, chain: ChainSettings, target_error: float) -> Divergence:
     """J from as many draws as its relative standard error asks for."""
     pilot = _divergence(energies(world, chain, range(32)), chain)
     relative = float(pilot.standard_errors[0] / pilot.values[0])
@@ -101,7 +101,7 @@ def measure(world: GaussianDenoiser, chain: Chain, target_error: float) -> Diver
     return _divergence(joined, chain)
 
 
-def _divergence(legs: list[np.ndarray], chain: Chain) -> Divergence:
+def _divergence(legs: list[np.ndarray], chain: ChainSettings) -> Divergence:
     forward, backward = (leg[None] for leg in legs)
     return Divergence(["a"], ["b"], forward, backward, chain.grid, paired=True)
 
@@ -113,7 +113,7 @@ def measured_row(
     copies = WIDTH // pair.d
     world = pair.world(SCHEDULES[range_name], copies)
     options = {"nodes": settings["nodes"], "substeps": settings["substeps"]}
-    chain = Chain(world.make_grid(n_steps, **options), settings["sampler"])
+    chain = ChainSettings(world.make_grid(n_steps, **options), settings["sampler"])
     measured = measure(world, chain, target_error)
     single = pair.world(SCHEDULES[range_name])
     truth = single.exact("a", "b", chain.grid.log_snr_range).jeffreys
@@ -175,7 +175,7 @@ def coverage(given: argparse.Namespace) -> Iterator[dict]:
     for d in given.dimensions:
         pair = Pair(d, False)
         world = pair.world(SCHEDULES["[-8, 8]"])
-        chain = Chain(world.make_grid(10, substeps=2), "sde")
+        chain = ChainSettings(world.make_grid(10, substeps=2), "sde")
         legs = energies(world, chain, range(max(sizes) * n))
         limit = float(_divergence(legs, chain).values[0])
         cells = []

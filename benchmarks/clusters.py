@@ -16,7 +16,7 @@ from sklearn.cluster import HDBSCAN, AgglomerativeClustering, SpectralClustering
 from sklearn.metrics import adjusted_rand_score
 
 from conjure_kernel import load_denoiser, pairwise_divergence
-from conjure_kernel.kernels import jeffreys_kernel, median_bandwidth
+from conjure_kernel.method.kernels import jeffreys_kernel, median_bandwidth
 
 CATEGORIES = {
     "animals": "dog cat horse cow pig rabbit lion elephant penguin owl duck monkey",

@@ -24,7 +24,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 import algorithm_1
 from _results import WORDS, append_row, stop_clock
 from conjure_kernel import ConjureEmbedding, load_denoiser, paired_divergence
-from conjure_kernel.pretrained.instrument import quiet
+from conjure_kernel.models.pretrained.instrument import quiet
 from throughput import bare_rate, cold_matrix, pipeline_rate
 
 STS_B = 1379  # pairs of its test part, if no sentence repeats

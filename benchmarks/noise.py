@@ -10,10 +10,10 @@ import argparse
 
 import numpy as np
 
-from conjure_kernel.divergence import leg_draws
-from conjure_kernel.energies import Engine
-from conjure_kernel.pretrained.load import load_denoiser
-from conjure_kernel.settings import Settings
+from conjure_kernel.engine.engine import Engine
+from conjure_kernel.engine.settings import Settings
+from conjure_kernel.method.divergence import leg_draws
+from conjure_kernel.models.pretrained.load import load_denoiser
 
 PROMPTS = "dog cat horse apple banana car bus train house castle tree rose hat shirt moon key"
 

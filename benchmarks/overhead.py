@@ -19,8 +19,8 @@ import torch
 
 from _results import append_row, peak_memory, stop_clock
 from conjure_kernel import load_denoiser
-from conjure_kernel.pretrained.instrument import quiet
-from conjure_kernel.reverse import Chain
+from conjure_kernel.method.reverse import ChainSettings
+from conjure_kernel.models.pretrained.instrument import quiet
 from gpu import TINY, TRUE, make_pipeline
 
 PROMPT = "a dog"
@@ -66,7 +66,7 @@ def bare(model, n_rows, n_steps):
 
 def replay(model, n_rows, n_steps):
     x, eps = torch.randn(2, n_steps, n_rows, *model.shape)
-    return lambda: model.predict([PROMPT], x, eps, Chain(model.make_grid(n_steps)))
+    return lambda: model.predict([PROMPT], x, eps, ChainSettings(model.make_grid(n_steps)))
 
 
 def own_scheduler(model, n_rows, n_steps):

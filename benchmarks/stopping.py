@@ -12,7 +12,7 @@ import argparse
 import numpy as np
 from scipy import stats
 
-from conjure_kernel import sequential
+from conjure_kernel.engine import stopping as sequential
 
 MOST = 2000
 

@@ -18,10 +18,10 @@ import time
 import torch
 
 from _results import WORDS, append_row, stop_clock
-from conjure_kernel.energies import Engine
-from conjure_kernel.planner import plan
-from conjure_kernel.pretrained.load import load_denoiser
-from conjure_kernel.settings import Settings
+from conjure_kernel.engine.engine import Engine
+from conjure_kernel.engine.plan import plan
+from conjure_kernel.engine.settings import Settings
+from conjure_kernel.models.pretrained.load import load_denoiser
 
 BATCHES = (16, 32, 64, 128, 256, 512)
 

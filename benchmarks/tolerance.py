@@ -15,7 +15,7 @@ import numpy as np
 
 from _results import WORDS, append_row
 from conjure_kernel import load_denoiser, pairwise_divergence
-from conjure_kernel.settings import Settings
+from conjure_kernel.engine.settings import Settings
 
 
 def main() -> None:
@@ -35,7 +35,7 @@ def main() -> None:
         shared = {"model": model, "memory": cache, "verbose": 1}
         found = pairwise_divergence(prompts, tol=given.tol, max_draws=given.max_draws, **shared)
         used, errors = found.draws_used[above], relative_errors(found)[above]
-        spreads = errors / np.sqrt(np.square(found.shares).sum(-1)[above])
+        spreads = errors / np.sqrt(np.square(found.draw_weights).sum(-1)[above])
         fixed = math.ceil(np.max(spreads / errors.max()) ** 2)
         fixed_spent = Settings().n_predictions(n * fixed, n * (n - 1) * fixed)
         row = {

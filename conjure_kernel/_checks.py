@@ -1,6 +1,6 @@
 """What the public entrances accept: prompts, pairs, matrices and plain numbers.
 
-`check_prompts`, `check_pairs`, `check_square`, `check_number`, `check_choice`. Layer 0.
+`check_prompts`, `check_pairs`, `check_square`, `check_number`, `check_choice`, `check_range`.
 Everything below the public face trusts its arguments; this is the only hand-written validation.
 Each message says what came, what is needed and what to do.
 """
@@ -10,13 +10,14 @@ from __future__ import annotations
 import math
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence, Set
+from importlib import import_module
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 
 __all__ = ["check_choice", "check_number", "check_pairs", "check_prompts"]
-__all__ += ["check_range", "check_square"]
+__all__ += ["check_range", "check_square", "import_optional"]
 
 
 def check_prompts(prompts: Any, name: str = "prompts") -> list[str]:
@@ -128,6 +129,16 @@ def check_range(value: Any, name: str = "log_snr_range") -> tuple[float, float]:
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise ValueError(f"{name}={_short(value)}: expected two finite rising numbers.")
     return low, high
+
+
+def import_optional(module: str, extra: str, purpose: str) -> Any:
+    """A module of a package that not every installation has; what to install where it is absent."""
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise ImportError(
+            f'{purpose}: {error}. Install what it needs: pip install "conjure-kernel[{extra}]".'
+        ) from error
 
 
 def _short(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""A table of results: prints as Markdown, converts to pandas and to JSON. Layer 0."""
+"""A table of results: prints as Markdown, converts to pandas and to JSON."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["Table", "divergence_html", "jsonable"]
+from conjure_kernel._checks import import_optional
+
+__all__ = ["Table", "divergence_html", "explanation_html", "jsonable"]
 
 MOST_SHOWN = 12  # rows and columns of a notebook's table
 
@@ -38,7 +40,7 @@ class Table:
 
     def to_pandas(self) -> Any:
         """DataFrame, one row each."""
-        import pandas as pd
+        pd = import_optional("pandas", "tables", "to_pandas")
 
         return pd.DataFrame(self.rows)
 
@@ -63,20 +65,29 @@ class Table:
 
 def divergence_html(a: Sequence[str], b: Sequence[str], values: Any, errors: Any) -> str:
     """HTML table of J ± standard error: the first rows and columns of a matrix, or of pairs."""
-
-    def tell(value: float, error: float) -> str:
-        return f"{value:.3g}" + (f" ± {error:.2g}" if math.isfinite(error) else "")
-
     n, told = MOST_SHOWN, f"J in nats, {' x '.join(map(str, values.shape))}"
     if values.ndim == 1:
         cells = zip(values[:n].tolist(), errors[:n].tolist(), strict=True)
-        rows = [[x, y, tell(*cell)] for x, y, cell in zip(a[:n], b[:n], cells, strict=True)]
+        rows = [[x, y, _with_error(*cell)] for x, y, cell in zip(a[:n], b[:n], cells, strict=True)]
         return _html(["", "", told], rows, cut=len(values) > n)
     rows = [
-        [x, *map(tell, row[:n].tolist(), error[:n].tolist())]
+        [x, *map(_with_error, row[:n].tolist(), error[:n].tolist())]
         for x, row, error in zip(a[:n], values[:n], errors[:n], strict=True)
     ]
     return _html([told, *b[:n]], rows, cut=max(values.shape) > n)
+
+
+def explanation_html(found: Any) -> str:
+    """HTML table of an explanation: J ± standard error at each noise level, and in all."""
+    a, b = found.prompts
+    levels = zip(found.grid.node_log_snr, found.profile, found.profile_standard_errors, strict=True)
+    rows = [[f"{level:.3g}", _with_error(value, error)] for level, value, error in levels]
+    rows.append(["all", _with_error(found.divergence, found.standard_error)])
+    return _html(["log-SNR", f"J of {a!r} and {b!r}, nats"], rows)
+
+
+def _with_error(value: float, error: float) -> str:
+    return f"{value:.3g}" + (f" ± {error:.2g}" if math.isfinite(error) else "")
 
 
 def _html(names: Sequence[str], rows: Sequence[Sequence[str]], cut: bool = False) -> str:

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from conjure_kernel import PAPER, evaluate, load_pairs
 from conjure_kernel._table import Table
-from conjure_kernel.datasets import TASKS
-from conjure_kernel.scorers import ConjureScorer, TextEncoderScorer
+from conjure_kernel.evaluation.datasets import TASKS
+from conjure_kernel.evaluation.scorers import ConjureScorer, TextEncoderScorer
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from conjure_kernel.gaussian import GaussianDenoiser
+from conjure_kernel.models.gaussian import GaussianDenoiser
 
 # The same precision, float32, and so the same numbers on every processor.
 capabilities = {**getattr(torch.cpu, "get_capabilities", dict)()}

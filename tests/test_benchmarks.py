@@ -1,20 +1,16 @@
 """Benchmarks that take a GPU or many minutes: the road that they take, on toys."""
 
 import csv
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 
-from measured import IGNORED
-
-sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 import _results
 import drift
 import gpu
 import overhead
 from conjure_kernel import load_denoiser
+from measured import IGNORED
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings(IGNORED)]
 

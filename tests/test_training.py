@@ -10,12 +10,12 @@ from diffusers import StableDiffusionPipeline
 from safetensors.torch import load_file
 from scipy.stats import spearmanr
 
-from conjure_kernel.datasets import ScoredPairs
+from conjure_kernel.evaluation.datasets import ScoredPairs
 from training import agreement, denoiser, evaluate, package
 from training.art import Art, Concept, IconSet, read_concepts, simplify
 from training.scenes import COLOURS, COUNTS, RELATIONS, Scene, Thing, World, plural
 
-EMBEDDED = "conjure_kernel/embedded/model"
+EMBEDDED = "conjure_kernel/models/embedded/model"
 NAMES = ("red square", "green square", "blue square")
 
 

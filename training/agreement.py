@@ -28,9 +28,9 @@ from transformers import AutoModel, AutoTokenizer
 
 from conjure_kernel import evaluate, load_pairs
 from conjure_kernel._table import Table
-from conjure_kernel.correlation import interval, resamples
-from conjure_kernel.datasets import ScoredPairs
-from conjure_kernel.scorers import ConjureScorer, TextEncoderScorer
+from conjure_kernel.evaluation.correlation import interval, resamples
+from conjure_kernel.evaluation.datasets import ScoredPairs
+from conjure_kernel.evaluation.scorers import ConjureScorer, TextEncoderScorer
 from training.art import Art, Concept
 
 Scorer = Callable[[Sequence[str], Sequence[str]], NDArray[np.float64]]

@@ -1,7 +1,8 @@
-"""Train the autoencoder between pixels (3, 32, 32) and latents (4, 8, 8) on random scenes.
+r"""Train the autoencoder between pixels (3, 32, 32) and latents (4, 8, 8) on random scenes.
 
     python -m training.autoencoder WORK --steps 3000
-    python -m training.autoencoder WORK --steps 3000 --decoder-of conjure_kernel/embedded/model
+    python -m training.autoencoder WORK --steps 3000 \
+        --decoder-of conjure_kernel/models/embedded/model
 
 The second form trains the decoder alone, against a frozen encoder: the latents, and so a denoiser
 that was trained on them, stay as they are. Writes `WORK/autoencoder`.

@@ -1,6 +1,6 @@
 """Train the text encoder and the denoiser together on cached latents.
 
-    python -m training.denoiser WORK --steps 10000 --start conjure_kernel/embedded/model
+    python -m training.denoiser WORK --steps 10000 --start conjure_kernel/models/embedded/model
 
 Runs on a GPU where there is one, otherwise on the CPU; the same command again resumes from
 `WORK/denoiser.pt`. The learning rate falls linearly to zero at `--steps`: most of the shape comes

@@ -1,6 +1,6 @@
 """Put a trained pipeline into the package: float16 weights, no file that nobody needs.
 
-python -m training.package work/pipeline conjure_kernel/embedded/model
+python -m training.package work/pipeline conjure_kernel/models/embedded/model
 """
 
 from __future__ import annotations

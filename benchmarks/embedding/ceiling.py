@@ -22,7 +22,7 @@ from agreement import mix
 
 from _results import append_row
 from conjure_kernel import load_denoiser
-from conjure_kernel.reverse import Chain
+from conjure_kernel.method.reverse import ChainSettings
 
 CHAINS = [1, 2, 4, 8, 16, 32, 64]
 REPEATS = 20  # random pools of each size
@@ -55,7 +55,7 @@ def some_of_each(prompts):
 def measure_gaps(denoiser, prompts):
     """Weighted ||eps_a - eps_b||^2 at a chain of each prompt c: (T, n, n, n), axes t, c, a, b."""
     grid = denoiser.make_grid(10, substeps=2)
-    chains = [denoiser.trace([prompt], [0], Chain(grid))[0] for prompt in tqdm(prompts)]
+    chains = [denoiser.trace([prompt], [0], ChainSettings(grid))[0] for prompt in tqdm(prompts)]
     x = torch.stack([chain.x[0] for chain in chains], 1)
     with torch.no_grad():
         eps = [denoiser.predict_eps([p], x, grid).flatten(2).cpu() for p in tqdm(prompts)]

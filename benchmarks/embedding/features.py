@@ -33,7 +33,7 @@ from agreement import mix
 
 from _results import append_row
 from conjure_kernel import ConjureDistance, ConjureEmbedding, ConjureKernel, load_denoiser
-from conjure_kernel.pretrained.text import text_features
+from conjure_kernel.models.pretrained.text_encoders import text_features
 
 FOLDS = KFold(10, shuffle=True, random_state=0)
 

@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 from conjure_kernel import load_pairs
-from conjure_kernel.opening import open_engine
-from conjure_kernel.pairwise import requests_of_pairs
+from conjure_kernel.engine.opening import open_engine
+from conjure_kernel.engine.pairwise import requests_of_pairs
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # for `training`
 
@@ -43,6 +43,6 @@ def known_words():
 def tell_cost(pairs, *runs):
     """Print how many noise predictions measurements of `pairs` under these settings will make."""
     requests = requests_of_pairs(pairs.left, pairs.right)
-    cost = sum(open_engine(run)[0].cost(requests) for run in runs)
+    cost = sum(open_engine(run).cost(requests) for run in runs)
     n_texts = len({*pairs.left, *pairs.right})
     print(f"{len(pairs)} pairs of {n_texts} texts: {cost:,} noise predictions to come", flush=True)

@@ -9,7 +9,7 @@ legs. The table, also written as .md beside the figure, says what each row cost.
 from pathlib import Path
 
 from _pairs import choose, make_parser, tell_cost
-from conjure_kernel.ablation import SWEEPS, ablate, settings_to_measure
+from conjure_kernel.evaluation.ablation import SWEEPS, ablate, settings_to_measure
 from conjure_kernel.plot import plot_ablation
 
 

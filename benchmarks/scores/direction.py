@@ -17,8 +17,8 @@ import numpy as np
 from _pairs import tell_cost
 from conjure_kernel import paired_divergence
 from conjure_kernel._table import Table
-from conjure_kernel.correlation import FEWEST, interval, resamples
-from conjure_kernel.datasets import ScoredPairs
+from conjure_kernel.evaluation.correlation import FEWEST, interval, resamples
+from conjure_kernel.evaluation.datasets import ScoredPairs
 
 
 def main() -> None:

@@ -15,9 +15,9 @@ from matplotlib.figure import Figure
 from _pairs import choose, make_parser, tell_cost
 from conjure_kernel import paired_divergence
 from conjure_kernel._table import Table
-from conjure_kernel.correlation import correlate
-from conjure_kernel.jackknife import jackknife_se
-from conjure_kernel.scorers import score_divergence
+from conjure_kernel.evaluation.correlation import correlate
+from conjure_kernel.evaluation.scorers import score_divergence
+from conjure_kernel.method.jackknife import jackknife_se
 
 DRAWS = (1, 2, 4, 8, 16)
 
@@ -38,7 +38,7 @@ def main() -> None:
             scored = score_divergence(part)
             values[i, seed] = correlate("spearman", scored.similarities, pairs.scores)
             if k > 1:
-                moved = [correlate("spearman", w, pairs.scores) for w in scored.without]
+                moved = [correlate("spearman", w, pairs.scores) for w in scored.replicates]
                 errors[i, seed] = jackknife_se(np.array(moved))
     rows = [
         {

@@ -16,7 +16,7 @@ from pathlib import Path
 from _pairs import known_words, tell_cost
 from conjure_kernel import compare, evaluate, load_pairs
 from conjure_kernel._table import Table
-from conjure_kernel.scorers import (
+from conjure_kernel.evaluation.scorers import (
     ConjureScorer,
     ImageScorer,
     SentenceTransformerScorer,

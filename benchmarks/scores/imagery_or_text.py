@@ -18,8 +18,8 @@ from scipy.stats import rankdata
 from _pairs import choose, make_parser, tell_cost
 from conjure_kernel import evaluate
 from conjure_kernel._table import Table
-from conjure_kernel.opening import open_engine
-from conjure_kernel.scorers import ConjureScorer, TextEncoderScorer
+from conjure_kernel.engine.opening import open_engine
+from conjure_kernel.evaluation.scorers import ConjureScorer, TextEncoderScorer
 
 RIGHT = 0.15  # error of a rank
 TITLES = {"imagery": "Imagery right, text wrong", "text": "Text right, imagery wrong"}
@@ -45,7 +45,7 @@ def main() -> None:
             for i in places
         ]
         image = given.output.with_name(f"{given.output.stem}_{side}.png")
-        draw(open_engine(settings)[0], [pairs.pairs[i] for i in places], image)
+        draw(open_engine(settings), [pairs.pairs[i] for i in places], image)
         page += [f"## {TITLES[side]}", Table(rows).to_markdown()]
         page += [f"![A picture of each text, a pair a column]({image.name})"]
     given.output.write_text("\n\n".join(page) + "\n", encoding="utf-8")

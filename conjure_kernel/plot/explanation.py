@@ -11,12 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
-from conjure_kernel._layout import shorten
 from conjure_kernel.plot._style import COLOURS, INK, STYLE, new_axes
+from conjure_kernel.plot.labels import shorten
 from conjure_kernel.plot.relations import plot_profile
 
 if TYPE_CHECKING:
-    from conjure_kernel.explanation import Explanation
+    from conjure_kernel.engine.explanation import Explanation
 
 __all__ = ["plot_explanation", "plot_morph", "plot_strip"]
 

@@ -13,10 +13,10 @@ from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from matplotlib.text import Text
 
-import conjure_kernel._layout as geometry
 from conjure_kernel._checks import check_prompts
-from conjure_kernel._layout import check_coordinates
 from conjure_kernel.plot._style import BLUE, GREY, INK, STYLE, check_images, new_axes
+from conjure_kernel.plot.coordinates import check_coordinates
+from conjure_kernel.plot.labels import fit_limits, place_labels, shorten, spread
 
 __all__ = ["drawn_labels", "plot_map"]
 
@@ -78,7 +78,7 @@ def plot_map(
     pixel, size = ax.figure.dpi / 72, np.array(ax.get_window_extent().size)
     room = np.sqrt(size.prod() / len(names)) / pixel
     side = 4.0 if pictures is None else float(np.clip(0.36 * room, 6, 52))
-    low, high = geometry.fit_limits(points, size, (side / 2 + np.array([18, 14])) * pixel)
+    low, high = fit_limits(points, size, (side / 2 + np.array([18, 14])) * pixel)
     ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
     ax.set_aspect("equal", adjustable="datalim")
     if pictures is None:
@@ -86,7 +86,7 @@ def plot_map(
         offsets = np.zeros_like(points)
     else:
         offsets = _draw_pictures(ax, points, pictures, side)
-    _draw_labels(ax, geometry.shorten(names, 30), points, offsets, side / 2 + 1)
+    _draw_labels(ax, shorten(names, 30), points, offsets, side / 2 + 1)
     if errors is not None:
         _draw_errors(ax, points, offsets, np.asarray(errors, dtype=float))
     return ax
@@ -109,7 +109,7 @@ def _draw_pictures(ax: Axes, points: np.ndarray, pictures: np.ndarray, side: flo
     pixel, true = ax.figure.dpi / 72, ax.transData.transform(points)
     room = side + np.array([2, 18 if len(points) <= ROOMY_UP_TO else 2])
     frame = ax.get_window_extent().get_points()
-    offsets = (geometry.spread(true, room * pixel, frame) - true) / pixel
+    offsets = (spread(true, room * pixel, frame) - true) / pixel
     far = np.abs(offsets).max(axis=1) > 0.75 * side
     ax.plot(*points[far].T, "o", ms=2, color=GREY)
     for point, offset, picture, moved in zip(points, offsets, pictures, far, strict=True):
@@ -149,7 +149,7 @@ def _draw_labels(
     sizes = np.array([text.get_window_extent(ruler).size for text in texts])
     sizes = sizes * [1.17, 1.07] + pixel  # at 90 dots an inch text is up to a sixth wider
     frame = ax.get_window_extent().get_points()
-    boxes = geometry.place_labels(sizes, true + offsets * pixel, reach * pixel, frame)
+    boxes = place_labels(sizes, true + offsets * pixel, reach * pixel, frame)
     for text, point, box in zip(texts, true, boxes, strict=True):
         text.set_position(((box[:2] + box[2:]) / 2 - point) / pixel)
         if np.isnan(box).any():

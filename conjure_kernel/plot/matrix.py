@@ -12,8 +12,8 @@ from matplotlib.colors import PowerNorm
 from scipy.cluster.hierarchy import dendrogram, linkage
 from scipy.spatial.distance import squareform
 
-import conjure_kernel._layout as geometry
 from conjure_kernel.plot._style import COLOURS, GREY, INK, STYLE, check, new_axes
+from conjure_kernel.plot.labels import shorten
 
 __all__ = ["plot_matrix"]
 
@@ -67,7 +67,7 @@ def plot_matrix(
     ax.set_title(f"Jeffreys divergence, {unit}", loc="left", x=-0.15)
     ax.apply_aspect()
     row = ax.get_window_extent().height * 72 / ax.figure.dpi / len(names)
-    _name_rows(ax, [geometry.shorten(names, 26)[i] for i in order], row)
+    _name_rows(ax, [shorten(names, 26)[i] for i in order], row)
     if len(names) <= VALUES_UP_TO:
         _write_values(ax, ordered, errors[np.ix_(order, order)], row)
     place = ax.inset_axes((0, -0.055, 0.6, 0.02))

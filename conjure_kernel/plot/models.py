@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from conjure_kernel.plot._style import BLUE, GREY, INK, STYLE
 
 if TYPE_CHECKING:
-    from conjure_kernel.comparison import Agreement
-    from conjure_kernel.drift import ConjureDrift
+    from conjure_kernel.estimators.drift import ConjureDrift
+    from conjure_kernel.evaluation.comparison import Agreement
 
 __all__ = ["plot_agreement", "plot_drift"]
 

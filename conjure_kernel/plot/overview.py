@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from conjure_kernel._layout import layout, position_errors, stress
 from conjure_kernel.plot._style import STYLE, check
+from conjure_kernel.plot.coordinates import layout, position_errors, stress
 from conjure_kernel.plot.maps import plot_map
 from conjure_kernel.plot.matrix import plot_matrix
 

@@ -13,16 +13,10 @@ from matplotlib.text import Text
 from scipy.spatial.distance import pdist, squareform
 
 from conjure_kernel._checks import check_number, check_prompts, check_square
-from conjure_kernel._layout import (
-    check_coordinates,
-    fit_limits,
-    layout,
-    shorten,
-    spread,
-    stress,
-)
+from conjure_kernel.method.schedule import Grid
 from conjure_kernel.plot._style import BLUE, COLOURS, INK, STYLE, new_axes
-from conjure_kernel.schedule import Grid
+from conjure_kernel.plot.coordinates import check_coordinates, layout, stress
+from conjure_kernel.plot.labels import fit_limits, shorten, spread
 
 __all__ = ["plot_legs", "plot_profile", "plot_shepard"]
 

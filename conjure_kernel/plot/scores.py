@@ -16,7 +16,7 @@ from conjure_kernel._table import Table
 from conjure_kernel.plot._style import BLUE, GREY, INK, STYLE
 
 if TYPE_CHECKING:
-    from conjure_kernel.evaluation import Evaluation
+    from conjure_kernel.evaluation.evaluation import Evaluation
 
 __all__ = ["plot_ablation", "plot_evaluations"]
 
@@ -79,7 +79,7 @@ def plot_ablation(table: Table) -> Figure:
     Examples
     --------
     >>> from conjure_kernel import GaussianDenoiser, ablate
-    >>> from conjure_kernel.datasets import ScoredPairs
+    >>> from conjure_kernel.evaluation.datasets import ScoredPairs
     >>> world = GaussianDenoiser({"a": 0.7, "b": -0.4, "c": 3.0})
     >>> pairs = ScoredPairs("toy", ["a", "a", "b"], ["b", "c", "c"], np.array([5.0, 2.0, 1.0]))
     >>> found = ablate(pairs, sweeps={"n_draws": [2, 4]}, model=world, memory=None)

@@ -1,0 +1,55 @@
+from .engine.explanation import Explanation, explain
+from .engine.pairwise import paired_divergence, pairwise_divergence
+from .engine.parameters import PAPER
+from .engine.plan import Plan, plan
+from .estimators.distance import ConjureDistance
+from .estimators.drift import ConjureDrift
+from .estimators.embedding import ConjureEmbedding
+from .estimators.folds import TextKFold
+from .estimators.gp import ConjureKernel
+from .estimators.image_distance import ImageDistance
+from .estimators.neighbors import ConjureNeighbors
+from .estimators.pairs import ConjurePairs
+from .evaluation.ablation import ablate
+from .evaluation.comparison import compare, model_agreement, rank_agreement
+from .evaluation.datasets import load_pairs
+from .evaluation.evaluation import evaluate
+from .method.accuracy import accuracy_bound, divergence_for_accuracy
+from .method.divergence import Divergence
+from .models.denoiser import Denoiser
+from .models.gaussian import GaussianDenoiser, MixtureDenoiser
+from .models.pretrained.load import load_denoiser
+from .plot.html import html_map
+
+__version__: str
+__all__ = [
+    "PAPER",
+    "ConjureDistance",
+    "ConjureDrift",
+    "ConjureEmbedding",
+    "ConjureKernel",
+    "ConjureNeighbors",
+    "ConjurePairs",
+    "Denoiser",
+    "Divergence",
+    "Explanation",
+    "GaussianDenoiser",
+    "ImageDistance",
+    "MixtureDenoiser",
+    "Plan",
+    "TextKFold",
+    "ablate",
+    "accuracy_bound",
+    "compare",
+    "divergence_for_accuracy",
+    "evaluate",
+    "explain",
+    "html_map",
+    "load_denoiser",
+    "load_pairs",
+    "model_agreement",
+    "paired_divergence",
+    "pairwise_divergence",
+    "plan",
+    "rank_agreement",
+]

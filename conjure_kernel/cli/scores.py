@@ -1,0 +1,212 @@
+"""`conjure evaluate` and `conjure ablate`: human scores."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from conjure_kernel.cli import options
+from conjure_kernel.cli.options import say, settings_of
+
+if TYPE_CHECKING:
+    from conjure_kernel.evaluation.datasets import ScoredPairs
+
+__all__ = ["add_verbs"]
+
+EVALUATE = """\
+examples:
+  conjure evaluate --task pairs.tsv
+  conjure evaluate --task sts-b --pairs 500 --baseline text -o sts-b.json
+  conjure evaluate --task words.csv --columns word1,word2,score --baseline frechet --baseline kid
+  conjure evaluate --task sick-r --baseline sentence-transformers/all-MiniLM-L6-v2
+
+Similarity is -log J. sts12 to sts16, sts-b and sick-r are fetched from the hub and need
+pip install "conjure-kernel[scores]", as do sentence-transformers; a .tsv or .csv file with a
+header (sentence1, sentence2, score) needs nothing. Intervals: bootstrap over pairs, or over texts
+where they repeat; after ±, the standard error over draws.
+"""
+ABLATE = """\
+examples:
+  conjure ablate --task pairs.tsv --pairs 200 -o ablation.json
+  conjure ablate --task pairs.tsv --sweep guidance_scale=1,3,7.5 --sweep weighting
+
+One setting at a time is changed from those given. Draws, weightings, bands of noise levels and
+legs cost no further predictions.
+"""
+TEXT = "text"
+
+
+def add_verbs(add: options.Add) -> None:
+    """Add both commands; `add` makes a parser of a name, a function, a line and an epilog."""
+    text = "correlate distances with human similarity scores"
+    parser = add("evaluate", evaluate_task, text, EVALUATE)
+    _add_task(parser)
+    text = "text (its own encoder); frechet, gaussian_jeffreys, kid, mmd (of images); or a "
+    text += "sentence-transformers model by name; repeat for several"
+    parser.add_argument("--baseline", metavar="NAME", action="append", default=[], help=text)
+    text = "images of each text, for baselines (%(default)s)"
+    parser.add_argument("--images", metavar="N", type=int, default=16, help=text)
+    text = "jeffreys, ab (KL of a from b) or ba (%(default)s)"
+    parser.add_argument("--leg", default="jeffreys", help=text)
+    text = "how the agreement with human scores depends on the settings"
+    parser = add("ablate", ablate_settings, text, ABLATE)
+    _add_task(parser)
+    text = "a setting to sweep, with or without values; left out: all"
+    parser.add_argument("--sweep", metavar="NAME[=V,V]", action="append", help=text)
+
+
+def _add_task(parser: options.Parser) -> None:
+    add = parser.add_argument
+    add("--task", required=True, help="a name, or a .tsv or .csv file of scored pairs")
+    add("--split", default="test", help="of a task by name (%(default)s)")
+    add("--columns", metavar="A,B,SCORE", help="columns of the file")
+    add("--pairs", metavar="N", type=int, help="so many, drawn by --seed; left out: all")
+    add("--bootstrap", metavar="N", type=int, default=1000, help="resamples (%(default)s)")
+    text = "NAME.json; NAME.md and NAME.png are written beside it"
+    options.add_output(parser, text, required=False)
+    options.add_model(parser)
+    options.add_cache(parser)
+
+
+def evaluate_task(args: Namespace) -> str:
+    """Correlate -log J and the baselines with the human scores of a task."""
+    from conjure_kernel.evaluation.comparison import compare
+    from conjure_kernel.evaluation.evaluation import evaluate
+    from conjure_kernel.evaluation.scorers import ConjureScorer
+
+    written = _check_output(args)
+    pairs = _load(args)
+    settings = settings_of(args)
+    scorers: list[Callable] = [ConjureScorer(leg=args.leg, **settings)]
+    scorers += [_baseline(name, args, settings) for name in args.baseline]
+    if not args.quiet:
+        _tell([settings], pairs)
+    results = []
+    for scorer in scorers:
+        seeded = {"n_bootstrap": args.bootstrap, "random_state": args.seed}
+        results.append(evaluate(scorer, pairs, **seeded))
+        if not args.quiet:
+            say(f"{results[-1].name}: {results[-1].seconds:.0f} s")
+    text = "\n\n".join(map(str, results))
+    differences = None
+    if len(results) > 1:
+        differences = compare(results, n_bootstrap=args.bootstrap)
+        text += f"\n\nDifferences of Spearman, all pairs\n\n{differences}"
+    if written:
+        from conjure_kernel.plot import plot_evaluations
+
+        facts = {"results": [r.to_dict() for r in results], "differences": differences}
+        _write(written, facts, text, plot_evaluations(results), args)
+    return text
+
+
+def ablate_settings(args: Namespace) -> str:
+    """Sweep settings one at a time and correlate each with the human scores of a task."""
+    from conjure_kernel.evaluation.ablation import ablate, settings_to_measure
+
+    written = _check_output(args)
+    pairs, sweeps = _load(args), _sweeps(args.sweep)
+    settings = settings_of(args)
+    if not args.quiet:
+        _tell(settings_to_measure(sweeps, settings), pairs)
+    seed = settings.pop("random_state")
+    result = ablate(pairs, sweeps=sweeps, n_bootstrap=args.bootstrap, random_state=seed, **settings)
+    text = f"{pairs.name}: {len(pairs)} pairs\n\n{result}"
+    if written:
+        from conjure_kernel.plot import plot_ablation
+
+        _write(written, result.to_dict(), text, plot_ablation(result.table), args)
+    return text
+
+
+def _load(args: Namespace) -> ScoredPairs:
+    from conjure_kernel.evaluation.datasets import load_pairs
+
+    columns = None if args.columns is None else args.columns.split(",")
+    pairs = load_pairs(args.task, split=args.split, columns=columns)
+    return pairs if args.pairs is None else pairs.sample(args.pairs, args.seed)
+
+
+def _baseline(name: str, args: Namespace, settings: dict[str, Any]) -> Callable:
+    """Scorer of a name: text, a statistic of images, or a sentence-transformers model."""
+    from conjure_kernel.estimators.images import METRICS
+    from conjure_kernel.evaluation.scorers import (
+        ImageScorer,
+        SentenceTransformerScorer,
+        TextEncoderScorer,
+    )
+
+    if name == TEXT:
+        more = settings["model_kwargs"] or {}
+        return TextEncoderScorer(
+            settings["model"], device=settings["device"], dtype=settings["dtype"], **more
+        )
+    if name in METRICS:
+        return ImageScorer(name, n_images=args.images, **settings)
+    return SentenceTransformerScorer(name)
+
+
+def _sweeps(given: Sequence[str] | None) -> Mapping[str, Sequence]:
+    """Sweeps from texts such as n_steps=5,10; a name alone is its default sweep."""
+    from conjure_kernel.evaluation.ablation import SWEEPS
+
+    if not given:
+        return SWEEPS
+    sweeps = {}
+    for text in given:
+        name, equals, values = text.partition("=")
+        if name not in SWEEPS:
+            raise ValueError(f"--sweep {text}: expected one of {', '.join(SWEEPS)}.")
+        kind = type(SWEEPS[name][0])
+        try:
+            sweeps[name] = tuple(map(kind, values.split(","))) if equals else SWEEPS[name]
+        except ValueError:
+            raise ValueError(
+                f"--sweep {text}: expected {name}=VALUE,VALUE with values like {SWEEPS[name][0]}."
+            ) from None
+    return sweeps
+
+
+def _tell(runs: Sequence[Mapping[str, Any]], pairs: ScoredPairs) -> None:
+    """Say how many predictions the model is about to make."""
+    from conjure_kernel.engine.opening import open_engine
+    from conjure_kernel.engine.pairwise import requests_of_pairs
+
+    requests = requests_of_pairs(pairs.left, pairs.right)
+    total = sum(open_engine(run).cost(requests) for run in runs)
+    if total:
+        say(f"{total:,} noise predictions for {len(pairs)} pairs, {len(requests)} texts")
+
+
+def _check_output(args: Namespace) -> list[Path]:
+    """The three files to write, none without -o; refused before any work if they exist."""
+    if args.output is None:
+        return []
+    paths = [args.output.with_suffix(ending) for ending in (".json", ".md", ".png")]
+    if args.output.suffix != ".json":
+        raise ValueError(f"'{args.output}': expected a name that ends in .json.")
+    if not args.output.parent.is_dir():
+        raise ValueError(f"'{args.output.parent}' is no folder: make it first.")
+    for path in paths:
+        if path.exists() and not args.force:
+            raise ValueError(f"'{path}' exists: pass --force to overwrite it.")
+    return paths
+
+
+def _write(
+    paths: Sequence[Path], facts: Mapping[str, Any], text: str, figure: Any, args: Namespace
+) -> None:
+    from conjure_kernel._table import jsonable
+    from conjure_kernel.cache.folder import replace
+    from conjure_kernel.cli import files
+    from conjure_kernel.engine.provenance import versions
+
+    about = {"model": args.model, "task": args.task, "versions": versions()}
+    replace(paths[0], json.dumps(jsonable({**about, **facts}), indent=1).encode())
+    replace(paths[1], f"{text}\n".encode())
+    files.write_figure(paths[2], figure, about)
+    if not args.quiet:
+        say(f"'{paths[0]}', '{paths[1].name}' and '{paths[2].name}' written")

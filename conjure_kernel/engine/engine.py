@@ -1,0 +1,284 @@
+"""The hot loop: which energies e[a, b, k, t] are missing, and how to get them in few, full calls.
+
+Sources are worked on in tiles whose draws fill one batch; for each tile every target is predicted
+along its trajectories, one call per block, one text encoding per call. Trajectories are shared by
+all pairs of a source: that is the method's first optimisation. What is finished is kept, whatever
+interrupts.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from conjure_kernel.cache.store import open_store
+from conjure_kernel.engine.batches import Batches
+from conjure_kernel.engine.ledger import (
+    Draws,
+    Known,
+    Ledger,
+    Requests,
+    Tile,
+    make_wanted,
+)
+from conjure_kernel.engine.parameters import Parameters
+from conjure_kernel.engine.settings import Settings
+from conjure_kernel.engine.tiles import cut_tiles, replayings, tracings
+from conjure_kernel.engine.workers import Job, Workers, same_answer
+from conjure_kernel.method.schedule import Grid
+from conjure_kernel.models.denoiser import Denoiser
+from conjure_kernel.models.task import Trajectory
+
+__all__ = ["Draws", "Engine", "Known", "Requests"]
+
+FLUSH_SECONDS = 30.0
+WAVE_BYTES = 2**30  # trajectories that the parent of several workers holds at a time
+
+
+class Engine:
+    """Energies of one model under one `Settings`, from the store or newly computed.
+
+    Parameters
+    ----------
+    denoiser : Denoiser
+        Loaded only if something is missing.
+    settings : Settings
+    weighting : {"jeffreys", "paper", "noise"}
+        How the energies of noise levels are summed; it changes no energy.
+    n_draws : int
+        K.
+    tol, max_draws : float or None, int
+        As of `ConjureDistance`; for `stopping.refine`.
+    memory
+        What `open_store` takes.
+    batch_size : int or "auto"
+        Rows per network call.
+    n_jobs : int, optional
+        Workers, as everywhere in joblib; this process alone writes what they find.
+    verbose : int
+        Above 0: a progress bar with predictions per second and the time left.
+    """
+
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        settings: Settings,
+        *,
+        weighting: str = Parameters.weighting,
+        n_draws: int = Parameters.n_draws,
+        tol: float | None = Parameters.tol,
+        max_draws: int = Parameters.max_draws,
+        memory: Any = Parameters.memory,
+        batch_size: int | str = Parameters.batch_size,
+        n_jobs: int | None = Parameters.n_jobs,
+        verbose: int = Parameters.verbose,
+    ) -> None:
+        self.denoiser, self.settings, self.weighting = denoiser, settings, weighting
+        self.n_draws, self.tol, self.max_draws = n_draws, tol, max_draws
+        self.key, self._batch_size = settings.key(denoiser), batch_size
+        self._n_jobs, self._verbose = n_jobs, verbose
+        self._ledger = Ledger(open_store(memory, self.key), settings.n_steps)
+        self._trajectories: dict[str, Trajectory] = {}
+        facts = self._store.read_run()
+        self._grid: Grid | None = None if facts is None else Grid.from_dict(facts["grid"])
+
+    @property
+    def grid(self) -> Grid:
+        """Noise levels: remembered by the cache, or asked of the model."""
+        if self._grid is None:
+            self.load()
+        assert self._grid is not None
+        return self._grid
+
+    @property
+    def root(self) -> Path | None:
+        """Folder of the whole cache; None where nothing is kept on disk."""
+        return self._store.root
+
+    @property
+    def location(self) -> Path | None:
+        """Folder of this run in the cache."""
+        return self._store.location
+
+    @property
+    def _store(self) -> Any:
+        return self._ledger.store
+
+    def measure(self, requests: Requests, draws: Draws | None = None) -> dict[str, Known]:
+        """Energies of each source's chains under each of its targets.
+
+        Parameters
+        ----------
+        requests : mapping of source prompt to target prompts
+            A prompt may be among its own targets: that energy is 0.
+        draws : mapping of source prompt to bool (n_targets, K), optional
+            Which draws of each target. Default: all of the engine's K.
+
+        Returns
+        -------
+        known : dict of source prompt to Known
+            In the order of the sources and targets asked for; NaN where nobody asked or knew.
+        """
+        wanted = make_wanted(requests, self.n_draws, draws)
+        known, ledger = self._ledger.look_up(wanted), self._ledger
+        if None in known.values():
+            self.load()
+            if self._ledger is not ledger:  # another behaviour: no row of the old run may stay
+                known = self._ledger.look_up(wanted)
+            missing = self._ledger.missing(wanted)
+            total = self.settings.n_predictions(*self._ledger.count(missing))
+            self.batches.tune_batch_size(next(iter(wanted)), total, self.root)
+            with self._progress(total) as self._bar:
+                for wave in self._waves(missing):
+                    self._fill(wave)
+            lacked = {s: wanted[s] for s, row in known.items() if row is None}
+            known |= self._ledger.look_up(lacked)  # with what other processes did meanwhile
+            self._store.trim()
+        return {source: row for source, row in known.items() if row is not None}
+
+    def cost(self, requests: Requests, draws: Draws | None = None) -> int:
+        """Noise predictions that `measure` would make now."""
+        return self.settings.n_predictions(*self.lacking(requests, draws))
+
+    def lacking(self, requests: Requests, draws: Draws | None = None) -> tuple[int, int]:
+        """Chains that `measure` would trace now, and replays of a chain under one target."""
+        wanted = make_wanted(requests, self.n_draws, draws)
+        return self._ledger.count(self._ledger.missing(wanted))
+
+    def rate(self, prompt: str, n_predictions: int, n_rows: int) -> tuple[float, int]:
+        """Predictions per second, timed for a few seconds, and rows a call (at most n_rows)."""
+        self.batches.tune_batch_size(prompt, n_predictions, self.root)
+        return self.batches.rate(prompt, self.settings.n_steps, n_rows)
+
+    def images(self, prompts: Sequence[str], n: int = 1) -> np.ndarray:
+        """Pictures where the first n chains end: uint8 (n_prompts, n, H, W, 3)."""
+        chains = self.trajectories(prompts, n)
+        pictures = self.denoiser.decode(torch.cat([chains[p].x0[:n] for p in prompts]))
+        return pictures.reshape(len(prompts), n, *pictures.shape[1:])
+
+    def trajectories(self, prompts: Sequence[str], n_draws: int) -> dict[str, Trajectory]:
+        """At least the first draws of each prompt's trajectory: kept ones, or traced now."""
+        self.load()
+        found = {}
+        for prompt in dict.fromkeys(prompts):
+            kept = self._store.read_trajectory(prompt, self.settings.n_steps)
+            if kept is None or kept.n_draws < n_draws:
+                (kept,) = self.batches.trace([prompt], range(n_draws), self._chain)
+            found[prompt] = kept
+        return found
+
+    def do(self, jobs: Iterable[Job], n_predictions: int) -> Iterator[tuple[Any, list]]:
+        """Other jobs than energies, under the same workers and progress bar, as they are done."""
+        self.batches.tune_batch_size("", n_predictions, self.root)
+        with self._progress(n_predictions) as self._bar:
+            yield from self._run(jobs)
+
+    def truncated(self, prompts: Sequence[str]) -> np.ndarray:
+        """Bool (n_prompts,): measured prompts of which every text encoder lost a part."""
+        return self._ledger.truncated(prompts)
+
+    def load(self) -> None:
+        """Bring the model in; one that answers otherwise than it did gets a run of its own."""
+        self.denoiser.load()
+        probe, facts = self.denoiser.probe, self._store.read_run()
+        if probe and facts and not same_answer(probe, facts.get("probe")):
+            warnings.warn(
+                "the model answers otherwise than when this cache was filled (same weights, other "
+                "behaviour): its values are computed anew.",
+                stacklevel=4,
+            )
+            behaviour = [round(value, 2) for value in probe]
+            store = self._store.sibling({**self.key, "behaviour": behaviour})
+            self._ledger = Ledger(store, self.settings.n_steps)
+            facts = self._store.read_run()
+        if facts is None:
+            grid = self.settings.grid(self.denoiser)
+            self._store.write_run({"grid": grid.to_dict(), "probe": probe})
+            facts = self._store.read_run() or {"grid": grid.to_dict()}
+        self._grid = Grid.from_dict(facts["grid"])
+        self._chain = self.settings.chain(self._grid)
+        self.batches = Batches(self.denoiser, self._batch_size)
+        self._workers = Workers(self.batches, self._chain, self._n_jobs)
+
+    def _waves(self, missing: Tile) -> Iterator[Tile]:
+        """What is locked and held in memory together: a tile, or for workers many of them."""
+        numbers = int(np.prod(self.denoiser.shape)) * self.settings.n_steps
+        wave: Tile = {}
+        n_bytes = 0
+        for tile in cut_tiles(missing, self.batches):
+            if not self._workers.shared_out:
+                yield tile
+                continue
+            n_bytes += sum(8 * numbers * want.n_draws for want in tile.values())
+            if wave and n_bytes > WAVE_BYTES:
+                yield wave
+                wave, n_bytes = {}, 0
+            wave.update(tile)
+        if wave:
+            yield wave
+
+    def _fill(self, wave: Tile) -> None:
+        """Compute what a wave lacks; another process may have done some of it meanwhile."""
+        with self._store.lock(wave):
+            try:
+                tiles = list(cut_tiles(self._ledger.missing(wave), self.batches))
+                self._bring_trajectories(tiles)
+                self._replay(tiles)
+            finally:
+                self._ledger.flush(self._trajectories)
+                self._trajectories.clear()
+
+    def _bring_trajectories(self, tiles: list[Tile]) -> None:
+        """Draws of each source: read, extended or traced. Its own energies are 0."""
+        n_nodes, jobs = self.settings.n_steps, list[Job]()
+        for tile in tiles:
+            found = {source: self._store.read_trajectory(source, n_nodes) for source in tile}
+            self._trajectories |= {
+                source: kept for source, kept in found.items() if kept is not None
+            }
+            jobs += tracings(tile, self._trajectories, self.batches)
+        for job, traced in self._run(jobs):
+            for prompt, new in zip(job.prompts, traced, strict=True):
+                whole = self._trajectories[prompt].extend(new) if job.draws.start else new
+                self._trajectories[prompt] = whole
+                self._store.write_trajectory(prompt, whole)
+        for source, want in ((s, w) for tile in tiles for s, w in tile.items()):
+            zeros = np.zeros((want.n_draws, n_nodes), np.float32)
+            self._ledger.note(source, source, 0, zeros)
+
+    def _replay(self, tiles: list[Tile]) -> None:
+        """Predict all that is lacking along the tiles' chains; written every half minute."""
+        flushed = time.monotonic()
+        jobs = (
+            job
+            for tile in tiles
+            for job in replayings(tile, self._trajectories, self.batches, self._workers)
+        )
+        for job, energies in self._run(jobs):
+            for call, found in zip(job.calls, energies, strict=True):
+                for block, values in zip(
+                    call.blocks, np.split(found, len(call.blocks)), strict=True
+                ):
+                    for (source, draw), value in zip(block.rows, values, strict=True):
+                        self._ledger.note(source, block.target, draw, value[None])
+            if time.monotonic() - flushed > FLUSH_SECONDS:
+                self._ledger.flush(self._trajectories)
+                flushed = time.monotonic()
+
+    def _run(self, jobs: Iterable[Job]) -> Iterator[tuple[Any, list]]:
+        before = self.denoiser.n_evaluations
+        for done in self._workers.run(jobs):
+            self._bar.update(self.denoiser.n_evaluations - before)
+            before = self.denoiser.n_evaluations
+            yield done
+
+    def _progress(self, total: int) -> tqdm:
+        options = {"unit": "pred", "unit_scale": True, "leave": False}
+        return tqdm(total=total, disable=not self._verbose, **options)

@@ -1,0 +1,270 @@
+"""Where two meanings part: at which noise levels, in which pixels, and as what pictures.
+
+Both prompts are asked at the same noisy points. The squared difference of their noise predictions,
+times the weight of the level, is a density in nats: summed over pixels and levels it is J itself.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from conjure_kernel._checks import check_number, check_prompts
+from conjure_kernel._table import explanation_html
+from conjure_kernel.engine.batches import Batches
+from conjure_kernel.engine.opening import open_engine
+from conjure_kernel.engine.provenance import provenance_of
+from conjure_kernel.method.reverse import ChainSettings, ReverseChain
+from conjure_kernel.method.schedule import Grid
+from conjure_kernel.models.denoiser import Denoiser
+from conjure_kernel.models.task import Trajectory
+
+__all__ = ["Explanation", "explain"]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Where and when two prompts part, along K chains of each; made by `explain`.
+
+    Attributes
+    ----------
+    prompts : (str, str)
+        a and b.
+    heat : float64 array of shape ``(2, K, T, *pixels)``
+        Nats per pixel of each leg (chains of a, chains of b), draw and noise level. Pixels are
+        (height, width) of the state, which is what the network sees: for a latent model a pixel is
+        a square of the picture. A state without a known grid keeps its positions in one axis.
+    views : uint8 array of shape (2, 2, T, height, width, 3)
+        The clean image predicted at each level of one chain: [whose chain, seen under which].
+    morph : uint8 array of shape (T + 1, height, width, 3)
+        Where that chain of a ends if b takes over at `switch_log_snr`: from all b to all a.
+    switch_log_snr : array of shape (T + 1,)
+        The last one is the clean end of the range: b never takes over.
+    grid : Grid
+        The noise levels.
+    draw : int
+        Which chain the pictures are of.
+    provenance : dict
+        Model fingerprint and settings.
+
+    Notes
+    -----
+    The noise is that of pictures, shared by both prompts: their chains start at one state and can
+    be compared by eye. `divergence` therefore differs from that of `pairwise_divergence`, whose
+    noise is independent, within both standard errors.
+
+    Examples
+    --------
+    >>> from conjure_kernel import GaussianDenoiser
+    >>> world = GaussianDenoiser({"a dog": [0.7, 0.0], "a cat": [-0.4, 0.0]})
+    >>> found = explain("a dog", "a cat", model=world)
+    >>> found.heat.shape, found.profile.shape
+    ((2, 4, 10, 2), (10,))
+    """
+
+    prompts: tuple[str, str]
+    heat: np.ndarray
+    views: np.ndarray
+    morph: np.ndarray
+    switch_log_snr: np.ndarray
+    grid: Grid
+    draw: int = 0
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def divergence(self) -> float:
+        """J in nats: the sum of `heat` over pixels and levels, its mean over legs and draws."""
+        return float(self.profile.sum())
+
+    @property
+    def standard_error(self) -> float:
+        """Monte Carlo standard error of J; NaN with one draw."""
+        return float(_standard_error(self._profile_draws.sum(-1)))
+
+    @property
+    def profile(self) -> np.ndarray:
+        """Share of J that each noise level holds, (T,), noisiest first."""
+        return self._profile_draws.mean(0)
+
+    @property
+    def profile_standard_errors(self) -> np.ndarray:
+        """Monte Carlo standard error of the profile, (T,); NaN with one draw."""
+        return _standard_error(self._profile_draws)
+
+    @property
+    def _profile_draws(self) -> np.ndarray:
+        # Shared noise correlates the legs: the error comes from their sum, draw by draw.
+        return self.heat.reshape(*self.heat.shape[:3], -1).sum(-1).mean(0)
+
+    def _repr_html_(self) -> str:
+        return explanation_html(self)
+
+
+def explain(a: str, b: str, *, draw: int = 0, **settings: Any) -> Explanation:
+    """Where (pixels) and when (noise levels) the meanings of two prompts part.
+
+    Parameters
+    ----------
+    a, b : str
+        The prompts.
+    draw : int
+        Which of the K chains is shown in pictures.
+    **settings
+        As of `pairwise_divergence`; nothing is cached or sent to workers, so `memory` and
+        `n_jobs` have no effect. With guidance the chains are guided, and `views` are what the model
+        predicts for each prompt without it.
+
+    Returns
+    -------
+    explanation : Explanation
+        Arrays; a notebook shows J at each noise level, `plot.plot_explanation` draws it.
+
+    Notes
+    -----
+    T levels, S = T * substeps: 2 S K + 2 T K predictions for the numbers, about S (T + 3) / 2 for
+    the morph, twice those along chains with guidance.
+
+    Examples
+    --------
+    >>> from conjure_kernel import GaussianDenoiser
+    >>> world = GaussianDenoiser({"a dog": [0.7, 0.0], "a cat": [-0.4, 0.0]})
+    >>> found = explain("a dog", "a cat", model=world)
+    >>> round(found.divergence, 3)
+    0.605
+    >>> found.heat.mean((0, 1)).sum(0).round(3)  # all of it in the first coordinate
+    array([0.605, 0.   ])
+    """
+    prompts = check_prompts([a, b], "prompts")
+    engine = open_engine({**settings, "memory": None})
+    check_number(draw, "draw", least=0, integer=True)
+    if draw >= engine.n_draws:
+        raise ValueError(
+            f"draw={draw}: there are {engine.n_draws} draws, from 0. Raise n_draws, or choose one."
+        )
+    engine.load()
+    denoiser, grid = engine.denoiser, engine.grid
+    fixed = replace(engine.settings, shared_noise=True)
+    chain = fixed.chain(grid)
+    batches = Batches(denoiser, settings.get("batch_size", "auto"))
+    chains = _trace_both(batches, prompts, engine.n_draws, chain)
+    other = [
+        _score(batches, prompt, along, grid)
+        for prompt, along in zip(prompts[::-1], chains, strict=True)
+    ]
+    views = _decode_views(denoiser, chains, other, grid, draw)
+    weights = grid.weights(engine.weighting) * chain.guidance_scale**2
+    heat = np.stack(
+        [
+            _density(along.eps, eps, weights, views.shape[3:5])
+            for along, eps in zip(chains, other, strict=True)
+        ]
+    )
+    ends, switches = _morph(denoiser, prompts, chain, draw)
+    provenance = provenance_of(engine, **asdict(fixed))
+    pair, morph = (prompts[0], prompts[1]), denoiser.decode(ends)
+    return Explanation(pair, heat, views, morph, switches, grid, draw, provenance)
+
+
+def _standard_error(draws: np.ndarray) -> np.ndarray:
+    """Of the mean over the first axis."""
+    if len(draws) == 1:
+        return np.full(draws.shape[1:], np.nan)
+    return draws.std(0, ddof=1) / math.sqrt(len(draws))
+
+
+def _trace_both(
+    batches: Batches, prompts: Sequence[str], n_draws: int, chain: ChainSettings
+) -> list[Trajectory]:
+    """The chains of a and of b; of one prompt given twice, the same."""
+    found = {p: batches.trace([p], range(n_draws), chain)[0] for p in dict.fromkeys(prompts)}
+    return [found[prompt] for prompt in prompts]
+
+
+def _score(batches: Batches, prompt: str, along: Trajectory, grid: Grid) -> torch.Tensor:
+    """Noise predictions of a prompt along the chains of another: (K, T, *shape)."""
+    x = along.x.transpose(0, 1)
+    parts = [
+        batches.denoiser.predict_eps([prompt], part, grid).cpu()
+        for part in x.split(batches.size, 1)
+    ]
+    return torch.cat(parts, 1).transpose(0, 1)
+
+
+def _density(
+    eps_a: torch.Tensor, eps_b: torch.Tensor, weights: np.ndarray, size: tuple[int, ...]
+) -> np.ndarray:
+    """Nats per pixel (K, T, *pixels) of two predictions (K, T, *shape)."""
+    squares = ((eps_a - eps_b).double() ** 2).numpy()
+    shape = squares.shape[2:]
+    if len(shape) == 3:  # channels, height, width
+        squares = squares.sum(2)
+    elif len(shape) == 2:  # tokens, channels: rows and columns by the picture's proportions
+        squares = squares.sum(3)
+        rows = round(math.sqrt(shape[0] * size[0] / size[1]))
+        if rows * rows * size[1] == shape[0] * size[0]:
+            squares = squares.reshape(*squares.shape[:2], rows, -1)
+    return squares * weights.reshape(-1, *[1] * (squares.ndim - 2))
+
+
+def _decode_views(
+    denoiser: Denoiser,
+    chains: list[Trajectory],
+    other: list[torch.Tensor],
+    grid: Grid,
+    draw: int,
+) -> np.ndarray:
+    """Pictures (2, 2, T, H, W, 3) of the clean states predicted under a and under b."""
+    nodes = grid.nodes_only()
+    column = (-1, *[1] * (chains[0].x.ndim - 2))
+    alpha, sigma = (torch.as_tensor(v).reshape(column) for v in (nodes.alpha, nodes.sigma))
+    seen = [(chains[0].eps, other[0]), (other[1], chains[1].eps)]  # [whose chain][under a, b]
+    x0 = [
+        (along.x[draw] - sigma * eps[draw]) / alpha
+        for along, pair in zip(chains, seen, strict=True)
+        for eps in pair
+    ]
+    pictures = denoiser.decode(torch.cat(x0).to(chains[0].x0.dtype))
+    return pictures.reshape(2, 2, grid.n_nodes, *pictures.shape[1:])
+
+
+class _Walk:
+    """Some steps of a reverse chain, as a task."""
+
+    def __init__(self, reverse: ReverseChain, first: int, last: int) -> None:
+        grid = reverse.chain.grid
+        names = ("times", "log_snr", "alpha", "sigma", "is_node")
+        self.grid = replace(grid, **{name: getattr(grid, name)[first:last] for name in names})
+        self.reverse, self.state = reverse, reverse.x
+        self.x0 = torch.empty(0)
+
+    def step(self, eps: torch.Tensor, x_t: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        self.x0 = self.reverse.advance(eps)
+        return self.reverse.x, self.x0
+
+
+def _morph(
+    denoiser: Denoiser, prompts: Sequence[str], chain: ChainSettings, draw: int
+) -> tuple[torch.Tensor, np.ndarray]:
+    """Clean ends (T + 1, *shape) of a's chain if b takes over at each level, and those levels."""
+    grid, (a, b) = chain.grid, prompts
+    n_steps = len(grid.log_snr)
+    cuts = range(0, n_steps, n_steps // grid.n_nodes)
+
+    def walk(reverse: ReverseChain, prompt: str, first: int, last: int) -> torch.Tensor:
+        task = _Walk(reverse, first, last)
+        denoiser.run(task, [prompt], 1, chain.guidance_scale)
+        denoiser.n_evaluations += (last - first) * (1 if chain.guidance_scale == 1 else 2)
+        return task.x0
+
+    main = ReverseChain(chain, [a], [draw], denoiser.shape, denoiser.device, denoiser.state_dtype)
+    ends = []
+    for first, last in zip(cuts, [*cuts[1:], n_steps], strict=True):
+        ends.append(walk(copy.copy(main), b, first, n_steps))
+        end_of_a = walk(main, a, first, last)
+    return torch.cat([*ends, end_of_a]), np.r_[grid.log_snr[list(cuts)], grid.log_snr_range[1]]

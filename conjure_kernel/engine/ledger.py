@@ -1,0 +1,135 @@
+"""Which energies of a run are wanted, which are known, and which are still to be written."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from conjure_kernel.cache.store import DiskStore, EnergyRow, MemoryStore, digest
+from conjure_kernel.models.task import Trajectory
+
+__all__ = ["Draws", "Known", "Ledger", "Requests", "Tile", "Wanted", "make_wanted"]
+
+Requests = Mapping[str, Sequence[str]]
+Draws = Mapping[str, np.ndarray]
+
+
+class Known(NamedTuple):
+    """Energies (n_targets, K, T) of one source, and how its text was read."""
+
+    energies: np.ndarray
+    truncated: bool
+    tokens: str
+
+
+class Wanted(NamedTuple):
+    """Targets of one source, their digests, and which draws of each: bool (n_targets, K)."""
+
+    source: str
+    targets: Sequence[str]
+    names: np.ndarray
+    draws: np.ndarray
+
+    @property
+    def n_draws(self) -> int:
+        """Draws that the source's trajectory must have."""
+        return int(np.flatnonzero(self.draws.any(0)).max(initial=-1)) + 1
+
+    @property
+    def predictions(self) -> np.ndarray:
+        """Draws of other prompts than the source, whose own energies are 0: bool (n_targets, K)."""
+        return self.draws & (self.names != digest(self.source).encode())[:, None]
+
+
+Tile = dict[str, Wanted]
+
+
+class Ledger:
+    """What one store knows of what is wanted of it.
+
+    Parameters
+    ----------
+    store : MemoryStore or DiskStore
+    n_nodes : int
+        T.
+    """
+
+    def __init__(self, store: MemoryStore | DiskStore, n_nodes: int) -> None:
+        self.store, self.n_nodes = store, n_nodes
+        self._truncated: dict[str, bool] = {}
+        self._pending: dict[str, list[tuple[str, int, np.ndarray]]] = defaultdict(list)
+
+    def look_up(self, wanted: Tile) -> dict[str, Known | None]:
+        """What the store has; None for a source that lacks anything."""
+        known: dict[str, Known | None] = {}
+        for source, want in wanted.items():
+            row, energies = self._read(want)
+            self._truncated[source] = row.truncated
+            complete = not (np.isnan(energies[..., 0]) & want.draws).any()
+            known[source] = Known(energies, row.truncated, row.tokens) if complete else None
+        return known
+
+    def missing(self, wanted: Tile) -> Tile:
+        """Sources that lack anything, and the draws that they lack."""
+        found = {}
+        for source, want in wanted.items():
+            lacks = want.draws & np.isnan(self._read(want)[1][..., 0])
+            if lacks.any():
+                found[source] = want._replace(draws=lacks)
+        return found
+
+    def count(self, missing: Tile) -> tuple[int, int]:
+        """Chains still to be traced, and replays of a chain under one target."""
+        n_chains = n_replays = 0
+        for source, want in missing.items():
+            n_chains += max(0, want.n_draws - self.store.count_draws(source, self.n_nodes))
+            n_replays += int(want.predictions.sum())
+        return n_chains, n_replays
+
+    def truncated(self, prompts: Sequence[str]) -> np.ndarray:
+        """Bool (n_prompts,): prompts looked up of which every text encoder lost a part."""
+        return np.array([self._truncated[prompt] for prompt in prompts])
+
+    def note(self, source: str, target: str, draw: int, energies: np.ndarray) -> None:
+        """Energies (m, T) of draws from `draw` on, written with the next `flush`."""
+        self._pending[source].append((target, draw, energies))
+
+    def flush(self, chains: Mapping[str, Trajectory]) -> None:
+        """Merge what is noted into the store."""
+        pending, self._pending = self._pending, defaultdict(list)
+        for source, entries in pending.items():
+            place = {target: i for i, target in enumerate(dict.fromkeys(t for t, _, _ in entries))}
+            n_draws = max(draw + len(energies) for _, draw, energies in entries)
+            values = np.full((len(place), n_draws, self.n_nodes), np.nan, np.float32)
+            for target, draw, energies in entries:
+                values[place[target], draw : draw + len(energies)] = energies
+            chain = chains[source]
+            row = EnergyRow(names_of(list(place)), values, chain.truncated, chain.tokens)
+            self.store.merge_energies(source, row)
+
+    def _read(self, want: Wanted) -> tuple[EnergyRow, np.ndarray]:
+        """Row of a source, and of it the energies (n_targets, K, T) of what is wanted."""
+        found = self.store.read_energies(want.source, self.n_nodes)
+        row = found or EnergyRow.empty(self.n_nodes)
+        return row, row.take(want.names, want.draws.shape[1])
+
+
+def make_wanted(requests: Requests, n_draws: int, draws: Draws | None) -> Tile:
+    """All of K draws of every request, unless `draws` says which, bool (n_targets, K) a source."""
+    names: dict[int, np.ndarray] = {}  # lists of targets are often one and the same
+    wanted = {}
+    for source, targets in requests.items():
+        if id(targets) not in names:
+            names[id(targets)] = names_of(targets)
+        every = np.broadcast_to(True, (len(targets), n_draws))
+        which = every if draws is None else draws[source]
+        wanted[source] = Wanted(source, targets, names[id(targets)], which)
+    return wanted
+
+
+def names_of(prompts: Sequence[str]) -> np.ndarray:
+    """Digests of prompts, S32."""
+    return np.array([digest(prompt) for prompt in prompts], dtype="S32")

@@ -1,0 +1,128 @@
+"""From the parameters of the public face to an `Engine`: checked, resolved, opened."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from conjure_kernel._checks import check_choice, check_number, check_range
+from conjure_kernel.engine.engine import Engine
+from conjure_kernel.engine.parameters import Measurement
+from conjure_kernel.engine.settings import Settings
+from conjure_kernel.engine.stopping import LEAST_DRAWS
+from conjure_kernel.method.reverse import SAMPLERS
+from conjure_kernel.method.schedule import NODES, WEIGHTINGS
+from conjure_kernel.models.denoiser import Denoiser
+
+__all__ = ["DetachedModel", "open_engine", "open_model", "resolve_seed"]
+
+
+class DetachedModel:
+    """Stands for a model object in a pickled estimator: weights do not travel."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"<{self.name} left behind>"
+
+
+def open_engine(
+    given: Measurement | Mapping[str, Any], kind: type[Settings] = Settings, seed: int | None = None
+) -> Engine:
+    """Engine of the parameters of the public face; missing ones are defaults.
+
+    Parameters
+    ----------
+    given : Measurement or mapping of its parameters
+    kind : type
+        Of the settings: `BothBranches` where guided predictions themselves are compared.
+    seed : int, optional
+        What `random_state` was resolved to; default: it is resolved now.
+    """
+    measurement = given if isinstance(given, Measurement) else Measurement.of(given)
+    settings = _check_settings(measurement, kind, seed)
+    n_draws = check_number(measurement.n_draws, "n_draws", least=1, integer=True)
+    tol, max_draws = measurement.tol, measurement.max_draws
+    if tol is not None:
+        tol = check_number(tol, "tol", least=0, exclusive=True)
+        least = max(LEAST_DRAWS, n_draws)
+        max_draws = check_number(max_draws, "max_draws", least=least, integer=True)
+    return Engine(
+        open_model(measurement),
+        settings,
+        weighting=measurement.weighting,
+        n_draws=n_draws,
+        tol=tol,
+        max_draws=max_draws,
+        memory=_memory_of(measurement),
+        batch_size=measurement.batch_size,
+        n_jobs=measurement.n_jobs,
+        verbose=measurement.verbose,
+    )
+
+
+def open_model(measurement: Measurement) -> Denoiser:
+    """Denoiser of `model`, `model_kwargs`, `device` and `dtype` among the parameters."""
+    model, place = measurement.model, (measurement.device, measurement.dtype)
+    if isinstance(model, DetachedModel):
+        raise ValueError(
+            f"{model!r}: model objects do not travel to other processes or into pickles. Save the "
+            "pipeline with save_pretrained and pass the folder's name as model, use n_jobs=1, or "
+            "set_params(model=...) again."
+        )
+    if isinstance(model, Denoiser):
+        if place != ("auto", "auto") or measurement.model_kwargs:
+            raise ValueError(
+                "device, dtype and model_kwargs are for models loaded by name: "
+                "a Denoiser that is passed in stays where and as it is."
+            )
+        return model
+    from conjure_kernel.models.pretrained.load import open_denoiser
+
+    options = measurement.model_kwargs or {}
+    return open_denoiser(model, device=place[0], dtype=place[1], **options)
+
+
+def resolve_seed(random_state: Any) -> int:
+    """Integer seed of an int, a RandomState or None (a new one)."""
+    if isinstance(random_state, int | np.integer) and not isinstance(random_state, bool):
+        return check_number(random_state, "random_state", least=0, integer=True)
+    if random_state is None:
+        return int(np.random.default_rng().integers(2**31))
+    return int(check_random_state(random_state).randint(2**31))
+
+
+def _check_settings(given: Measurement, kind: type[Settings], seed: int | None) -> Settings:
+    check_choice(given.weighting, "weighting", tuple(WEIGHTINGS))
+    if given.batch_size != "auto":
+        check_number(given.batch_size, "batch_size", least=1, integer=True)
+    if (n_jobs := given.n_jobs) is not None and (not isinstance(n_jobs, Integral) or not n_jobs):
+        raise ValueError(f"n_jobs={n_jobs!r}: expected None or an integer other than 0.")
+    ends, guidance = given.log_snr_range, given.guidance_scale
+    return kind(
+        n_steps=check_number(given.n_steps, "n_steps", least=1, integer=True),
+        substeps=check_number(given.substeps, "substeps", least=1, integer=True),
+        sampler=check_choice(given.sampler, "sampler", tuple(SAMPLERS)),
+        guidance_scale=check_number(guidance, "guidance_scale", least=0, exclusive=True),
+        log_snr_range=None if ends is None else check_range(ends),
+        nodes=check_choice(given.nodes, "nodes", tuple(NODES)),
+        seed=resolve_seed(given.random_state) if seed is None else seed,
+    )
+
+
+def _memory_of(given: Measurement) -> Any:
+    """`memory`, or None, with a warning, where the seed is a new one each time."""
+    if given.random_state is not None or given.memory is None:
+        return given.memory
+    warnings.warn(
+        "random_state=None draws a new seed each time, so the cache is not used. "
+        "Pass an integer to keep what is computed.",
+        stacklevel=4,
+    )
+    return None

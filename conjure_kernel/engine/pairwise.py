@@ -1,0 +1,210 @@
+"""Divergences as numbers: `pairwise_divergence` (a matrix), `paired_divergence` (a vector)."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from conjure_kernel._checks import check_pairs, check_prompts
+from conjure_kernel.engine.engine import Engine, Known, Requests
+from conjure_kernel.engine.opening import open_engine
+from conjure_kernel.engine.stopping import refine
+from conjure_kernel.method.divergence import Divergence
+
+__all__ = ["measure_matrix", "measure_pairs", "paired_divergence", "pairwise_divergence"]
+__all__ += ["requests_of_pairs"]
+
+LAST_NODE_SHARE = 0.25
+
+
+def pairwise_divergence(
+    a: Sequence[str], b: Sequence[str] | None = None, **settings: Any
+) -> Divergence:
+    """Jeffreys divergence of every prompt in `a` from every prompt in `b`.
+
+    Half the sum of both directed KL legs, in nats (weighting="jeffreys").
+
+    Parameters
+    ----------
+    a : sequence of str, length n_a
+        Rows. Equal prompts are computed once.
+    b : sequence of str, length n_b, optional
+        Columns. Default: `a`, a symmetric matrix with zeros on its diagonal.
+    **settings
+        As of `ConjureDistance`: model, model_kwargs, n_steps, n_draws, guidance_scale, weighting,
+        sampler, substeps, nodes, log_snr_range, memory, device, dtype, batch_size, n_jobs,
+        tol, max_draws, random_state, verbose.
+
+    Returns
+    -------
+    divergence : Divergence
+        ``.values``, ``.standard_errors``, ``.interval()``, ``.legs``, ``.profile``,
+        ``.to_pandas()``.
+
+    Notes
+    -----
+    n prompts, T nodes, K draws: n^2 T K + n (S - T) K predictions with S = T * substeps.
+
+    Examples
+    --------
+    >>> from conjure_kernel import GaussianDenoiser
+    >>> world = GaussianDenoiser({"a dog": [0.7, 0], "a cat": [-0.4, 0]})
+    >>> pairwise_divergence(["a dog", "a cat"], model=world, memory=None).values.round(3)
+    array([[0.   , 0.605],
+           [0.605, 0.   ]])
+    """
+    rows = check_prompts(a, "a")
+    columns = rows if b is None else check_prompts(b, "b")
+    return measure_matrix(open_engine(settings), rows, columns)
+
+
+def paired_divergence(
+    a: Sequence[str], b: Sequence[str] | None = None, **settings: Any
+) -> Divergence:
+    """Jeffreys divergence of a[i] from b[i], for every i: only the pairs asked for.
+
+    Parameters
+    ----------
+    a, b : sequences of str, length n_pairs
+        The two sides; or `a` alone, a list of (text_a, text_b). Trajectories are shared between
+        pairs that share a text.
+    **settings
+        As of `pairwise_divergence`.
+
+    Returns
+    -------
+    divergence : Divergence
+        With arrays of shape (n_pairs,).
+
+    Examples
+    --------
+    >>> from conjure_kernel import GaussianDenoiser
+    >>> world = GaussianDenoiser({"a dog": 0.7, "a cat": -0.4, "a car": 3.0})
+    >>> pairs = [("a dog", "a cat"), ("a dog", "a car")]
+    >>> paired_divergence(pairs, model=world, memory=None).values.round(2)
+    array([0.6 , 2.64])
+    """
+    if b is None:
+        left, right = check_pairs(a, "a")
+    else:
+        left, right = check_prompts(a, "a"), check_prompts(b, "b")
+    if len(left) != len(right):
+        raise ValueError(f"a has {len(left)} prompts and b {len(right)}: expected equally many.")
+    return measure_pairs(open_engine(settings), left, right)
+
+
+def requests_of_pairs(left: Sequence[str], right: Sequence[str]) -> dict[str, list[str]]:
+    """What `Engine.measure` is to be asked for these pairs: the targets of every text."""
+    wanted: dict[str, dict[str, None]] = {prompt: {} for prompt in [*left, *right]}
+    for x, y in zip(left, right, strict=True):
+        wanted[x][y] = wanted[y][x] = None
+    return {source: list(targets) for source, targets in wanted.items()}
+
+
+def measure_pairs(engine: Engine, left: list[str], right: list[str]) -> Divergence:
+    """Divergence of left[i] from right[i]; repeated pairs and texts are measured once."""
+    wanted = requests_of_pairs(left, right)
+    known, draw_weights, spent = _measure(engine, wanted)
+    place = {source: {t: i for i, t in enumerate(targets)} for source, targets in wanted.items()}
+    forward, backward = (
+        np.stack([known[s].energies[place[s][t]] for s, t in zip(*sides, strict=True)])
+        for sides in ((left, right), (right, left))
+    )
+    used = None
+    if draw_weights is not None:
+        used = np.stack([draw_weights[s][place[s][t]] for s, t in zip(left, right, strict=True)])
+    return _checked(
+        Divergence(left, right, forward, backward, engine.grid, engine.weighting, True, spent, used)
+    )
+
+
+def measure_matrix(engine: Engine, rows: list[str], columns: list[str]) -> Divergence:
+    """Matrix of any, also repeated, prompts: distinct ones are measured, then expanded."""
+    left, right = list(dict.fromkeys(rows)), list(dict.fromkeys(columns))
+    twice = set(left) & set(right)
+    union = list(dict.fromkeys([*right, *left]))
+    requests = {p: left for p in right} | {p: union if p in twice else right for p in left}
+    known, draw_weights, spent = _measure(engine, requests)
+
+    def matrix(rows_of: Mapping[str, np.ndarray], sources: list[str], targets: list[str]) -> Any:
+        first = rows_of[sources[0]]
+        found = np.empty((len(sources), len(targets), *first.shape[1:]), first.dtype)
+        for row, source in zip(found, sources, strict=True):
+            asked = requests[source]
+            row[:] = rows_of[source][slice(None) if asked == targets else _places(asked, targets)]
+        return found
+
+    energies = {source: row.energies for source, row in known.items()}
+    forward = matrix(energies, left, right)
+    backward = forward if left == right else matrix(energies, right, left)
+    used = None if draw_weights is None else matrix(draw_weights, left, right)
+    if left != rows or right != columns:
+        i, j = _places(left, rows), _places(right, columns)
+        forward, backward = forward[np.ix_(i, j)], backward[np.ix_(j, i)]
+        used = used if used is None else used[np.ix_(i, j)]
+    backward = backward.swapaxes(0, 1)
+    return _checked(
+        Divergence(
+            rows, columns, forward, backward, engine.grid, engine.weighting, False, spent, used
+        )
+    )
+
+
+def _measure(
+    engine: Engine, requests: Requests
+) -> tuple[dict[str, Known], dict[str, np.ndarray] | None, int]:
+    """Energies of each source, shares of its draws if `tol` chose them, predictions spent."""
+    before, draw_weights = engine.denoiser.n_evaluations, None
+    if engine.tol is None:
+        known = engine.measure(requests)
+    else:
+        known, draw_weights = refine(engine, requests)
+    _report_reading(known)
+    return known, draw_weights, engine.denoiser.n_evaluations - before
+
+
+def _places(names: Sequence[str], wanted: Sequence[str]) -> list[int]:
+    """Where each wanted name stands among the names."""
+    place = {name: i for i, name in enumerate(names)}
+    return [place[name] for name in wanted]
+
+
+def _checked(measured: Divergence) -> Divergence:
+    """Warn where the answer hangs on the cut-off of the range, or has no standard error."""
+    share = measured.last_share
+    if share > max(LAST_NODE_SHARE, 2 / len(measured.grid.d_log_snr)):
+        warnings.warn(
+            f"{share:.0%} of the divergence lies at the last noise level (log-SNR "
+            f"{measured.grid.node_log_snr[-1]:.3g}): the value depends on where the range ends. "
+            "Quote it with log_snr_range, or raise n_steps.",
+            stacklevel=4,
+        )
+    if measured.n_draws == 1:
+        warnings.warn(
+            "n_draws=1: there is no standard error. Raise n_draws to at least 2.", stacklevel=4
+        )
+    return measured
+
+
+def _report_reading(known: dict[str, Known]) -> None:
+    """One warning for prompts that the text encoders cut, one for those they cannot tell apart."""
+    cut = [prompt for prompt, row in known.items() if row.truncated]
+    if cut:
+        warnings.warn(
+            f"{len(cut)} of {len(known)} prompts are longer than every text encoder of this model "
+            f"reads and were cut, e.g. {cut[0][:60]!r}. Shorten them; `truncated_` names them.",
+            stacklevel=4,
+        )
+    readers: dict[str, list[str]] = {}
+    for prompt in cut:
+        readers.setdefault(known[prompt].tokens, []).append(prompt)
+    alike = [group for group in readers.values() if len(group) > 1]
+    if alike:
+        warnings.warn(
+            f"{sum(map(len, alike))} prompts are indistinguishable after the cut, e.g. "
+            f"{alike[0][0][:40]!r} and {alike[0][1][:40]!r}: their divergence is 0.",
+            stacklevel=4,
+        )

@@ -1,0 +1,86 @@
+"""The parameters of a measurement, declared once: their names, types and defaults.
+
+The estimators inherit them, functions take them as keywords, `Settings` and the command line read
+their defaults here; `ConjureDistance` says what each means. Importing this loads no torch.
+Without repr and eq, as those of the estimators stay scikit-learn's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+__all__ = ["PAPER", "ChainParameters", "Measurement", "ModelParameter", "Parameters"]
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class ChainParameters:
+    """How chains are run, and where: what every measurement needs beside its model."""
+
+    n_steps: int = 10
+    guidance_scale: float = 1.0
+    weighting: str = "jeffreys"
+    sampler: str = "sde"
+    substeps: int = 2
+    nodes: str = "log_snr"
+    log_snr_range: tuple[float, float] | None = None
+    model_kwargs: dict[str, Any] | None = None
+    memory: Any = "auto"
+    device: str = "auto"
+    dtype: str = "auto"
+    batch_size: int | str = "auto"
+    n_jobs: int | None = None
+    random_state: Any = 0
+    verbose: int = 0
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class Parameters(ChainParameters):
+    """The same, and how many draws are made."""
+
+    n_draws: int = 4
+    tol: float | None = None
+    max_draws: int = 64
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class ModelParameter:
+    """The model, which may be passed without its name."""
+
+    model: Any = field(default="embedded", kw_only=False)
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class Measurement(ModelParameter, Parameters):
+    """All that fixes a measurement but its prompts."""
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Measurement:
+        """Measurement of the parameters that are given; the others have their defaults."""
+        names = [f.name for f in fields(cls)]
+        if unknown := sorted(set(given) - set(names)):
+            raise TypeError(
+                f"unexpected {', '.join(unknown)}: expected among {', '.join(sorted(names))}."
+            )
+        return cls(**given)
+
+    @classmethod
+    def of_estimator(cls, estimator: Any) -> Measurement:
+        """Measurement of an estimator's parameters, which may have further ones."""
+        names = {f.name for f in fields(cls)}
+        given = estimator.get_params(deep=False)
+        return cls(**{name: value for name, value in given.items() if name in names})
+
+
+# Algorithm 1 of the paper on its model: squared score differences with g = 1 at T model times that
+# are evenly spaced. Guidance is the default of Stable Diffusion's own pipeline.
+PAPER: dict[str, Any] = {
+    "model": "CompVis/stable-diffusion-v1-4",
+    "n_steps": 10,
+    "n_draws": 1,
+    "guidance_scale": 7.5,
+    "weighting": "paper",
+    "substeps": 1,
+    "nodes": "timesteps",
+}

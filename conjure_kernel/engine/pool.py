@@ -1,0 +1,247 @@
+"""The shared pool of noisy points on which any number of prompts is scored, and its sketch.
+
+With M points per node and `w_t` the quadrature weight of node t over M, a prompt y has the vector
+of all `sqrt(w_t) (eps(x_m, t | y) - eps_m)`, where `eps_m` is what the reference predicted whose
+chain visited x_m: an origin common to all prompts that cancels in differences. Squared distances
+of such vectors are the pooled divergence. They are far too long to be kept, so each entry is
+added, with a random sign, to one of a few components on the fly (CountSketch: Charikar, Chen &
+Farach-Colton 2002), which keeps squared distances unbiased.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from conjure_kernel.engine.batches import Batches
+from conjure_kernel.engine.engine import Engine
+from conjure_kernel.method.reverse import ChainSettings, random_signs
+from conjure_kernel.method.schedule import Grid
+from conjure_kernel.models.task import Reading, Trajectory
+
+__all__ = ["MOST_CANDIDATES", "Pool", "Sketching", "choose_references", "make_pool"]
+__all__ += ["n_draws_needed"]
+
+MOST_CANDIDATES = 256  # prompts among which references are chosen
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Points (x_m, t) with their weights, in blocks of whole draws.
+
+    Attributes
+    ----------
+    grid : Grid
+        Noise levels; T nodes.
+    x, eps : tensors of shape (T, M, *shape)
+        States, and the origin: predictions of the references themselves. Rows go by block.
+    scales : array of shape (T,)
+        sqrt(w_t).
+    n_blocks : int
+        Blocks B; each has M / B points per node, and its own share of the components.
+    places, signs : tensors of shape (T, M, D), or None
+        Component and sign of each of the D entries of a point; None keeps all entries.
+    n_components : int
+        Length of a prompt's vector.
+    """
+
+    grid: Grid
+    x: torch.Tensor
+    eps: torch.Tensor
+    scales: np.ndarray
+    n_blocks: int
+    places: torch.Tensor | None
+    signs: torch.Tensor | None
+    n_components: int
+
+    @property
+    def n_points(self) -> int:
+        """Points per node, M."""
+        return self.x.shape[1]
+
+    @property
+    def n_predictions(self) -> int:
+        """Noise predictions that a prompt costs."""
+        return self.x.shape[0] * self.n_points
+
+    def jobs(self, prompts: Sequence[str], batches: Batches) -> Iterator[Sketching]:
+        """Calls that are full, of some prompts each."""
+        width = batches.width(self.n_points)
+        for start in range(0, len(prompts), width):
+            yield Sketching(list(prompts[start : start + width]), self)
+
+
+class Sketching(NamedTuple):
+    """Vectors of these prompts."""
+
+    prompts: list[str]
+    pool: Pool
+
+    def do(self, batches: Batches, chain: ChainSettings) -> list:
+        """Vectors (n_prompts, n_components), float32, and the `Reading` of each prompt."""
+        vectors, readings = self._sketch(batches, self.prompts, slice(0, self.pool.n_points))
+        return [vectors.cpu().numpy(), readings]
+
+    def _sketch(
+        self, batches: Batches, prompts: list[str], rows: slice
+    ) -> tuple[torch.Tensor, list[Reading]]:
+        """All rows of the pool in one call; what does not fit is halved."""
+        n_rows, pool = rows.stop - rows.start, self.pool
+        task = _Sketch(pool, rows, len(prompts), batches.denoiser.device)
+        done = batches.attempt(
+            lambda: batches.denoiser.replay(task, prompts), len(prompts) * n_rows
+        )
+        if done is not None:
+            sums = torch.stack(task.sums)
+            batches.denoiser.check_finite(sums, task.grid, prompts, n_rows)
+            return task.vectors, done
+        if len(prompts) > 1:
+            half = len(prompts) // 2
+            parts = [self._sketch(batches, p, rows) for p in (prompts[:half], prompts[half:])]
+            return torch.cat([v for v, _ in parts]), [r for _, read in parts for r in read]
+        middle = rows.start + n_rows // 2
+        halves = (slice(rows.start, middle), slice(middle, rows.stop))
+        (left, readings), (right, _) = (self._sketch(batches, prompts, half) for half in halves)
+        return left + right, readings
+
+
+class _Sketch:
+    """A task along some rows of a pool: adds each prediction to the vectors on the spot."""
+
+    def __init__(self, pool: Pool, rows: slice, n_prompts: int, device: torch.device) -> None:
+        self.grid, self._pool, self._rows, self._n = pool.grid.nodes_only(), pool, rows, n_prompts
+        self._repeat = (n_prompts, *[1] * (pool.x.ndim - 2))
+        self._device, self._step = device, 0
+        self.vectors = torch.zeros(n_prompts, pool.n_components, device=device)
+        self.sums: list[torch.Tensor] = []
+
+    @property
+    def state(self) -> torch.Tensor:
+        node = min(self._step, len(self._pool.x) - 1)
+        return self._pool.x[node, self._rows].to(self._device).repeat(*self._repeat)
+
+    def step(self, eps: torch.Tensor, x_t: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        pool, t, rows = self._pool, self._step, self._rows
+        origin = pool.eps[t, rows].to(self._device).flatten(1)
+        gaps = (eps.reshape(self._n, *origin.shape) - origin) * float(pool.scales[t])
+        self.sums.append(gaps.sum(2).flatten())
+        if pool.places is None or pool.signs is None:
+            width = origin.shape[1]
+            every = self.vectors.view(self._n, pool.n_points, len(pool.x), width)
+            every[:, rows, t] = gaps.float()
+        else:
+            signs, places = (v[t, rows].to(self._device) for v in (pool.signs, pool.places))
+            self.vectors.index_add_(1, places.flatten(), (gaps * signs).flatten(1).float())
+        self._step += 1
+        return self.state, eps
+
+
+def choose_references(
+    engine: Engine, prompts: Sequence[str], n_references: int, seed: int
+) -> list[str]:
+    """Some of `prompts`, as k-means++ chooses its seeds (Arthur & Vassilvitskii 2007).
+
+    The first at random; each other with probability proportional to KL(P_r || P_y), estimated
+    along one chain, from the nearest r of those before: at most 256 * n_references * T predictions.
+
+    Parameters
+    ----------
+    engine : Engine
+    prompts : sequence of str
+        Distinct. All of them if they are no more than `n_references`; of more than 256, that many
+        at random are candidates.
+    n_references : int
+    seed : int
+
+    Returns
+    -------
+    references : list of str
+        Fewer than asked for where the model tells no more of them apart.
+    """
+    if len(prompts) <= n_references:
+        return list(prompts)
+    random = np.random.default_rng(seed)
+    if len(prompts) > MOST_CANDIDATES:
+        kept = random.choice(len(prompts), MOST_CANDIDATES, replace=False)
+        prompts = [prompts[i] for i in sorted(kept)]
+    weights, one_draw = engine.grid.weights(engine.weighting), np.ones((len(prompts), 1), bool)
+    chosen, nearest = [int(random.integers(len(prompts)))], np.full(len(prompts), np.inf)
+    while len(chosen) < n_references:
+        reference = prompts[chosen[-1]]
+        known = engine.measure({reference: prompts}, {reference: one_draw})
+        nearest = np.minimum(nearest, known[reference].energies[:, 0].astype(float) @ weights)
+        nearest[chosen] = 0
+        if not nearest.any():
+            break
+        chosen.append(int(random.choice(len(prompts), p=nearest / nearest.sum())))
+    return [prompts[i] for i in chosen]
+
+
+def make_pool(
+    chains: Mapping[str, Trajectory],
+    chain: ChainSettings,
+    weights: np.ndarray,
+    *,
+    n_points: int,
+    n_blocks: int,
+    n_components: int | None,
+) -> Pool:
+    """Pool of points on the references' chains, which need `n_draws_needed` draws.
+
+    Parameters
+    ----------
+    chains : mapping of reference prompt to Trajectory
+    chain : ChainSettings
+        That made them.
+    weights : array of shape (T,)
+        Quadrature weight of each node.
+    n_points : int
+        M, a multiple of B. References take turns over points and nodes: few points are then spread
+        over many chains.
+    n_blocks : int
+        B: block k has the draws k, k + B, ... and no others.
+    n_components : int, optional
+        A multiple of B; None keeps every entry of every prediction.
+    """
+    names, share = list(chains), n_points // n_blocks
+    points = [_take_turns(t, len(names), n_points, n_blocks) for t in range(len(weights))]
+    x, eps = (
+        torch.stack(
+            [
+                torch.stack([getattr(chains[names[r]], part)[k, t] for r, k in row])
+                for t, row in enumerate(points)
+            ]
+        )
+        for part in ("x", "eps")
+    )
+    scales = np.sqrt(weights / n_points) * chain.guidance_scale
+    size = math.prod(x.shape[2:])
+    if n_components is None:
+        length = x.shape[0] * x.shape[1] * size
+        return Pool(chain.grid, x, eps, scales, n_blocks, None, None, length)
+    width = n_components // n_blocks
+    places = torch.empty(*x.shape[:2], size, dtype=torch.int64)
+    signs = torch.empty(places.shape)
+    for t, row in enumerate(points):
+        for m, (r, k) in enumerate(row):
+            place, signs[t, m] = random_signs(size, width, chain.seed, names[r], k, t)
+            places[t, m] = place + (m // share) * width
+    return Pool(chain.grid, x, eps, scales, n_blocks, places, signs, n_components)
+
+
+def n_draws_needed(n_references: int, n_points: int, n_blocks: int) -> int:
+    """Draws of each reference that such a pool takes its points from."""
+    return n_blocks * math.ceil(n_points / n_blocks / n_references)
+
+
+def _take_turns(t: int, n: int, n_points: int, n_blocks: int) -> list[tuple[int, int]]:
+    """Reference and draw of each point of node t, among n references."""
+    share, stride = n_points // n_blocks, max(1, n // n_points)
+    return [
+        ((t + i * stride) % n, i // share + n_blocks * (i % share // n)) for i in range(n_points)
+    ]

@@ -1,0 +1,1 @@
+"""The scikit-learn face: prompts in; matrices, vectors, graphs and features out."""

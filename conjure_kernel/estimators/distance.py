@@ -1,0 +1,173 @@
+"""`ConjureDistance`: prompts in, distances out, as a scikit-learn transformer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from conjure_kernel._checks import check_prompts
+from conjure_kernel.engine.opening import resolve_seed
+from conjure_kernel.engine.pairwise import measure_matrix
+from conjure_kernel.engine.parameters import ModelParameter, Parameters
+from conjure_kernel.engine.provenance import provenance_of
+from conjure_kernel.estimators.base import ModelEstimator, PromptMatrix
+from conjure_kernel.method.divergence import Divergence
+
+__all__ = ["ConjureDistance"]
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class ConjureDistance(PromptMatrix, ModelEstimator, ModelParameter, Parameters):
+    r"""Distances between prompts by the images that they evoke in a text-to-image model.
+
+    J(a, b), half the sum of both directed KL divergences between the reverse-time diffusions that
+    the model runs under a and under b, in nats, by Monte Carlo, with standard errors. The first
+    step of a Pipeline: text in, matrix out.
+
+    .. math:: KL(P_a \| P_b) = \tfrac{1}{2} \int E_{x_t \sim P_a}
+              {\| \epsilon_a(x_t) - \epsilon_b(x_t) \|}^2 d\lambda
+
+    Parameters
+    ----------
+    model : str, path, diffusers pipeline or Denoiser, default "embedded"
+        What `load_denoiser` takes: the small model in the package, a hub id, a folder, a pipeline.
+    model_kwargs : dict, optional
+        Further arguments of `load_denoiser`: revision, token_env, height, width, ...
+    n_steps : int, default 10
+        Noise levels T at which predictions are compared. More lowers the bias (below 2 % at 10).
+    n_draws : int, default 4
+        Trajectories K per prompt. Standard errors fall as 1 / sqrt(K); with 1 there is none.
+    tol : float, optional
+        Relative standard error of J: pairs start from n_draws (at least 8) and get more until they
+        meet it. docs/engine.md says what that does to bias and coverage.
+    max_draws : int, default 64
+        No pair gets more; a warning counts those that would need them.
+    guidance_scale : float, default 1
+        Classifier-free guidance w of trajectories and scores; 1 is the model itself.
+    weighting : {"jeffreys", "paper", "noise"}
+        "jeffreys": nats. "paper", "noise": squared score or noise differences, uniform in time.
+    sampler : {"sde", "ode", "sde1", "ode1"}
+        The reverse SDE (the definition) or probability-flow ODE; a trailing 1: first order.
+    substeps : int, default 2
+        Steps of the chain per noise level.
+    nodes : {"log_snr", "timesteps"}
+        Noise levels equally spaced in log-SNR, or in model time as in the paper's Algorithm 1.
+    log_snr_range : (float, float), optional
+        Default: the model's own, clipped to [-8, 8]. J grows with its upper end.
+    output : {"distance", "divergence", "kl", "kernel"}
+        sqrt(J), J, the directed KL(P_row || P_column), or exp(-J / bandwidth).
+    bandwidth : "median" or float
+        h of the kernel, in nats; "median" is the median J of the fitted prompts.
+    psd : {"warn", "clip", "raise"}
+        What to do when the kernel has negative eigenvalues. "clip" projects them away, new rows
+        by the same linear map; the diagonal is then not exactly 1.
+    memory : "auto", path, joblib.Memory or None
+        Disk cache; "auto" is a per-user folder, None keeps everything in the fitted estimator.
+    device, dtype : str, default "auto"
+        Of a model loaded by name; "auto" is float16 on CUDA, bfloat16 on processors that have it,
+        float32 elsewhere.
+    batch_size : int or "auto"
+        Rows per network call; halved when memory runs out. "auto": the best is found once.
+    n_jobs : int, optional
+        Processes that share the work, one for each GPU; None is 1 unless `joblib.parallel_config`
+        says otherwise (Dask, Ray). Results do not depend on it.
+    random_state : int, RandomState or None, default 0
+        Seed of all noise; fixed, so a cached distance is the same tomorrow. None: no cache.
+    verbose : int, default 0
+        Above 0: a progress bar.
+
+    Attributes
+    ----------
+    prompts_ : list of str
+        The fitted prompts, as given (NFC-normalised).
+    divergences_, standard_errors_, kl_ : arrays of shape (n_prompts, n_prompts)
+        J and its Monte Carlo standard error, and the directed legs, whatever the output.
+    bandwidth_ : float
+        h in nats.
+    min_eigenvalue_ : float
+        Of the kernel before clipping; only with output="kernel".
+    truncated_ : bool array of shape (n_prompts,)
+        Prompts of which every text encoder lost a part.
+    n_evaluations_, provenance_ : int, dict
+        Noise predictions that `fit` cost; model, fingerprint, settings and versions.
+
+    Notes
+    -----
+    sqrt(J) obeys no triangle inequality and `exp(-J / h)` need not be positive semi-definite.
+    `SpectralClustering` needs `output="kernel"` and `affinity="precomputed"`: its default builds an
+    RBF kernel on the ROWS of whatever comes; docs/clustering.md.
+
+    References
+    ----------
+    Liu and Soatto, "Conjuring Semantic Similarity", arXiv 2410.16431 (ICLR 2026).
+
+    Examples
+    --------
+    >>> from conjure_kernel import ConjureDistance, GaussianDenoiser
+    >>> world = GaussianDenoiser({"a dog": 0.7, "a cat": -0.4, "a car": 3.0})
+    >>> ConjureDistance(world, memory=None).fit_transform(["a dog", "a cat"]).round(3)
+    array([[0.   , 0.777],
+           [0.777, 0.   ]])
+    """
+
+    _outputs = (*PromptMatrix._outputs, "kl")
+
+    output: str = "distance"
+    bandwidth: float | str = "median"
+    psd: str = "warn"
+
+    def fit(self, prompts: Sequence[str], y: Any = None) -> ConjureDistance:
+        """Measure all pairs of `prompts`; they become the columns.
+
+        Parameters
+        ----------
+        prompts : sequence of str, length n_prompts
+            List, tuple, array or Series of strings. Equal ones are at distance 0 and cost nothing.
+        y : ignored
+
+        Returns
+        -------
+        self : ConjureDistance
+        """
+        checked = check_prompts(prompts)
+        self._check_output()
+        self.seed_ = resolve_seed(self.random_state)
+        self._engine = self._open()
+        self._keep(checked, measure_matrix(self._engine, checked, checked))
+        return self
+
+    def transform(self, prompts: Sequence[str]) -> np.ndarray:
+        """Distances (or what `output` says) of `prompts` from the fitted ones.
+
+        Parameters
+        ----------
+        prompts : sequence of str, length n_new
+
+        Returns
+        -------
+        matrix : array of shape (n_new, n_prompts)
+            Rows of fitted prompts equal those of `fit_transform`. A new prompt costs its chain
+            and 2 n_prompts blocks of predictions.
+        """
+        check_is_fitted(self)
+        checked = check_prompts(prompts)
+        measured = measure_matrix(self._reopened(), checked, self.prompts_)
+        return measured.legs[0] if self.output == "kl" else self._express(measured.values)
+
+    def fit_transform(self, prompts: Sequence[str], y: Any = None, **fit_params: Any) -> np.ndarray:
+        """Fit, and return the square matrix of `prompts`: exactly symmetric unless output="kl"."""
+        self.fit(prompts, y)
+        return self.kl_.copy() if self.output == "kl" else self._express_fitted()
+
+    def _keep(self, prompts: list[str], measured: Divergence) -> None:
+        engine, self.prompts_ = self._engine, prompts
+        self._fit_output(measured.values)
+        self.standard_errors_, self.kl_ = measured.standard_errors, measured.legs[0]
+        self.truncated_ = engine.truncated(prompts)
+        self.n_evaluations_ = measured.n_evaluations
+        self.provenance_ = provenance_of(engine, n_draws=measured.n_draws)
+        self._n_features_out = len(prompts)

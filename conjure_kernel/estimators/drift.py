@@ -1,0 +1,184 @@
+"""`ConjureDrift`: how far two models part under each prompt.
+
+The same seam as between prompts: each model predicts along the other's trajectories. Both are one
+`Denoiser` to the engine (`ModelPair`), so cache, errors and progress are those of any measurement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.utils.validation import check_is_fitted
+
+from conjure_kernel._checks import check_number, check_prompts
+from conjure_kernel._table import Table
+from conjure_kernel.engine.batches import Batches
+from conjure_kernel.engine.engine import Engine
+from conjure_kernel.engine.opening import open_engine, open_model, resolve_seed
+from conjure_kernel.engine.pairwise import measure_pairs
+from conjure_kernel.engine.parameters import Measurement, ModelParameter, Parameters
+from conjure_kernel.engine.provenance import provenance_of
+from conjure_kernel.engine.settings import BothBranches
+from conjure_kernel.estimators.base import ModelEstimator, TextInput
+from conjure_kernel.models.pair import SIDES, ModelPair
+
+__all__ = ["ConjureDrift"]
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class ConjureDrift(TextInput, ModelEstimator, Parameters):
+    """How far two models part under each prompt.
+
+    For each prompt J between the reverse-time diffusions of model a and model b, in nats: b
+    predicts along a's trajectories and a along b's, at the same log-SNR, over the range that both
+    know. What changed between a model and its fine-tuned, quantised, distilled or edited copy?
+
+    Parameters
+    ----------
+    model_a, model_b : str, path, diffusers pipeline or Denoiser
+        What `load_denoiser` takes. They must share a latent space: states of one shape that both
+        decode to the same picture, or sound. Their schedules and predictions may differ.
+    model_kwargs : dict, optional
+        Further arguments of `load_denoiser`, for both.
+    n_steps, n_draws, weighting, sampler, substeps, log_snr_range
+        As of `ConjureDistance`; the default range is what both models know, within [-8, 8].
+    guidance_scale : float, default 1
+        The unconditional parts of two models do not cancel: other values compare the guided
+        predictions themselves, at twice the cost.
+    memory, device, dtype, batch_size, random_state, verbose
+        As of `ConjureDistance`.
+
+    Attributes
+    ----------
+    prompts_ : list of str
+        As given (NFC-normalised).
+    divergences_, standard_errors_ : arrays of shape (n_prompts,)
+        J between the models under each prompt, and its Monte Carlo standard error.
+    measured_ : Divergence
+        The same with both legs, intervals and profile: a's and b's side of each prompt.
+    truncated_ : bool array of shape (n_prompts,)
+        Prompts of which every text encoder of either model lost a part.
+    n_evaluations_, provenance_ : int, dict
+        Noise predictions that `fit` cost; models, fingerprint, settings and versions.
+
+    Raises
+    ------
+    ValueError
+        The models share no latent space or no range of log-SNR.
+
+    Notes
+    -----
+    J is 0 where both give the same predictions. Rounding alone makes it positive: measure a model
+    against itself in another dtype for the floor below which a drift means nothing.
+
+    Examples
+    --------
+    >>> from conjure_kernel import ConjureDrift, GaussianDenoiser
+    >>> base = GaussianDenoiser({"a dog": 0.7, "a cat": -0.4})
+    >>> tuned = GaussianDenoiser({"a dog": 0.7, "a cat": 1.0})
+    >>> drift = ConjureDrift(base, tuned, memory=None).fit(["a dog", "a cat"])
+    >>> drift.to_frame()[["prompt", "divergence"]].round(3)
+      prompt  divergence
+    0  a cat        0.98
+    1  a dog        0.00
+    """
+
+    _models = ("model_a", "model_b")
+
+    model_a: Any = field(default=ModelParameter.model, kw_only=False)
+    model_b: Any = field(default=ModelParameter.model, kw_only=False)
+
+    def fit(self, prompts: Sequence[str], y: Any = None) -> ConjureDrift:
+        """Measure J between the models under each prompt.
+
+        Parameters
+        ----------
+        prompts : sequence of str, length n_prompts
+            Equal ones are measured once.
+        y : ignored
+
+        Returns
+        -------
+        self : ConjureDrift
+        """
+        checked = check_prompts(prompts)
+        self.seed_ = resolve_seed(self.random_state)
+        self._engine = self._open()
+        sides = [[side + prompt for prompt in checked] for side in SIDES]
+        measured = measure_pairs(self._engine, *sides)
+        self.prompts_, self.n_evaluations_ = checked, measured.n_evaluations
+        self.measured_ = replace(measured, prompts_a=checked, prompts_b=checked)
+        self.divergences_ = measured.values
+        self.standard_errors_ = measured.standard_errors
+        self.truncated_ = np.logical_or(*(self._engine.truncated(side) for side in sides))
+        both: Any = self._engine.denoiser
+        self.provenance_ = provenance_of(
+            self._engine, n_draws=measured.n_draws, models=[model.name for model in both.models]
+        )
+        return self
+
+    def to_frame(self) -> Any:
+        """`ranking` as a pandas DataFrame."""
+        return self.ranking().to_pandas()
+
+    def ranking(self) -> Table:
+        """Table of the prompts, most drifted first: J, its error and interval, both legs."""
+        check_is_fitted(self)
+        (low, high), (forward, backward) = self.measured_.interval(), self.measured_.legs
+        columns = {
+            "divergence": self.divergences_,
+            "standard_error": self.standard_errors_,
+            "low": low,
+            "high": high,
+            "kl_ab": forward,
+            "kl_ba": backward,
+        }
+        order = np.argsort(-self.divergences_, kind="stable")
+        return Table(
+            [
+                {"prompt": self.prompts_[i], **{k: float(v[i]) for k, v in columns.items()}}
+                for i in order
+            ]
+        )
+
+    def conjure_images(self, prompts: Sequence[str] | None = None, n: int = 1) -> np.ndarray:
+        """Pictures of both models from the same noise; not cached. Models of sound have none.
+
+        Parameters
+        ----------
+        prompts : sequence of str, optional
+            Default: the fitted ones.
+        n : int
+            Pictures per prompt and model.
+
+        Returns
+        -------
+        images : uint8 array of shape (2, n_prompts, n, height, width, 3)
+            Of model a, then of model b.
+        """
+        check_is_fitted(self)
+        checked = self.prompts_ if prompts is None else check_prompts(prompts)
+        n = check_number(n, "n", least=1, integer=True)
+        engine = self._reopened()
+        engine.load()
+        both: Any = engine.denoiser
+        chain, pictures = engine.settings.chain(engine.grid), []
+        for model in both.models:
+            batches, own = Batches(model, self.batch_size), both.chain_of(model, chain, chain.seed)
+            ends = [batches.trace([prompt], range(n), own)[0].x0 for prompt in checked]
+            decoded = model.decode(torch.cat(ends))
+            pictures.append(decoded.reshape(len(checked), n, *decoded.shape[1:]))
+        return np.stack(pictures)
+
+    def _open(self) -> Engine:
+        if not hasattr(self, "seed_"):
+            self.seed_ = resolve_seed(self.random_state)
+        given = Measurement.of_estimator(self)
+        models = [open_model(replace(given, model=getattr(self, name))) for name in self._models]
+        placed: dict[str, Any] = {"model_kwargs": None, "device": "auto", "dtype": "auto"}
+        pair = replace(given, model=ModelPair(*models), n_jobs=1, **placed)
+        return open_engine(pair, BothBranches, self.seed_)

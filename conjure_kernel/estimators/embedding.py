@@ -1,0 +1,274 @@
+"""`ConjureEmbedding`: prompts in, plain vectors out, in linear time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from conjure_kernel._checks import check_choice, check_number, check_prompts
+from conjure_kernel.cache.vectors import VectorStore
+from conjure_kernel.engine.engine import FLUSH_SECONDS
+from conjure_kernel.engine.opening import resolve_seed
+from conjure_kernel.engine.parameters import ChainParameters, ModelParameter
+from conjure_kernel.engine.pool import (
+    MOST_CANDIDATES,
+    Pool,
+    choose_references,
+    make_pool,
+    n_draws_needed,
+)
+from conjure_kernel.engine.provenance import provenance_of
+from conjure_kernel.engine.settings import Settings
+from conjure_kernel.estimators.base import ModelEstimator, TextInput
+from conjure_kernel.method.schedule import WEIGHTINGS
+
+__all__ = ["ConjureEmbedding"]
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class ConjureEmbedding(
+    TextInput,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    ModelEstimator,
+    ModelParameter,
+    ChainParameters,
+):
+    r"""Vectors of prompts by the images that they evoke: n prompts cost O(n), not n^2.
+
+    All prompts are scored on ONE pool of noisy points, from the chains of a few reference prompts.
+    Squared Euclidean distances of the vectors estimate the pooled divergence, in nats:
+
+    .. math:: {\|\phi(a) - \phi(b)\|}^2 \approx \tfrac{1}{2} \int E_{x_t \sim pool}
+              {\| \epsilon_a(x_t) - \epsilon_b(x_t) \|}^2 d\lambda
+
+    Parameters
+    ----------
+    model : str, path, diffusers pipeline or Denoiser, default "embedded"
+        What `load_denoiser` takes.
+    n_components : int or None, default 1024
+        Length of a vector, a multiple of `n_blocks`. A squared distance has a relative error of
+        sqrt(2 / n_components) from the sketch. None keeps every entry of every prediction: exact,
+        for small models only.
+    n_references : int, default 16
+        Prompts whose chains make the pool: all that `fit` is given if they are no more; else
+        chosen as k-means++ chooses its seeds, each with probability proportional to KL(r || y)
+        from the nearest reference r so far, among at most 256 of them.
+    n_points : int, default 8
+        Noisy points at each noise level, a multiple of `n_blocks`; the references take turns. A
+        prompt costs n_steps * n_points noise predictions.
+    n_blocks : int, default 8
+        Parts of the vector that share neither draws nor components; their spread is the error.
+    model_kwargs, n_steps, guidance_scale, weighting, sampler, substeps, nodes, log_snr_range
+        As of `ConjureDistance`.
+    memory, device, dtype, batch_size, n_jobs, random_state, verbose
+        As of `ConjureDistance`.
+
+    Attributes
+    ----------
+    references_ : list of str
+        Prompts of whose chains the pool is made.
+    n_evaluations_, provenance_ : int, dict
+        Noise predictions that `fit` cost (`fit_transform`: both); model, fingerprint, settings.
+
+    Notes
+    -----
+    The pooled divergence is J(a, b) if the pool is half a's and half b's chains. Elsewhere it asks
+    what the two would do where others are: near in rank to J over a mixed set of prompts, yet no
+    bound. Standard errors are those of the draws and of the sketch, not of the choice of
+    references. `exp(-gamma * squared distance)` is positive definite.
+
+    Examples
+    --------
+    >>> from conjure_kernel import ConjureEmbedding, GaussianDenoiser
+    >>> world = GaussianDenoiser({"a dog": [0.7, 0.0], "a cat": [-0.4, 0.0]})
+    >>> vectors = ConjureEmbedding(world, memory=None).fit_transform(["a dog", "a cat"])
+    >>> vectors.shape, vectors.dtype
+    ((2, 1024), dtype('float32'))
+    >>> round(float(((vectors[0] - vectors[1]) ** 2).sum()), 1)  # J is 0.605
+    0.6
+    """
+
+    _pool = cast("Pool | None", None)  # without annotations: these are no parameters
+    _vectors = cast("VectorStore | None", None)
+
+    n_components: int | None = 1024
+    n_references: int = 16
+    n_points: int = 8
+    n_blocks: int = 8
+
+    def fit(self, prompts: Sequence[str], y: Any = None) -> ConjureEmbedding:
+        """Choose references among `prompts` and run their chains.
+
+        Parameters
+        ----------
+        prompts : sequence of str, length n_prompts
+        y : ignored
+
+        Returns
+        -------
+        self : ConjureEmbedding
+        """
+        distinct = list(dict.fromkeys(check_prompts(prompts)))
+        self._check_parameters()
+        self.seed_ = resolve_seed(self.random_state)
+        self._engine, self._pool, self._vectors = self._open(), None, None
+        before = self._engine.denoiser.n_evaluations
+        self.references_ = choose_references(self._engine, distinct, self.n_references, self.seed_)
+        self._n_features_out = self._reopened_pool().n_components
+        self.n_evaluations_ = self._engine.denoiser.n_evaluations - before
+        self.provenance_ = provenance_of(
+            self._engine,
+            n_draws=self._n_draws(len(self.references_)),
+            references=self.references_,
+            n_points=self.n_points,
+            n_blocks=self.n_blocks,
+            n_components=self.n_components,
+        )
+        return self
+
+    def n_predictions(self, n_prompts: int) -> int:
+        """Noise predictions of `fit_transform` from an empty cache, at most.
+
+        Of choosing references among so many different prompts, of their chains, and of the vectors.
+        """
+        n_references = min(self.n_references, n_prompts)
+        n_tried = min(n_prompts, MOST_CANDIDATES) - 1 if n_prompts > n_references else 0
+        settings = Settings(self.n_steps, self.substeps, guidance_scale=self.guidance_scale)
+        n_replays = n_tried * (n_references - 1) + n_prompts * self.n_points
+        return settings.n_predictions(n_references * self._n_draws(n_references), n_replays)
+
+    def transform(self, prompts: Sequence[str]) -> np.ndarray:
+        """Vectors of any prompts; those made before on this pool cost nothing.
+
+        Parameters
+        ----------
+        prompts : sequence of str, length n
+
+        Returns
+        -------
+        vectors : float32 array of shape (n, n_components)
+        """
+        check_is_fitted(self)
+        return self._embed(check_prompts(prompts))
+
+    def fit_transform(self, prompts: Sequence[str], y: Any = None, **fit_params: Any) -> np.ndarray:
+        """Fit, and return the vectors of `prompts`."""
+        self.fit(prompts)
+        before = self._engine.denoiser.n_evaluations
+        vectors = self.transform(prompts)
+        self.n_evaluations_ += self._engine.denoiser.n_evaluations - before
+        return vectors
+
+    def distance_standard_error(self, a: Sequence[str], b: Sequence[str]) -> np.ndarray:
+        """Standard error of the distance of a[i] from b[i], draws and sketch included.
+
+        Parameters
+        ----------
+        a, b : sequences of str, length n
+
+        Returns
+        -------
+        errors : float64 array of shape (n,)
+            Of the distance; NaN for equal prompts, and with one block.
+        """
+        check_is_fitted(self)
+        left, right = check_prompts(a, "a"), check_prompts(b, "b")
+        if len(left) != len(right):
+            raise ValueError(f"a has {len(left)} prompts and b {len(right)}: expected as many.")
+        gaps = self._embed(left).astype(np.float64) - self._embed(right)
+        squares = (gaps.reshape(len(left), self.n_blocks, -1) ** 2).sum(2)
+        if self.n_blocks == 1:
+            return np.full(len(left), np.nan)
+        error = np.sqrt(self.n_blocks) * squares.std(1, ddof=1)
+        with np.errstate(invalid="ignore"):
+            return error / (2 * np.sqrt(squares.sum(1)))
+
+    def _check_parameters(self) -> None:
+        for name in ("n_references", "n_points", "n_blocks"):
+            check_number(getattr(self, name), name, least=1, integer=True)
+        check_choice(self.weighting, "weighting", tuple(WEIGHTINGS))
+        if self.n_components is not None:
+            check_number(self.n_components, "n_components", least=1, integer=True)
+        for name in ("n_points", "n_components"):
+            value = getattr(self, name)
+            if value is not None and value % self.n_blocks:
+                raise ValueError(
+                    f"{name}={value}: expected a multiple of n_blocks={self.n_blocks}."
+                )
+
+    def _n_draws(self, n_references: int) -> int:
+        """Draws that the pool needs of each reference."""
+        return n_draws_needed(n_references, self.n_points, self.n_blocks)
+
+    def _reopened_pool(self) -> Pool:
+        """The pool, from the references' chains: kept ones, or run again from their seeds."""
+        if self._pool is None:
+            engine = self._reopened()
+            n_draws = self._n_draws(len(self.references_))
+            every = np.ones((1, n_draws), bool)
+            engine.measure(
+                {p: [p] for p in self.references_}, dict.fromkeys(self.references_, every)
+            )
+            self._pool = make_pool(
+                engine.trajectories(self.references_, n_draws),
+                engine.settings.chain(engine.grid),
+                engine.grid.weights(self.weighting),
+                n_points=self.n_points,
+                n_blocks=self.n_blocks,
+                n_components=self.n_components,
+            )
+        return self._pool
+
+    def _reopened_vectors(self) -> VectorStore:
+        sizes = [self.n_points, self.n_blocks, self.n_components, self.weighting]
+        text = json.dumps([self.references_, *sizes]).encode()
+        name, here = hashlib.blake2b(text, digest_size=16).hexdigest(), self._reopened().location
+        folder = here / "vectors" / name if here else None
+        if self._vectors is None or self._vectors.folder != folder:
+            self._vectors = VectorStore(folder)
+        return self._vectors
+
+    def _embed(self, prompts: list[str]) -> np.ndarray:
+        store, distinct = self._reopened_vectors(), list(dict.fromkeys(prompts))
+        if any(prompt not in store for prompt in distinct):
+            store = self._make_vectors(distinct)
+        if cut := [prompt for prompt in distinct if store.truncated(prompt)]:
+            warnings.warn(
+                f"{len(cut)} of {len(prompts)} prompts are longer than every text encoder of this "
+                f"model reads and were cut, e.g. {cut[0][:60]!r}. Shorten them.",
+                stacklevel=3,
+            )
+        return np.stack([store[prompt] for prompt in prompts])
+
+    def _make_vectors(self, prompts: list[str]) -> VectorStore:
+        """Score unknown prompts on the pool; what is done is kept, whatever interrupts."""
+        pool, engine, flushed = self._reopened_pool(), self._engine, time.monotonic()
+        engine.load()  # a model that answers otherwise than it did has files of its own
+        store = self._reopened_vectors()
+        missing = [prompt for prompt in prompts if prompt not in store]
+        work = engine.do(pool.jobs(missing, engine.batches), pool.n_predictions * len(missing))
+        try:
+            for job, (vectors, readings) in work:
+                store.add(job.prompts, vectors, [reading.truncated for reading in readings])
+                if time.monotonic() - flushed > FLUSH_SECONDS:
+                    store.flush()
+                    flushed = time.monotonic()
+        finally:
+            store.flush()
+        return store
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        for name in ("_pool", "_vectors"):
+            state.pop(name, None)
+        return state

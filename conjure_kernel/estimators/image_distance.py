@@ -1,0 +1,213 @@
+"""`ImageDistance`: distances between prompts by the images that any generator makes of them.
+
+For what has no scores to compare: an API, a GAN, an autoregressive model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted, check_memory
+from tqdm.auto import tqdm
+
+from conjure_kernel._checks import check_choice, check_number, check_prompts
+from conjure_kernel.estimators.base import PromptMatrix
+from conjure_kernel.estimators.images import (
+    METRICS,
+    metric_bandwidth,
+    pixel_features,
+    set_distances,
+    without_groups,
+)
+from conjure_kernel.method.jackknife import jackknife_se
+
+__all__ = ["ImageDistance"]
+
+LEAST_IMAGES = 8
+
+
+class ImageDistance(PromptMatrix, BaseEstimator):
+    """Distances between prompts by sets of images of them, from any generator.
+
+    The face of `ConjureDistance` for black boxes: text in, matrix out, first step of a Pipeline.
+
+    Parameters
+    ----------
+    generate : callable
+        `generate(prompt, n_images)` -> uint8 array (n_images, H, W, 3), independent images.
+    features : callable
+        uint8 images (n, H, W, 3) -> array (n, d). Default: `images.pixel_features`, which sees
+        colour and layout alone; pass a network's features for more.
+    metric : {"kid", "mmd", "frechet", "gaussian_jeffreys"}
+        Squared MMD with the cubic kernel of KID or with a Gaussian one, unbiased and thus
+        sometimes negative; squared Frechet distance, or half the symmetric KL, of Gaussians with
+        shrunk covariances, biased upwards where images are few.
+    n_images : int, default 32
+        Of each prompt, at least 8.
+    output : {"distance", "divergence", "kernel"}
+        sqrt(D) of the metric D clipped at 0, D itself, or exp(-D / bandwidth).
+    bandwidth, psd : "median" or float, {"warn", "clip", "raise"}
+        Of the output "kernel", as of `ConjureDistance`, in units of the metric.
+    name : str, optional
+        Of generator and features together, in the cache's key. Needed with `memory`: give another
+        name when either changes.
+    memory : str, path or joblib.Memory, optional
+        Disk cache of the features of each prompt. Default: none.
+    verbose : int, default 0
+        Above 0: a progress bar over prompts.
+
+    Attributes
+    ----------
+    prompts_ : list of str
+        The fitted prompts, as given (NFC-normalised).
+    raw_ : array of shape (n_prompts, n_prompts)
+        The metric as estimated, also where negative; 0 on the diagonal.
+    divergences_, standard_errors_ : arrays of shape (n_prompts, n_prompts)
+        The metric clipped at 0, and its standard error by a jackknife over groups of images.
+    features_ : array of shape (n_prompts, n_images, d)
+        Of the images of each fitted prompt.
+    bandwidth_, min_eigenvalue_ : float
+        As of `ConjureDistance`; the eigenvalue only with output="kernel".
+    mmd_bandwidth_ : float
+        Of MMD's own kernel, between images: their median distance; nan with another metric.
+
+    Examples
+    --------
+    >>> def paint(prompt, n):  # any generator
+    ...     shade = {"snow": 200, "fog": 180, "night": 20}[prompt]
+    ...     noise = np.random.default_rng(shade).integers(-15, 16, (n, 8, 8, 3))
+    ...     return (shade + noise).astype(np.uint8)
+    >>> matrix = ImageDistance(paint).fit_transform(["snow", "fog", "night"])
+    >>> bool(matrix[0, 1] < matrix[0, 2])
+    True
+
+    As the first step of a Pipeline:
+
+    >>> from sklearn.cluster import AgglomerativeClustering
+    >>> from sklearn.pipeline import make_pipeline
+    >>> clusters = AgglomerativeClustering(2, metric="precomputed", linkage="average")
+    >>> labels = make_pipeline(ImageDistance(paint), clusters).fit_predict(["snow", "fog", "night"])
+    >>> bool(labels[0] == labels[1] != labels[2])
+    True
+    """
+
+    def __init__(
+        self,
+        generate: Callable[[str, int], np.ndarray],
+        features: Callable[[np.ndarray], np.ndarray] = pixel_features,
+        *,
+        metric: str = "kid",
+        n_images: int = 32,
+        output: str = "distance",
+        bandwidth: float | str = "median",
+        psd: str = "warn",
+        name: str | None = None,
+        memory: Any = None,
+        verbose: int = 0,
+    ) -> None:
+        self.generate = generate
+        self.features = features
+        self.metric = metric
+        self.n_images = n_images
+        self.output = output
+        self.bandwidth = bandwidth
+        self.psd = psd
+        self.name = name
+        self.memory = memory
+        self.verbose = verbose
+
+    def fit(self, prompts: Sequence[str], y: Any = None) -> ImageDistance:
+        """Make images of `prompts` and compare all pairs; they become the columns.
+
+        Parameters
+        ----------
+        prompts : sequence of str, length n_prompts
+            Equal ones share their images and are at distance 0.
+        y : ignored
+
+        Returns
+        -------
+        self : ImageDistance
+        """
+        checked = check_prompts(prompts)
+        check_choice(self.metric, "metric", tuple(METRICS))
+        self._check_output()
+        made = self._make(checked)
+        self.prompts_, self.features_ = checked, np.stack([made[prompt] for prompt in checked])
+        self.mmd_bandwidth_ = metric_bandwidth(self.features_, self.metric)
+        self.raw_, self.standard_errors_ = self._compare(checked, self.features_)
+        self._fit_output(self.raw_.clip(0))
+        self._n_features_out = len(checked)
+        return self
+
+    def transform(self, prompts: Sequence[str]) -> np.ndarray:
+        """Distances (or what `output` says) from the fitted prompts: (n_new, n_prompts)."""
+        check_is_fitted(self)
+        checked = check_prompts(prompts)
+        known = dict(zip(self.prompts_, self.features_, strict=True))
+        known |= self._make([prompt for prompt in checked if prompt not in known])
+        raw, _ = self._compare(checked, np.stack([known[prompt] for prompt in checked]))
+        return self._express(raw.clip(0))
+
+    def fit_transform(self, prompts: Sequence[str], y: Any = None, **fit_params: Any) -> np.ndarray:
+        """Fit, and return the square matrix of `prompts`, exactly symmetric."""
+        return self.fit(prompts, y)._express_fitted()
+
+    def _make(self, prompts: Sequence[str]) -> dict[str, np.ndarray]:
+        """Features (n_images, d) of each prompt, from the cache or newly generated."""
+        n = check_number(self.n_images, "n_images", least=LEAST_IMAGES, integer=True)
+        if self.memory is not None and self.name is None:
+            raise ValueError(
+                "memory came without a name: two generators would share a cache. Pass name=..., "
+                "and another one when the generator or the features change."
+            )
+        cached = check_memory(self.memory).cache(_features_of, ignore=["generate", "features"])
+        unique = dict.fromkeys(prompts)
+        bar = tqdm(unique, unit="prompt", leave=False, disable=not self.verbose)
+        return {p: cached(self.name, p, n, self.generate, self.features) for p in bar}
+
+    def _compare(
+        self, prompts: Sequence[str], features: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The metric and its standard error, (n, n_prompts); each pair of texts once."""
+        texts = list(dict.fromkeys([*self.prompts_, *prompts]))
+        of = dict(zip([*prompts, *self.prompts_], [*features, *self.features_], strict=True))
+        place = {text: i for i, text in enumerate(texts)}
+        wanted = {
+            (min(i, j), max(i, j)): None
+            for i in map(place.__getitem__, prompts)
+            for j in map(place.__getitem__, self.prompts_)
+            if i != j
+        }
+        found = np.zeros((2, len(texts), len(texts)))
+        if wanted:
+            a, b = np.array(list(wanted)).T
+            stacked, h = np.stack([of[text] for text in texts]), self.mmd_bandwidth_
+            raw = set_distances(stacked, a, b, self.metric, h)
+            left_out = without_groups(stacked)
+            parts = np.array([set_distances(part, a, b, self.metric, h) for part in left_out])
+            found[:, a, b] = found[:, b, a] = raw, jackknife_se(parts)
+        rows, columns = ([place[text] for text in side] for side in (prompts, self.prompts_))
+        return found[0][np.ix_(rows, columns)], found[1][np.ix_(rows, columns)]
+
+
+def _features_of(
+    name: str | None, prompt: str, n_images: int, generate: Callable, features: Callable
+) -> np.ndarray:
+    """Features (n_images, d) of the images of one prompt; the cache knows it by the first three."""
+    images = np.asarray(generate(prompt, n_images))
+    if images.ndim != 4 or images.shape[::3] != (n_images, 3) or images.dtype != np.uint8:
+        raise ValueError(
+            f"generate({prompt[:40]!r}, {n_images}) returned {images.dtype} {images.shape}: "
+            f"expected uint8 ({n_images}, height, width, 3)."
+        )
+    found = np.asarray(features(images), dtype=np.float64)
+    if found.ndim != 2 or len(found) != n_images or not np.isfinite(found).all():
+        raise ValueError(
+            f"features of {n_images} images came as {found.shape}: expected finite numbers of "
+            f"shape ({n_images}, d)."
+        )
+    return found

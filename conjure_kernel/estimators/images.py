@@ -1,0 +1,157 @@
+"""Distances of two sets of images by their features: baselines that need no diffusion.
+
+`frechet` and `gaussian_jeffreys` summarise each set by a Gaussian with a shrunk covariance (Ledoit
+& Wolf 2004), as sets are small; `kid` and `mmd` compare the sets themselves, with the cubic kernel
+of KID (Binkowski et al. 2018) or a Gaussian one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.spatial.distance import cdist, pdist
+from sklearn.covariance import ledoit_wolf
+
+from conjure_kernel._checks import check_choice
+
+__all__ = ["METRICS", "Gaussian", "fit_gaussian", "frechet", "gaussian_jeffreys", "kid"]
+__all__ += [
+    "median_distance",
+    "metric_bandwidth",
+    "mmd",
+    "pixel_features",
+    "set_distances",
+    "without_groups",
+]
+
+GROUPS = 8  # of images, left out one at a time for a standard error
+MEDIAN_OF = 1000  # images
+
+
+class Gaussian(NamedTuple):
+    """Mean (d,) and covariance (d, d) of the features of a set of images."""
+
+    mean: np.ndarray
+    covariance: np.ndarray
+
+
+def pixel_features(images: np.ndarray, side: int = 8) -> np.ndarray:
+    """Images shrunk to side x side pixels by area means: uint8 (n, H, W, 3) -> (n, d), in [0, 1].
+
+    The plainest feature space, without a second network; pass a network's features for more.
+    """
+    n, height, width, channels = images.shape
+    if height < side or width < side:
+        raise ValueError(f"images of {height} x {width} pixels: at least {side} x {side} needed.")
+    rows, columns = (np.linspace(0, size, side + 1).round().astype(int) for size in (height, width))
+    summed = np.add.reduceat(images.astype(np.float64), rows[:-1], axis=1)
+    summed = np.add.reduceat(summed, columns[:-1], axis=2)
+    areas = np.diff(rows)[:, None, None] * np.diff(columns)[:, None]
+    return (summed / areas / 255).reshape(n, side * side * channels)
+
+
+def fit_gaussian(features: np.ndarray) -> Gaussian:
+    """Gaussian of features (n, d), n >= 2, its covariance shrunk towards a multiple of I."""
+    _check_sizes(features)
+    return Gaussian(features.mean(0), ledoit_wolf(features)[0])
+
+
+def frechet(p: Gaussian, q: Gaussian) -> float:
+    """Frechet distance, squared: |m - n|^2 + tr(S + R - 2 (S R)^(1/2)); FID on its features."""
+    values, vectors = np.linalg.eigh(p.covariance)
+    root = (vectors * np.sqrt(values.clip(0))) @ vectors.T
+    cross = np.sqrt(np.linalg.eigvalsh(root @ q.covariance @ root).clip(0)).sum()
+    gap = p.mean - q.mean
+    apart = gap @ gap + np.trace(p.covariance) + np.trace(q.covariance) - 2 * cross
+    return max(0.0, float(apart))
+
+
+def gaussian_jeffreys(p: Gaussian, q: Gaussian) -> float:
+    """Half the sum of both KL divergences of two Gaussians, in nats."""
+    gap = p.mean - q.mean
+    mixed = np.linalg.solve(p.covariance, q.covariance), np.linalg.solve(q.covariance, p.covariance)
+    means = gap @ np.linalg.solve(p.covariance, gap) + gap @ np.linalg.solve(q.covariance, gap)
+    return float(np.trace(mixed[0]) + np.trace(mixed[1]) - 2 * len(gap) + means) / 4
+
+
+def kid(x: np.ndarray, y: np.ndarray) -> float:
+    """Squared MMD of features (n, d) and (m, d) with the kernel (x . y / d + 1)^3, unbiased."""
+    d = x.shape[1]
+    return _mmd(*((a @ b.T / d + 1) ** 3 for a, b in ((x, x), (y, y), (x, y))))
+
+
+def mmd(x: np.ndarray, y: np.ndarray, bandwidth: float) -> float:
+    """Squared MMD with the kernel exp(-|x - y|^2 / (2 h^2)), unbiased: it may be negative."""
+    scale = 2 * bandwidth**2
+    pairs = ((x, x), (y, y), (x, y))
+    return _mmd(*(np.exp(-cdist(a, b, "sqeuclidean") / scale) for a, b in pairs))
+
+
+def median_distance(features: np.ndarray) -> float:
+    """Median distance of the images of all sets, features (n_sets, n, d): a bandwidth for MMD."""
+    pool = features.reshape(-1, features.shape[-1])
+    return float(np.median(pdist(pool[:: max(1, len(pool) // MEDIAN_OF)])))
+
+
+def set_distances(
+    features: np.ndarray, a: np.ndarray, b: np.ndarray, metric: str, bandwidth: float
+) -> np.ndarray:
+    """Distances (n_pairs,) of sets a[i] and b[i] of features (n_sets, n, d).
+
+    Parameters
+    ----------
+    features : array of shape (n_sets, n, d)
+    a, b : int arrays of shape (n_pairs,)
+    metric : str
+        One of the `METRICS`.
+    bandwidth : float
+        Of a metric that has one: `metric_bandwidth`.
+    """
+    chosen = METRICS[check_choice(metric, "metric", tuple(METRICS))]
+    sets = [chosen.summarise(of_set) for of_set in features]
+    return np.array(
+        [chosen.distance(sets[i], sets[j], bandwidth) for i, j in zip(a, b, strict=True)]
+    )
+
+
+class Metric(NamedTuple):
+    """What is kept of a set of features, and the distance of two such (with a bandwidth)."""
+
+    summarise: Callable[[np.ndarray], Any]
+    distance: Callable[[Any, Any, float], float]
+    has_bandwidth: bool = False
+
+
+METRICS = {
+    "kid": Metric(np.asarray, lambda x, y, _: kid(x, y)),
+    "mmd": Metric(np.asarray, mmd, has_bandwidth=True),
+    "frechet": Metric(fit_gaussian, lambda p, q, _: frechet(p, q)),
+    "gaussian_jeffreys": Metric(fit_gaussian, lambda p, q, _: gaussian_jeffreys(p, q)),
+}
+
+
+def metric_bandwidth(features: np.ndarray, metric: str) -> float:
+    """Median distance of the images of all sets for a metric that needs one, else NaN."""
+    chosen = METRICS[check_choice(metric, "metric", tuple(METRICS))]
+    return median_distance(features) if chosen.has_bandwidth else np.nan
+
+
+def without_groups(features: np.ndarray, n_groups: int = GROUPS) -> list[np.ndarray]:
+    """Features (n_sets, n, d) without each of some groups of images, for a jackknife."""
+    groups = np.arange(features.shape[1]) % n_groups
+    return [features[:, groups != group] for group in range(n_groups)]
+
+
+def _mmd(xx: np.ndarray, yy: np.ndarray, xy: np.ndarray) -> float:
+    within = 0.0
+    for square in (xx, yy):
+        _check_sizes(square)
+        within += (square.sum() - np.trace(square)) / (len(square) * (len(square) - 1))
+    return float(within - 2 * xy.mean())
+
+
+def _check_sizes(features: np.ndarray) -> None:
+    if len(features) < 2:
+        raise ValueError(f"{len(features)} image: at least 2 of each prompt are needed.")

@@ -1,0 +1,124 @@
+"""`ConjurePairs`: pairs of texts in, features for a regression on human scores out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.base import TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from conjure_kernel._checks import check_choice, check_pairs
+from conjure_kernel.engine.opening import resolve_seed
+from conjure_kernel.engine.pairwise import measure_pairs
+from conjure_kernel.engine.parameters import ModelParameter, Parameters
+from conjure_kernel.engine.provenance import provenance_of
+from conjure_kernel.estimators.base import ModelEstimator, TextInput
+from conjure_kernel.method.divergence import Divergence
+
+__all__ = ["ConjurePairs", "log_divergence"]
+
+FEATURES = ("log_divergence", "profile")
+# Below this no viewer tells two prompts apart in more than 51.2 % of cases (`accuracy_bound`).
+FLOOR = 1e-3
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class ConjurePairs(TextInput, TransformerMixin, ModelEstimator, ModelParameter, Parameters):
+    """Features of pairs of texts from the images that both evoke; the first step of a Pipeline.
+
+    Only the pairs asked for are measured, and pairs that share a text share its trajectories. Goes
+    before `KernelRidge`, `SVR`, `GaussianProcessRegressor` or `IsotonicRegression`, with
+    `increasing=False`: similarity falls as J grows. `cv=TextKFold()` has no text on both sides.
+
+    Parameters
+    ----------
+    model, model_kwargs, n_steps, n_draws, tol, max_draws, guidance_scale, weighting, sampler, \
+substeps, nodes, log_snr_range, memory, device, dtype, batch_size, n_jobs, random_state, verbose
+        As of `ConjureDistance`.
+    features : {"log_divergence", "profile"}
+        One column, log J; or 2 T columns, the log of what each noise level adds to KL(a || b) and
+        then to KL(b || a), noisiest first. Values below 1e-3 nats (a profile: 1e-3 / T) count as
+        that, so that a text against itself has a finite feature.
+
+    Attributes
+    ----------
+    divergences_, standard_errors_ : arrays of shape (n_pairs,)
+        J of the fitted pairs and its Monte Carlo standard error.
+    truncated_ : bool array of shape (n_pairs,)
+        Pairs in which every text encoder lost a part of either text.
+    n_evaluations_, provenance_ : int, dict
+        Noise predictions that `fit` cost; model, fingerprint, settings and versions.
+
+    Examples
+    --------
+    >>> from conjure_kernel import ConjurePairs, GaussianDenoiser
+    >>> world = GaussianDenoiser({"a dog": 0.7, "a cat": -0.4, "a car": 3.0})
+    >>> pairs = [("a dog", "a cat"), ("a dog", "a car")]
+    >>> ConjurePairs(world, memory=None).fit_transform(pairs).round(2)
+    array([[-0.5 ],
+           [ 0.97]])
+    """
+
+    features: str = "log_divergence"
+
+    def fit(self, pairs: Any, y: Any = None) -> ConjurePairs:
+        """Measure `pairs`; nothing is learnt from them, but their errors and cost are kept.
+
+        Parameters
+        ----------
+        pairs : list of (text_a, text_b), or table of shape (n_pairs, 2)
+        y : ignored
+
+        Returns
+        -------
+        self : ConjurePairs
+        """
+        self._fit(pairs)
+        return self
+
+    def transform(self, pairs: Any) -> np.ndarray:
+        """Features of any pairs, (n_pairs, n_features); those measured before cost nothing."""
+        check_is_fitted(self)
+        self._reopened()
+        return self._express(self._measure(pairs))
+
+    def fit_transform(self, pairs: Any, y: Any = None, **fit_params: Any) -> np.ndarray:
+        """Fit, and return the features of `pairs`."""
+        return self._express(self._fit(pairs))
+
+    def get_feature_names_out(self, input_features: Sequence[str] | None = None) -> np.ndarray:
+        """Names of the columns: "log_divergence", or "log_kl_ab_0", ..., "log_kl_ba_0", ..."""
+        check_is_fitted(self)
+        if self.features == "log_divergence":
+            return np.array(["log_divergence"], dtype=object)
+        legs, levels = ("ab", "ba"), range(self.n_steps)
+        return np.array([f"log_kl_{leg}_{t}" for leg in legs for t in levels], dtype=object)
+
+    def _fit(self, pairs: Any) -> Divergence:
+        check_choice(self.features, "features", FEATURES)
+        self.seed_ = resolve_seed(self.random_state)
+        self._engine = self._open()
+        measured = self._measure(pairs)
+        self.divergences_, self.standard_errors_ = measured.values, measured.standard_errors
+        truncated = (self._engine.truncated(p) for p in (measured.prompts_a, measured.prompts_b))
+        self.truncated_ = np.logical_or(*truncated)
+        self.n_evaluations_ = measured.n_evaluations
+        self.provenance_ = provenance_of(self._engine, n_draws=measured.n_draws)
+        return measured
+
+    def _measure(self, pairs: Any) -> Divergence:
+        return measure_pairs(self._engine, *check_pairs(pairs))
+
+    def _express(self, measured: Divergence) -> np.ndarray:
+        """What `features` asks for."""
+        if self.features == "log_divergence":
+            return log_divergence(measured.values)[:, None]
+        return log_divergence(np.hstack(measured.leg_profiles), FLOOR / measured.grid.n_nodes)
+
+
+def log_divergence(divergences: np.ndarray, floor: float = FLOOR) -> np.ndarray:
+    """Log of divergences, of which those below `floor`, 0 included, count as `floor`."""
+    return np.log(np.maximum(divergences, floor))

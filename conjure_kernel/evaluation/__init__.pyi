@@ -1,0 +1,35 @@
+from .ablation import SWEEPS, Ablation, ablate
+from .comparison import Agreement, compare, model_agreement, rank_agreement
+from .datasets import TASKS, ScoredPairs, load_pairs
+from .evaluation import Evaluation, evaluate
+from .mteb import MTEBModel
+from .scorers import (
+    ConjureScorer,
+    ImageScorer,
+    PairScores,
+    SentenceTransformerScorer,
+    TextEncoderScorer,
+    score_divergence,
+)
+
+__all__ = [
+    "SWEEPS",
+    "TASKS",
+    "Ablation",
+    "Agreement",
+    "ConjureScorer",
+    "Evaluation",
+    "ImageScorer",
+    "MTEBModel",
+    "PairScores",
+    "ScoredPairs",
+    "SentenceTransformerScorer",
+    "TextEncoderScorer",
+    "ablate",
+    "compare",
+    "evaluate",
+    "load_pairs",
+    "model_agreement",
+    "rank_agreement",
+    "score_divergence",
+]

@@ -1,0 +1,193 @@
+"""`ablate`: one setting changed at a time, and what that does to the agreement with people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from conjure_kernel._checks import check_choice
+from conjure_kernel._table import Table, jsonable
+from conjure_kernel.engine.pairwise import paired_divergence
+from conjure_kernel.engine.parameters import Measurement
+from conjure_kernel.engine.provenance import versions
+from conjure_kernel.evaluation.comparison import compare
+from conjure_kernel.evaluation.correlation import resamples, tabulate
+from conjure_kernel.evaluation.datasets import ScoredPairs
+from conjure_kernel.evaluation.evaluation import Evaluation
+from conjure_kernel.evaluation.scorers import LEGS, score_divergence
+from conjure_kernel.method.divergence import Divergence
+from conjure_kernel.method.schedule import WEIGHTINGS
+
+__all__ = ["SWEEPS", "Ablation", "ablate", "settings_to_measure"]
+
+DEFAULTS = asdict(Measurement())
+LEVELS = ("all", "early", "middle", "late")
+SWEEPS: dict[str, tuple] = {
+    "guidance_scale": (1.0, 2.0, 3.0, 5.0, 7.5),
+    "n_steps": (5, 10, 20, 50),
+    "n_draws": (1, 2, 4, 8, 16),
+    "weighting": tuple(WEIGHTINGS),
+    "sampler": ("sde", "ode"),
+    "levels": LEVELS,
+    "leg": tuple(LEGS),
+}
+# What is arithmetic on energies that are there already.
+FREE: dict[str, Any] = {"weighting": Measurement.weighting, "levels": "all", "leg": "jeffreys"}
+
+
+@dataclass(frozen=True, repr=False)
+class Ablation:
+    """Agreement with human scores, one setting changed at a time.
+
+    Attributes
+    ----------
+    table : Table
+        A row per setting and value, the base among them: `spearman` with its bootstrap interval
+        over pairs or texts and its `_draw_se`, and `difference` from the base by a paired
+        bootstrap; `n_evaluations`, the noise predictions that the row cost (all base rows share
+        one measurement).
+    base, provenance : dict
+    """
+
+    table: Table
+    base: dict[str, Any]
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return str(self.table)
+
+    def to_pandas(self) -> Any:
+        """The table."""
+        return self.table.to_pandas()
+
+    def to_dict(self) -> dict[str, Any]:
+        """What a JSON file should hold."""
+        return jsonable(vars(self))
+
+
+def ablate(
+    pairs: ScoredPairs,
+    *,
+    sweeps: Mapping[str, Sequence] | None = None,
+    n_bootstrap: int = 1000,
+    random_state: int = 0,
+    **settings: Any,
+) -> Ablation:
+    """Sweep settings one at a time around a base and correlate each with human scores.
+
+    Only guidance_scale, n_steps, sampler and other settings of the chain cost new predictions;
+    draws, weightings, bands of noise levels and legs are arithmetic on the base's energies, which
+    are measured once with the largest number of draws.
+
+    Parameters
+    ----------
+    pairs : ScoredPairs
+    sweeps : mapping of setting to values, optional
+        Default: `SWEEPS`. Settings are those of `ConjureDistance`, and `leg` ("jeffreys", "ab",
+        "ba": KL(P_a || P_b), KL(P_b || P_a)) and `levels` ("all", or the "early", "middle" or
+        "late" third of the noise levels, noisiest first).
+    n_bootstrap, random_state : int
+        Resamples of the intervals, and the seed of both the resampling and the noise.
+    **settings
+        The base, as of `paired_divergence`, where it is not the default.
+
+    Returns
+    -------
+    ablation : Ablation
+
+    Examples
+    --------
+    >>> from conjure_kernel import GaussianDenoiser
+    >>> from conjure_kernel.evaluation.datasets import ScoredPairs
+    >>> world = GaussianDenoiser({"a": 0.7, "b": -0.4, "c": 3.0})
+    >>> pairs = ScoredPairs("toy", ["a", "a", "b"], ["b", "c", "c"], np.array([5.0, 2.0, 1.0]))
+    >>> found = ablate(pairs, sweeps={"n_draws": [2, 4]}, model=world, memory=None)
+    >>> [(row["value"], row["spearman"]) for row in found.table.rows]
+    [('2', 1.0), ('4', 1.0)]
+    """
+    sweeps = SWEEPS if sweeps is None else sweeps
+    base = {**DEFAULTS, **FREE, **settings, "random_state": random_state}
+    if unknown := sorted((set(sweeps) | set(settings)) - set(base)):
+        raise TypeError(f"unexpected {', '.join(unknown)}: expected among {', '.join(base)}.")
+    measured = {
+        _key(run): paired_divergence(pairs.left, pairs.right, **run)
+        for run in settings_to_measure(sweeps, {**settings, "random_state": random_state})
+    }
+    index = list(resamples(pairs.left, pairs.right, n_bootstrap, random_state))
+
+    def result(axis: str, value: Any) -> Evaluation:
+        point = {**base, axis: value}
+        return _evaluate(f"{axis} {value}", pairs, _of(measured, point), point, index)
+
+    of_base, rows = result("n_draws", base["n_draws"]), []
+    for axis, values in sweeps.items():
+        for value in values:
+            found, is_base = result(axis, value), value == base[axis]
+            label = f"{value:g}" if isinstance(value, int | float) else str(value)
+            row = {"setting": axis, "value": label, "base": "base" if is_base else ""}
+            facts = found.table[0]
+            row |= {name: facts[name] for name in facts if name.startswith(("n", "spearman"))}
+            gap: dict[str, Any] = {}
+            if not is_base:
+                gap = compare([found, of_base], n_bootstrap=n_bootstrap)[0]
+            for name in ("", "_low", "_high", "_p", "_draw_se"):
+                row[f"difference{name}"] = gap.get(f"difference{name}", np.nan)
+            free = not is_base and (axis in FREE or axis == "n_draws")
+            rows.append({**row, "n_evaluations": 0 if free else found.n_evaluations})
+    about = {"task": pairs.provenance, "n_bootstrap": n_bootstrap, "versions": versions()}
+    return Ablation(Table(rows), {name: str(value) for name, value in base.items()}, about)
+
+
+def settings_to_measure(
+    sweeps: Mapping[str, Sequence], settings: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Arguments of the `paired_divergence` calls that an ablation needs, the base first."""
+    base = {name: value for name, value in settings.items() if name not in FREE}
+    n_draws = base.get("n_draws", DEFAULTS["n_draws"])
+    runs = [{**base, "n_draws": max([n_draws, *sweeps.get("n_draws", ())])}]
+    for axis, values in sweeps.items():
+        if axis not in FREE and axis != "n_draws":
+            plain = base.get(axis, DEFAULTS.get(axis))
+            runs += [{**base, axis: value} for value in values if value != plain]
+    return runs
+
+
+def _key(settings: Mapping[str, Any]) -> str:
+    """What tells measurements apart, whatever the number of draws."""
+    whole = {**DEFAULTS, **settings}
+    return repr(sorted((n, repr(v)) for n, v in whole.items() if n not in (*FREE, "n_draws")))
+
+
+def _of(measured: Mapping[str, Divergence], point: Mapping[str, Any]) -> Divergence:
+    """The measurement of a point, with as many draws and the weighting that it asks for."""
+    whole, n_draws = measured[_key(point)], point["n_draws"]
+    forward, backward = whole.forward[:, :n_draws], whole.backward[:, :n_draws]
+    return replace(whole, forward=forward, backward=backward, weighting=point["weighting"])
+
+
+def _evaluate(
+    name: str,
+    pairs: ScoredPairs,
+    measured: Divergence,
+    point: Mapping[str, Any],
+    resampled: Sequence[np.ndarray],
+) -> Evaluation:
+    levels = _band(point["levels"], measured.grid.n_nodes)
+    scored = score_divergence(measured, leg=point["leg"], levels=levels)
+    everything = {("aggregate", "all"): np.ones(len(pairs), bool)}
+    table = tabulate(pairs.scores, scored.similarities, everything, resampled, scored.replicates)
+    cost = measured.n_evaluations
+    return Evaluation(
+        name, pairs.name, table, pairs, scored.similarities, scored.replicates, n_evaluations=cost
+    )
+
+
+def _band(name: str, n_nodes: int) -> slice:
+    third = LEVELS.index(check_choice(name, "levels", LEVELS)) - 1
+    if third < 0:
+        return slice(None)
+    edges = np.linspace(0, n_nodes, len(LEVELS)).round().astype(int)
+    return slice(int(edges[third]), int(edges[third + 1]))

@@ -1,0 +1,217 @@
+"""Pairs of texts with human similarity scores: from a hub at run time, or from a local file.
+
+Nothing is bundled: the sets have licences of their own (STS12 and STS-B hold texts that ask for
+agreement to terms, SICK is non-commercial).
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from conjure_kernel._checks import check_number, check_pairs, import_optional
+
+__all__ = ["TASKS", "ScoredPairs", "load_pairs"]
+
+TASKS = {
+    "sts12": "mteb/sts12-sts",
+    "sts13": "mteb/sts13-sts",
+    "sts14": "mteb/sts14-sts",
+    "sts15": "mteb/sts15-sts",
+    "sts16": "mteb/sts16-sts",
+    "sts-b": "mteb/stsbenchmark-sts",
+    "sick-r": "mteb/sickr-sts",
+}
+TEXTS = [("sentence1", "sentence2"), ("word1", "word2"), ("text_a", "text_b")]
+CORPORA = ("source", "dataset", "genre")
+
+
+@dataclass(frozen=True)
+class ScoredPairs:
+    """Pairs of texts with human scores.
+
+    Attributes
+    ----------
+    name : str
+        Of the task.
+    left, right : list of str, length n_pairs
+        The two texts of each pair.
+    scores : float64 array of shape (n_pairs,)
+        As published; larger is more alike.
+    corpora : list of str, length n_pairs, or None
+        The sub-corpus of each pair.
+    provenance : dict
+        Where they came from.
+    """
+
+    name: str
+    left: list[str]
+    right: list[str]
+    scores: np.ndarray
+    corpora: list[str] | None = None
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.left)
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """What `ConjurePairs` and `evaluate` take."""
+        return list(zip(self.left, self.right, strict=True))
+
+    def take(self, chosen: Iterable[int], how: str) -> ScoredPairs:
+        """The pairs at these places, in this order; `how` goes into the provenance."""
+        at = [int(i) for i in chosen]
+        if not at:
+            raise ValueError(f"{self.name}: no pair is left ({how}).")
+        corpora = None if self.corpora is None else [self.corpora[i] for i in at]
+        left, right = [self.left[i] for i in at], [self.right[i] for i in at]
+        subset = f"{len(at)} of {len(self)}: {how}"
+        if before := self.provenance.get("subset"):
+            subset = f"{subset}; of {before}"
+        provenance = {**self.provenance, "subset": subset}
+        return ScoredPairs(self.name, left, right, self.scores[at], corpora, provenance)
+
+    def sample(self, n: int, seed: int = 0) -> ScoredPairs:
+        """At most n pairs, drawn without replacement; the same seed draws the same."""
+        n = check_number(n, "n", least=1, integer=True)
+        if n >= len(self):
+            return self
+        chosen = np.random.default_rng(seed).permutation(len(self))[:n]
+        return self.take(np.sort(chosen), f"drawn with seed {seed}")
+
+    def within(self, texts: Iterable[str], what: str = "both texts known") -> ScoredPairs:
+        """Pairs whose texts are both among `texts`."""
+        known = set(texts)
+        both = (a in known and b in known for a, b in self.pairs)
+        return self.take(np.flatnonzero(list(both)), what)
+
+
+def load_pairs(
+    source: str | Path,
+    *,
+    split: str = "test",
+    columns: Sequence[str] | None = None,
+    revision: str | None = None,
+) -> ScoredPairs:
+    r"""Scored pairs of a task by name, or of a .tsv or .csv file.
+
+    Parameters
+    ----------
+    source : str or path
+        "sts12" ... "sts16", "sts-b" or "sick-r", fetched from the Hugging Face hub (extra
+        "scores"); or a UTF-8 file with a header: .tsv, tabs, quotes are literal; .csv, commas,
+        quoted. Word sets (MEN, SimLex-999, WordSim-353, RG-65) come as files.
+    split : str
+        Of a hub task.
+    columns : (str, str, str), optional
+        Names of both texts and the score. Default: sentence1, sentence2 (or word1, word2; or
+        text_a, text_b) and score. A column source, dataset or genre gives the sub-corpora.
+    revision : str, optional
+        Commit, tag or branch of a hub task.
+
+    Returns
+    -------
+    pairs : ScoredPairs
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "pairs.csv"
+    ...     _ = path.write_text("word1,word2,score\ncar,bus,7\ncar,dog,0\n")
+    ...     pairs = load_pairs(path)
+    >>> pairs.pairs, pairs.scores
+    ([('car', 'bus'), ('car', 'dog')], array([7., 0.]))
+    """
+    path = Path(source)
+    if str(source) in TASKS:
+        rows = _fetch(str(source), split, revision)
+        name, place = str(source), f"{TASKS[str(source)]}, split {split!r}"
+        where: Callable[[int], str] = "row {}".format
+        names = list(rows[0]) if rows else []
+        provenance = {"source": TASKS[name], "split": split, "revision": revision}
+    elif path.suffix.lower() in (".tsv", ".csv"):
+        names, rows = _read(path)
+        name, place, where = path.stem, f"'{path}'", lambda i: f"line {rows[i]['']}"
+        provenance = {"source": path.name}
+    else:
+        raise ValueError(
+            f"{str(source)!r}: expected a file that ends in .tsv or .csv, or one of the tasks "
+            f"{', '.join(TASKS)}."
+        )
+    if not rows:
+        raise ValueError(f"{place} holds no pairs: a header and one pair a line are needed.")
+    a, b, score = _columns(names, columns, place)
+    scores = np.array(
+        [_number(r[score], f"{place}, {where(i)}", score) for i, r in enumerate(rows)]
+    )
+    left, right = check_pairs([(row[a], row[b]) for row in rows], place)
+    corpus = next((c for c in CORPORA if c in names and c not in (a, b, score)), None)
+    corpora = None if corpus is None else [str(row[corpus]) for row in rows]
+    return ScoredPairs(name, left, right, scores, corpora, provenance)
+
+
+def _read(path: Path) -> tuple[list[str], list[Mapping[str, Any]]]:
+    """Column names and rows of a file; each row has its line number under ""."""
+    dialect: dict[str, Any] = {"delimiter": ","}
+    if path.suffix.lower() == ".tsv":
+        dialect = {"delimiter": "\t", "quoting": csv.QUOTE_NONE}
+    rows: list[Mapping[str, Any]] = []
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, **dialect)
+            names = next(reader, [])
+            for fields in reader:
+                if len(fields) != len(names):
+                    raise ValueError(
+                        f"'{path}', line {reader.line_num}: {len(fields)} fields came, the header "
+                        f"has {len(names)} ({', '.join(names)})."
+                    )
+                rows.append({**dict(zip(names, fields, strict=True)), "": reader.line_num})
+    except UnicodeDecodeError as error:
+        raise ValueError(f"'{path}' is not UTF-8 ({error.reason}): save it as UTF-8.") from None
+    return names, rows
+
+
+def _fetch(task: str, split: str, revision: str | None) -> list[Mapping[str, Any]]:
+    datasets = import_optional("datasets", "scores", f"task {task!r}, by name and not as a file")
+    try:
+        return list(datasets.load_dataset(TASKS[task], split=split, revision=revision))
+    except Exception as error:  # whatever hub, network and parser raise
+        raise OSError(
+            f"task {task!r}: {TASKS[task]} (split {split!r}) could not be fetched: "
+            f"{type(error).__name__}: {error}. Check the network, HF_ENDPOINT and HF_HUB_OFFLINE, "
+            "or pass a local .tsv or .csv file."
+        ) from error
+
+
+def _columns(names: list[str], given: Sequence[str] | None, place: str) -> tuple[str, str, str]:
+    """Names of both texts' and the scores' column."""
+    choices = [(*texts, "score") for texts in TEXTS] if given is None else [tuple(given)]
+    for choice in choices:
+        if len(choice) == 3 and set(choice) <= set(names):
+            return choice[0], choice[1], choice[2]
+    wanted = " or ".join(", ".join(choice) for choice in choices)
+    raise ValueError(
+        f"{place}: expected the columns {wanted}; it has {', '.join(names)}. Name them with "
+        "columns=(text_a, text_b, score)."
+    )
+
+
+def _number(value: Any, place: str, column: str) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(
+            f"{place}: {column} is {value!r}, a finite number is needed. Drop such rows first."
+        )
+    return number

@@ -1,0 +1,179 @@
+"""How well similarities agree with people: correlations and their uncertainty.
+
+Two kinds of error are told apart. An interval `[low, high]` is a bootstrap over pairs, or over
+texts where they repeat: other pairs might have been asked about. `draw_se` is a jackknife over
+draws: other noise might have been drawn.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from conjure_kernel._checks import check_number, check_pairs, import_optional
+from conjure_kernel._table import Table, jsonable
+from conjure_kernel.engine.provenance import versions
+from conjure_kernel.evaluation.correlation import parts_of, resamples, tabulate
+from conjure_kernel.evaluation.datasets import ScoredPairs
+from conjure_kernel.evaluation.scorers import PairScores
+
+__all__ = ["Evaluation", "evaluate"]
+
+
+@dataclass(frozen=True, repr=False)
+class Evaluation:
+    """Agreement of one scorer with human scores.
+
+    Attributes
+    ----------
+    name, task : str
+        Of the scorer and of the pairs.
+    table : Table
+        A row per part: `all` pairs together; the `mean` of the sub-corpora and the same weighted
+        by their sizes, `wmean`; each sub-corpus; strata of prompt length (words of the longer
+        text) and of truncation. Columns: n, and spearman, pearson and kendall, each with `_low`
+        and `_high`, `_p` (takes pairs as independent) and `_draw_se`.
+    pairs : ScoredPairs
+        The pairs with a similarity, and their human scores.
+    similarities : array of shape (n_pairs,)
+    replicates : array of shape (K, n_pairs), or None
+        Similarities with one draw left out.
+    n_missing : int
+        Pairs that the scorer could not score; they are left out everywhere.
+    n_evaluations, seconds : int, float
+        Noise predictions and wall time that scoring took.
+    provenance : dict
+        Task, scorer, resampling and version.
+    """
+
+    name: str
+    task: str
+    table: Table
+    pairs: ScoredPairs
+    similarities: np.ndarray
+    replicates: np.ndarray | None = None
+    n_missing: int = 0
+    n_evaluations: int = 0
+    seconds: float = 0.0
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        about = f"{self.name} on {self.task}: {len(self.pairs)} pairs, {self.n_missing} missing"
+        cost = f"{self.n_evaluations:,} noise predictions, {self.seconds:.1f} s"
+        return f"{about}; {cost}\n\n{self.table}"
+
+    def to_pandas(self) -> Any:
+        """The table."""
+        return self.table.to_pandas()
+
+    def pairs_to_pandas(self) -> Any:
+        """Each pair with its human score and its similarity."""
+        pd = import_optional("pandas", "tables", "pairs_to_pandas")
+
+        columns: dict[str, Any] = {"text_a": self.pairs.left, "text_b": self.pairs.right}
+        columns |= {"score": self.pairs.scores, "similarity": self.similarities}
+        if self.pairs.corpora is not None:
+            columns["corpus"] = self.pairs.corpora
+        return pd.DataFrame(columns)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What a JSON file should hold: everything but the single draws."""
+        facts = {n: v for n, v in vars(self).items() if n not in ("pairs", "replicates")}
+        pairs = {"text_a": self.pairs.left, "text_b": self.pairs.right, "score": self.pairs.scores}
+        return jsonable({**facts, "pairs": pairs})
+
+
+def evaluate(
+    scorer: Callable[..., Any],
+    pairs: ScoredPairs | Any,
+    scores: Any = None,
+    *,
+    corpora: Sequence[str] | None = None,
+    name: str | None = None,
+    n_bootstrap: int = 1000,
+    random_state: int = 0,
+) -> Evaluation:
+    """Correlate a scorer's similarities with human scores.
+
+    Parameters
+    ----------
+    scorer : callable
+        `scorer(left, right)` -> similarities, larger for more alike (see `scorers`).
+    pairs : ScoredPairs, or list of (text_a, text_b)
+    scores : array of shape (n_pairs,), optional
+        Human scores, larger for more alike; only with a plain list.
+    corpora : sequence of str, length n_pairs, optional
+        Sub-corpus of each pair; only with a plain list.
+    name : str, optional
+        Of the scorer. Default: its own.
+    n_bootstrap : int
+        Resamples; 0 for no intervals. Fewer than 10 pairs have none.
+    random_state : int
+        Seed of the resampling.
+
+    Returns
+    -------
+    evaluation : Evaluation
+
+    Examples
+    --------
+    >>> pairs = [("a", "aa"), ("a", "bb"), ("b", "ab"), ("c", "ccc")]
+    >>> shared = lambda left, right: [len(set(a) & set(b)) for a, b in zip(left, right)]
+    >>> evaluate(shared, pairs, [4, 0, 2, 5], name="letters").table.find(part="all")["spearman"]
+    0.774...
+    """
+    if not isinstance(pairs, ScoredPairs):
+        pairs = _as_pairs(pairs, scores, corpora)
+    elif scores is not None or corpora is not None:
+        raise TypeError("pairs hold their scores and corpora already: pass them alone.")
+    n_bootstrap = check_number(n_bootstrap, "n_bootstrap", least=0, integer=True)
+    start = time.perf_counter()
+    scored = scorer(pairs.left, pairs.right)
+    seconds = time.perf_counter() - start
+    if not isinstance(scored, PairScores):
+        scored = PairScores(np.asarray(scored, dtype=np.float64))
+    if scored.similarities.shape != (len(pairs),):
+        raise ValueError(
+            f"the scorer gave similarities of shape {scored.similarities.shape}: expected "
+            f"({len(pairs)},), one a pair."
+        )
+    found = np.isfinite(scored.similarities)
+    kept = pairs if found.all() else pairs.take(np.flatnonzero(found), "those with a similarity")
+    replicates = None if scored.replicates is None else scored.replicates[:, found]
+    truncated = None if scored.truncated is None else scored.truncated[found]
+    similarities = scored.similarities[found]
+    resampled = resamples(kept.left, kept.right, n_bootstrap, random_state)
+    table = tabulate(kept.scores, similarities, parts_of(kept, truncated), resampled, replicates)
+    about = {"task": pairs.provenance, "scorer": scored.provenance, "n_bootstrap": n_bootstrap}
+    about |= {"random_state": random_state, "versions": versions()}
+    return Evaluation(
+        name or str(getattr(scorer, "name", getattr(scorer, "__name__", type(scorer).__name__))),
+        pairs.name,
+        table,
+        kept,
+        similarities,
+        replicates,
+        int((~found).sum()),
+        scored.n_evaluations,
+        seconds,
+        about,
+    )
+
+
+def _as_pairs(pairs: Any, scores: Any, corpora: Sequence[str] | None) -> ScoredPairs:
+    left, right = check_pairs(pairs)
+    if scores is None:
+        raise ValueError("pairs came without scores: pass scores, or the result of load_pairs.")
+    values = np.asarray(scores, dtype=np.float64)
+    if values.shape != (len(left),) or not np.isfinite(values).all():
+        raise ValueError(
+            f"scores of shape {values.shape}, {np.sum(~np.isfinite(values))} of them not finite: "
+            f"expected {len(left)} finite numbers, one a pair."
+        )
+    if corpora is not None and len(corpora) != len(left):
+        raise ValueError(f"{len(corpora)} corpora for {len(left)} pairs: expected one a pair.")
+    return ScoredPairs("pairs", left, right, values, None if corpora is None else list(corpora))

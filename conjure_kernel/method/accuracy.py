@@ -1,0 +1,52 @@
+"""What a divergence means to a viewer: how well anyone can tell two prompts apart by one image."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+__all__ = ["accuracy_bound", "divergence_for_accuracy"]
+
+
+def accuracy_bound(divergence: Any) -> np.ndarray:
+    """Largest accuracy with which any viewer can tell two prompts apart from one image.
+
+    The images come from either prompt with equal odds. `(2A - 1) log(A / (1 - A)) <= J`: from
+    J >= TV log((1 + TV) / (1 - TV)) and A = (1 + TV) / 2.
+
+    Parameters
+    ----------
+    divergence : array
+        J (half the sum of the legs), in nats.
+
+    Returns
+    -------
+    accuracy : array of the same shape
+        In [0.5, 1).
+
+    Examples
+    --------
+    >>> accuracy_bound([0.0, 0.5493, 4.503]).round(3)
+    array([0.5 , 0.75, 0.99])
+    """
+    target = np.asarray(divergence, dtype=np.float64)
+    low, high = np.zeros_like(target), target + 2
+    for _ in range(80):  # bisection on the logit L of A: tanh(L / 2) L = J
+        middle = (low + high) / 2
+        below = np.tanh(middle / 2) * middle < target
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    return 1 / (1 + np.exp(-(low + high) / 2))
+
+
+def divergence_for_accuracy(accuracy: float) -> float:
+    """Smallest J with which a viewer can reach this accuracy: the inverse of `accuracy_bound`.
+
+    Examples
+    --------
+    >>> round(divergence_for_accuracy(0.75), 4)
+    0.5493
+    """
+    if not 0.5 <= accuracy < 1:
+        raise ValueError(f"accuracy={accuracy!r}: expected a number in [0.5, 1).")
+    return (2 * accuracy - 1) * float(np.log(accuracy / (1 - accuracy)))

@@ -1,0 +1,174 @@
+"""Two models that share a latent space, as one `Denoiser` whose prompts say which is meant.
+
+So all that measures two prompts under one model measures one prompt under two models.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from conjure_kernel.method.reverse import ChainSettings, standard_normal
+from conjure_kernel.method.schedule import Grid, common_range
+from conjure_kernel.models.denoiser import Denoiser
+from conjure_kernel.models.task import Reading, Task, Trajectory
+
+__all__ = ["SIDES", "ModelPair"]
+
+SIDES = ("model a: ", "model b: ")
+SECOND_SEED = 2**32  # b's noise is not a's: the legs must be independent
+SAME = 0.25  # of the contrast of what is decoded; other autoencoders differ by more than all of it
+LEAST_CONTRAST = 1 / 255
+LEVEL_GAP = 0.01  # in log-SNR
+
+
+class ModelPair(Denoiser):
+    """Two models as one, whose prompts begin with one of `SIDES`.
+
+    The levels are those of the model with the coarser dtype, the states of a trajectory those of
+    its own model: at one log-SNR two Gaussian processes differ by a factor.
+    """
+
+    def __init__(self, model_a: Denoiser, model_b: Denoiser) -> None:
+        self.models = (model_a, model_b)
+        self._finer, self._leader = model_b, model_a
+        if _coarseness(model_b) > _coarseness(model_a):
+            self._finer, self._leader = model_a, model_b
+        self.dtype = self._leader.dtype
+        self.compiled = model_a.compiled or model_b.compiled
+
+    @property
+    def n_evaluations(self) -> int:  # type: ignore[override]  # noqa: D102
+        return sum(model.n_evaluations for model in {id(m): m for m in self.models}.values())
+
+    @property
+    def fingerprint(self) -> str:  # noqa: D102
+        parts = "|".join(f"{model.fingerprint} {model.dtype}" for model in self.models)
+        return hashlib.blake2b(parts.encode(), digest_size=16).hexdigest()
+
+    @property
+    def name(self) -> str:  # noqa: D102
+        return " and ".join(model.name for model in self.models)
+
+    def load(self) -> ModelPair:  # noqa: D102
+        model_a, model_b = (model.load() for model in self.models)
+        _check_one_space(model_a, model_b)
+        self.shape, self.schedule = model_a.shape, self._leader.schedule
+        self.device, self.state_dtype = model_a.device, model_a.state_dtype
+        self.probe = (*(model_a.probe or ()), *(model_b.probe or ())) or None
+        self.prompts_share_a_call = all(model.prompts_share_a_call for model in self.models)
+        return self
+
+    def make_grid(self, n_steps: int, **options: Any) -> Grid:  # noqa: D102
+        schedules = [model.schedule for model in self.models]
+        common = common_range(schedules, options.pop("log_snr_range"))
+        grid = self._leader.make_grid(n_steps, log_snr_range=common, **options)
+        times = self._grid_of(self._finer, grid).times
+        gap = np.abs(self._finer.schedule.log_snr(times) - grid.log_snr).max()
+        if gap > LEVEL_GAP:
+            warnings.warn(
+                f"the models' noise levels differ by up to {gap:.2g} in log-SNR, as both "
+                'round their model times. Load them with dtype="float32".',
+                stacklevel=6,
+            )
+        return grid
+
+    def trace(  # noqa: D102
+        self, prompts: Sequence[str], draws: Sequence[int], chain: ChainSettings
+    ) -> list[Trajectory]:
+        found: dict[str, Trajectory] = {}
+        for side, model, places in self._by_model(prompts):
+            own = [prompts[i] for i in places]
+            seed = chain.seed + (SECOND_SEED if side == SIDES[1] else 0)
+            chains = model.trace(_bare(own), draws, self.chain_of(model, chain, seed))
+            for prompt, trajectory in zip(own, chains, strict=True):
+                found[prompt] = replace(trajectory, tokens=side + trajectory.tokens)
+        return [found[prompt] for prompt in prompts]
+
+    def predict(  # noqa: D102
+        self, prompts: Sequence[str], x: torch.Tensor, eps: torch.Tensor, chain: ChainSettings
+    ) -> torch.Tensor:
+        energies = torch.empty(x.shape[:2], dtype=eps.dtype)
+        n = x.shape[1] // len(prompts)
+        for _, model, places in self._by_model(prompts):
+            rows = [i * n + k for i in places for k in range(n)]
+            states = self._handed_over(x[:, rows], eps.dtype, model, chain.grid)
+            own = self.chain_of(model, chain, chain.seed)
+            targets = _bare([prompts[i] for i in places])
+            energies[:, rows] = model.predict(targets, states, eps[:, rows], own).to(eps.dtype)
+        return energies
+
+    def run(  # noqa: D102
+        self, task: Task, prompts: Sequence[str], rows_per_prompt: int, guidance_scale: float
+    ) -> list[Reading]:
+        return self._leader.run(task, _bare(prompts), rows_per_prompt, guidance_scale)
+
+    def decode(self, x0: torch.Tensor) -> np.ndarray:  # noqa: D102
+        return self.models[0].decode(x0)
+
+    def _by_model(self, prompts: Sequence[str]) -> Iterator[tuple[str, Denoiser, list[int]]]:
+        for side, model in zip(SIDES, self.models, strict=True):
+            if places := [i for i, prompt in enumerate(prompts) if prompt.startswith(side)]:
+                model.full_call = self.full_call
+                yield side, model, places
+
+    def chain_of(self, model: Denoiser, chain: ChainSettings, seed: int) -> ChainSettings:
+        """The same chain on a model's own times and amplitudes, with noise of a seed."""
+        return replace(chain, grid=self._grid_of(model, chain.grid), seed=seed, both_branches=True)
+
+    def _grid_of(self, model: Denoiser, grid: Grid) -> Grid:
+        """The same log-SNRs in a model's own times and amplitudes."""
+        times = grid.times
+        if model is not self._leader:
+            times = model.snap(model.schedule.time(grid.log_snr))
+        alpha, sigma = model.schedule.alpha_sigma(grid.log_snr)
+        return replace(grid, times=times, alpha=alpha, sigma=sigma)
+
+    def _handed_over(
+        self, x: torch.Tensor, dtype: torch.dtype, model: Denoiser, grid: Grid
+    ) -> torch.Tensor:
+        """States (T, R, *shape) of the other model's trajectories as `model` writes them."""
+        other = self.models[model is self.models[0]]
+        own, its = (m.schedule.alpha_sigma(grid.node_log_snr)[0] for m in (model, other))
+        if (own == its).all():
+            return x
+        factor = torch.as_tensor(own / its, dtype=dtype)
+        return x.to(dtype) * factor.reshape(-1, *[1] * (x.ndim - 1))
+
+
+def _bare(prompts: Sequence[str]) -> list[str]:
+    return [prompt[len(SIDES[0]) :] for prompt in prompts]
+
+
+def _coarseness(model: Denoiser) -> float:
+    return torch.finfo(model.dtype).eps if model.dtype.is_floating_point else 0.0
+
+
+def _check_one_space(model_a: Denoiser, model_b: Denoiser) -> None:
+    """Refuse models whose states are not of one space: they decode one state otherwise."""
+    if model_a is model_b:
+        return
+    if model_a.shape != model_b.shape:
+        raise ValueError(
+            f"the states of {model_a!r} are {model_a.shape}, those of {model_b!r} {model_b.shape}: "
+            "drift needs models that share a latent space. Give both one height and width with "
+            "model_kwargs, or compare their distances with `conjure agree`."
+        )
+    state = standard_normal((1, *model_a.shape), seed=0, prompt="", draw=0, step=0)
+    seen, other = (model.render(state) for model in (model_a, model_b))
+    apart = np.inf
+    if seen.shape == other.shape:
+        apart = np.sqrt(np.square(seen - other).mean()) / max(LEAST_CONTRAST, seen.std())
+    if not apart <= SAME:
+        raise ValueError(
+            f"{model_a!r} and {model_b!r} decode one latent state to different pictures or sounds "
+            f"(apart by {apart:.2g} of their contrast, at most {SAME} is allowed): they have "
+            "different autoencoders, or scale their latents otherwise. Drift needs models that "
+            "share a latent space; compare their distances with `conjure agree`."
+        )

@@ -1,0 +1,215 @@
+"""The scheduler is the instrument.
+
+Every diffusers pipeline hands `(model_output, t, sample)` to `scheduler.step` and goes on from what
+it gets back. Put in the scheduler's place, an `Instrument` reads the output as a noise prediction,
+gives it to a task and returns the state that the task asks for. `read_dialect` says how a
+scheduler's family writes noise levels and predictions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from diffusers import DiffusionPipeline, SchedulerMixin
+from diffusers.utils import BaseOutput
+from diffusers.utils import logging as diffusers_logging
+from transformers.utils import logging as transformers_logging
+
+from conjure_kernel.method.prediction import to_eps
+from conjure_kernel.method.schedule import (
+    FlowMatching,
+    Preconditioned,
+    Schedule,
+    VariancePreserving,
+)
+from conjure_kernel.models.task import Task
+
+__all__ = ["Dialect", "Instrument", "make_instrument", "measuring", "quiet", "read_dialect"]
+
+LIBRARIES = (diffusers_logging, transformers_logging)
+SIGMAS = 4096  # points of the table of a schedule in sigma space
+_LOCKS: WeakKeyDictionary[DiffusionPipeline, Lock] = WeakKeyDictionary()
+_LEVELS: list[list[tuple[int, bool]]] = []
+_LOCKS_GUARD = Lock()
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a family writes noise levels (`schedule`) and predictions (`prediction`)."""
+
+    schedule: Schedule
+    prediction: str
+
+
+def read_dialect(scheduler: SchedulerMixin) -> Dialect:
+    """Dialect of a diffusers scheduler; an unknown one is refused by name."""
+    if isinstance(scheduler, Instrument):
+        raise RuntimeError(
+            f"this {type(scheduler).__name__} is an instrument: its pipeline is being measured by "
+            "another thread. Wait for it, or load a second pipeline."
+        )
+    config, name = scheduler.config, type(scheduler).__name__
+    prediction = config.get("prediction_type", "epsilon")
+    # Some flow models declare a solver that also has alphas_cumprod: flow is asked first.
+    is_flow = name.startswith("FlowMatch") or config.get("use_flow_sigmas", False)
+    if is_flow or prediction == "flow_prediction":
+        return Dialect(FlowMatching(config.get("num_train_timesteps", 1000)), "flow")
+    if hasattr(scheduler, "precondition_outputs") and prediction in ("epsilon", "v_prediction"):
+        return Dialect(_preconditioned(scheduler), f"edm_{prediction}")
+    alphas_cumprod = getattr(scheduler, "alphas_cumprod", None)
+    in_sigma_time = config.get("timestep_type", "discrete") != "discrete"
+    known = prediction in ("epsilon", "v_prediction", "sample")
+    if alphas_cumprod is None or in_sigma_time or not known:
+        raise ValueError(
+            f"scheduler {name} (prediction_type={prediction!r}) is not supported: expected a "
+            "FlowMatch or EDM one, or one with alphas_cumprod and discrete time that predicts "
+            "epsilon, v_prediction or sample. Set the scheduler that the model was trained with."
+        )
+    return Dialect(VariancePreserving(alphas_cumprod.cpu().numpy()), prediction)
+
+
+def _preconditioned(scheduler: Any) -> Preconditioned:
+    config = scheduler.config
+    noise = np.geomspace(config["sigma_min"], config["sigma_max"], SIGMAS)
+    times = scheduler.precondition_noise(torch.as_tensor(noise))
+    return Preconditioned(noise, times.numpy(), config["sigma_data"])
+
+
+class StepOutput(BaseOutput):
+    """What `step` returns with return_dict=True."""
+
+    prev_sample: torch.Tensor
+    pred_original_sample: torch.Tensor
+
+
+class Instrument:
+    """Mixin over a pipeline's own scheduler class; see `make_instrument`.
+
+    The state is the network's own input: nothing scales it. Thresholding, clipping, shifts and
+    Karras sigmas of the replaced scheduler do not apply.
+    """
+
+    order = 1
+    init_noise_sigma = 1.0
+    task: Task
+    dialect: Dialect
+    leading = 0  # extra steps before the first, for a pipeline that brings its own first state
+    index = 0
+
+    def set_timesteps(
+        self,
+        num_inference_steps: int | None = None,
+        device: torch.device | str | None = None,
+        timesteps: Any = None,
+        sigmas: Any = None,
+        mu: float | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """The task's noise levels, whatever the pipeline asked for."""
+        times = torch.as_tensor(self.task.grid.times, dtype=torch.float32, device=device)
+        times = torch.cat([times[:1].expand(self.leading), times])
+        self.timesteps, self.num_inference_steps, self.index = times, len(times), -self.leading
+
+    def set_begin_index(self, begin_index: int = 0) -> None:
+        """Start from the first level."""
+        self.index = begin_index - self.leading
+
+    def scale_model_input(self, sample: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """Nothing to scale."""
+        return sample
+
+    def step(
+        self,
+        model_output: torch.Tensor,
+        timestep: Any,
+        sample: torch.Tensor,
+        *args: Any,
+        return_dict: bool = True,
+        **kwargs: Any,
+    ) -> StepOutput | tuple[torch.Tensor, torch.Tensor]:
+        """Hand the prediction to the task; return the state that it asks for."""
+        grid, i = self.task.grid, self.index
+        if model_output.shape[1] == 2 * sample.shape[1]:  # learned variance
+            model_output = model_output.chunk(2, dim=1)[0]
+        if i < 0:
+            state = x0 = self.task.state
+        else:
+            level, prediction = (grid.alpha[i], grid.sigma[i]), self.dialect.prediction
+            eps = to_eps(model_output.float(), sample.float(), *level, prediction)
+            state, x0 = self.task.step(eps, sample)
+        self.index = i + 1
+        state = state.to(sample.device, sample.dtype, copy=True)
+        if not return_dict:
+            return state, x0
+        return StepOutput(prev_sample=state, pred_original_sample=x0)
+
+
+def make_instrument(
+    scheduler: SchedulerMixin, dialect: Dialect, task: Task, leading: int = 0
+) -> Any:
+    """An `Instrument` that passes for `scheduler` in its pipeline and serves `task`."""
+    own = type(scheduler)
+    measured: Any = type(f"Measured{own.__name__}", (Instrument, own), {})
+    instrument = measured.from_config(scheduler.config)
+    instrument.dialect, instrument.task, instrument.leading = dialect, task, leading
+    return instrument
+
+
+@contextmanager
+def measuring(
+    pipeline: DiffusionPipeline, dialect: Dialect, task: Task, leading: int = 0
+) -> Iterator[Any]:
+    """Put an instrument in; leave the pipeline as it was found, also after an error or Ctrl-C."""
+    with _LOCKS_GUARD:
+        lock = _LOCKS.setdefault(pipeline, Lock())
+    if not lock.acquire(blocking=False):
+        raise RuntimeError(
+            f"this {type(pipeline).__name__} is being measured by another thread. "
+            "Wait for it, or load a second pipeline."
+        )
+    found = dict(vars(pipeline))
+    try:
+        instrument = make_instrument(pipeline.scheduler, dialect, task, leading)
+        # Past the pipeline's own __setattr__, which would rewrite its config.
+        object.__setattr__(pipeline, "scheduler", instrument)
+        bar = found.get("_progress_bar_config", {})
+        pipeline.set_progress_bar_config(**{**bar, "disable": True})
+        with quiet():
+            yield instrument
+    except BaseException:
+        pipeline.maybe_free_model_hooks()
+        raise
+    finally:
+        for name in ("scheduler", "_progress_bar_config"):
+            if name in found:
+                object.__setattr__(pipeline, name, found[name])
+            else:
+                vars(pipeline).pop(name, None)
+        lock.release()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No chatter or progress bars of the model libraries; levels are put back at the end.
+
+    Of several threads the last to leave puts back what the first had found: a stack, whoever pops.
+    """
+    with _LOCKS_GUARD:
+        _LEVELS.append([(lib.get_verbosity(), lib.is_progress_bar_enabled()) for lib in LIBRARIES])
+        for library in LIBRARIES:
+            library.set_verbosity_error()
+            library.disable_progress_bar()
+    try:
+        yield
+    finally:
+        with _LOCKS_GUARD:
+            for library, (level, bars) in zip(LIBRARIES, _LEVELS.pop(), strict=True):
+                library.set_verbosity(level)
+                (library.enable_progress_bar if bars else library.disable_progress_bar)()

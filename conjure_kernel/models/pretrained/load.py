@@ -1,0 +1,248 @@
+"""Pipelines by name, folder or object: `load_denoiser`.
+
+"embedded" is the small model that ships with the package; it takes the same road as any folder.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import pickle
+import tempfile
+from contextlib import suppress
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+from weakref import WeakValueDictionary
+
+import torch
+from diffusers import DiffusionPipeline
+from filelock import FileLock, Timeout
+
+from conjure_kernel.models.denoiser import Denoiser
+from conjure_kernel.models.pretrained.fingerprint import fingerprint_folder, fingerprint_pipeline
+from conjure_kernel.models.pretrained.instrument import quiet
+from conjure_kernel.models.pretrained.pipeline import PretrainedDenoiser
+from conjure_kernel.models.pretrained.single_step import network_of
+
+__all__ = ["load_denoiser", "open_denoiser"]
+
+DTYPES = ("auto", "float32", "float16", "bfloat16")
+_OPENED: WeakValueDictionary[bytes, Denoiser] = WeakValueDictionary()
+_TAKEN: list[FileLock] = []
+
+
+def load_denoiser(
+    model: Any = "embedded",
+    *,
+    revision: str | None = None,
+    variant: str | None = None,
+    token_env: str | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    compile: bool = False,
+    **call_kwargs: Any,
+) -> Denoiser:
+    """Load a text-to-image diffusion model, ready to be measured.
+
+    Parameters
+    ----------
+    model : str, path or DiffusionPipeline
+        "embedded" (ships with the package), a folder made by `save_pretrained`, a hub id such as
+        "stable-diffusion-v1-5/stable-diffusion-v1-5", or a pipeline of your own, which is
+        measured as it is and left as it was found.
+    revision, variant : str, optional
+        Branch, tag or commit on the hub; file variant such as "fp16".
+    token_env : str, optional
+        NAME of the environment variable that holds a hub token.
+    device : str
+        "auto" takes CUDA, then Apple's MPS, then the CPU.
+    dtype : {"auto", "float32", "float16", "bfloat16"}
+        "auto" is float16 on CUDA, bfloat16 on processors that multiply it themselves (AVX-512
+        BF16, AMX) and float32 elsewhere: docs/engine.md says what that costs in accuracy.
+    compile : bool
+        Compile the network with `torch.compile`: a minute or more at the first full call, for what
+        it gains afterwards. Short calls are filled up, so that there is one graph (guided, two).
+    **call_kwargs
+        Passed on to every call of the pipeline, e.g. height=512, width=512.
+
+    Returns
+    -------
+    Denoiser
+        With `trace`, `predict`, `decode` and `fingerprint`.
+
+    Raises
+    ------
+    OSError
+        The model is neither a folder nor to be had from the hub.
+    ValueError
+        Its scheduler, guidance or layout cannot be measured, or device or dtype are given for a
+        pipeline object.
+
+    Examples
+    --------
+    >>> load_denoiser("embedded").shape
+    (4, 8, 8)
+    """
+    options: dict[str, Any] = {"revision": revision, "variant": variant, "token_env": token_env}
+    options |= {"device": device, "dtype": dtype, "compile": compile}
+    return open_denoiser(model, **options, **call_kwargs).load()
+
+
+def open_denoiser(
+    model: Any,
+    *,
+    revision: str | None = None,
+    variant: str | None = None,
+    token_env: str | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    compile: bool = False,
+    **call_kwargs: Any,
+) -> Denoiser:
+    """`load_denoiser` without reading the weights until they are needed."""
+    given = (device, dtype, compile)
+    if isinstance(model, Denoiser | DiffusionPipeline) and given != ("auto", "auto", False):
+        raise ValueError(
+            f"device={device!r}, dtype={dtype!r}, compile={compile!r}: a model that is passed in "
+            "stays where and as it is. Move it yourself with .to(...) and leave them out."
+        )
+    if isinstance(model, Denoiser):
+        return model
+    if isinstance(model, DiffusionPipeline):
+        return _from_object(model, call_kwargs)
+    if not isinstance(model, str | os.PathLike):
+        raise TypeError(
+            f"model={type(model).__name__}: expected 'embedded', a hub id, a folder, a diffusers "
+            "pipeline or a Denoiser."
+        )
+    place = _pick_device(device)
+    number = _pick_dtype(dtype, place)
+    folder = _find_folder(os.fspath(model), revision, variant, token_env)
+
+    def read() -> DiffusionPipeline:
+        pipeline = _read_pipeline(folder, variant, number).to(place)
+        if place.type == "cuda":  # convolutions; on CPUs it gained nothing
+            network: Any = network_of(pipeline)
+            network.to(memory_format=torch.channels_last)
+        return pipeline
+
+    again: dict[str, Any] = {"revision": revision, "variant": variant, "token_env": token_env}
+    again |= {"device": device, "dtype": str(number).removeprefix("torch."), "compile": compile}
+    return PretrainedDenoiser(
+        read,
+        os.fspath(model),
+        lambda: fingerprint_folder(folder),
+        number,
+        call_kwargs,
+        reopen=(_reopen, (os.fspath(model), again | call_kwargs)),
+        compiled=compile,
+    )
+
+
+def _reopen(model: str, options: dict[str, Any]) -> Denoiser:
+    """What a pickle opens in another process: one object a model, however often it comes."""
+    key = pickle.dumps((model, options))
+    if (opened := _OPENED.get(key)) is None:
+        opened = open_denoiser(model, **{**options, "device": _own_device(options["device"])})
+        _OPENED[key] = opened
+    return opened
+
+
+def _own_device(device: str) -> str:
+    """With several GPUs and "auto": one that no other worker on this machine has taken."""
+    if device != "auto" or (count := torch.cuda.device_count()) < 2:
+        return device
+    for i in range(count):
+        name = getattr(torch.cuda.get_device_properties(i), "uuid", i)
+        lock = FileLock(Path(tempfile.gettempdir(), f"conjure_kernel-{getpass.getuser()}-{name}"))
+        with suppress(Timeout):
+            lock.acquire(timeout=0)
+            _TAKEN.append(lock)  # until this process ends
+            return f"cuda:{i}"
+    return f"cuda:{os.getpid() % count}"
+
+
+def _from_object(pipeline: DiffusionPipeline, call_kwargs: dict[str, Any]) -> PretrainedDenoiser:
+    return PretrainedDenoiser(
+        lambda: pipeline,
+        type(pipeline).__name__,
+        lambda: fingerprint_pipeline(pipeline),
+        next(network_of(pipeline).parameters()).dtype,
+        call_kwargs,
+    )
+
+
+def _find_folder(
+    model: str, revision: str | None, variant: str | None, token_env: str | None
+) -> Path:
+    if model == "embedded":
+        return Path(str(files("conjure_kernel.models") / "embedded" / "model"))
+    if (folder := Path(model).expanduser()).is_dir():
+        return folder
+    token = _token(token_env)
+    try:
+        found = DiffusionPipeline.download(
+            model,
+            revision=revision,
+            variant=variant,
+            token=token,
+            use_safetensors=True,
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise OSError(
+            f"model {model!r}: not a folder here, and the hub did not give it "
+            f"({type(error).__name__}: {str(error).strip().splitlines()[0][:160]}). If it was "
+            "removed or renamed, try a mirror's id or an earlier revision=...; for a private one "
+            "name its token with token_env=...; offline, pass the folder of a pipeline saved with "
+            "save_pretrained, or model='embedded'."
+        ) from error
+    return Path(found)
+
+
+def _token(token_env: str | None) -> str | None:
+    if token_env is None:
+        return None
+    if token_env not in os.environ:
+        raise ValueError(f"token_env={token_env!r}: no environment variable of that name is set.")
+    return os.environ[token_env]
+
+
+def _read_pipeline(folder: Path, variant: str | None, dtype: torch.dtype) -> DiffusionPipeline:
+    if not (folder / "model_index.json").is_file():
+        raise OSError(
+            f"model {str(folder)!r} has no model_index.json: expected a folder made by a "
+            "pipeline's save_pretrained."
+        )
+    with quiet():
+        return DiffusionPipeline.from_pretrained(
+            folder, variant=variant, dtype=dtype, use_safetensors=True, local_files_only=True
+        )
+
+
+def _pick_device(device: str) -> torch.device:
+    if device != "auto":
+        try:
+            return torch.device(device)
+        except RuntimeError:
+            raise ValueError(f"device={device!r}: expected 'auto', 'cpu', 'cuda', ...") from None
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def _pick_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
+    name = str(dtype).removeprefix("torch.")
+    if name not in DTYPES:
+        raise ValueError(f"dtype={dtype!r}: expected one of {', '.join(map(repr, DTYPES))}.")
+    if name != "auto":
+        return getattr(torch, name)
+    if device.type == "cuda":
+        return torch.float16
+    return torch.bfloat16 if device.type == "cpu" and _has_bfloat16() else torch.float32
+
+
+def _has_bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16 itself, at twice the speed of float32."""
+    capabilities: Any = getattr(torch.cpu, "get_capabilities", dict)()  # older PyTorch cannot tell
+    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))

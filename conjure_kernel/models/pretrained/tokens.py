@@ -1,0 +1,82 @@
+"""What a pipeline's text encoders are given: truncation and indistinguishable prompts.
+
+The limit may be the tokenizer's own, an argument of the call, or come after a prefix; so each
+tokenizer's calls are watched during the run, and recounted without truncation.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from diffusers import DiffusionPipeline
+
+from conjure_kernel.models.task import Reading
+
+__all__ = ["watching"]
+
+
+class _Watched:
+    """Stands in for a tokenizer and notes its truncating calls."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self.calls: list[tuple[list[str], dict[str, Any], list[list[int]]]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tokenizer, name)
+
+    def __len__(self) -> int:
+        return len(self._tokenizer)
+
+    def __call__(self, text: Any, *args: Any, **kwargs: Any) -> Any:
+        encoded = self._tokenizer(text, *args, **kwargs)
+        if kwargs.get("truncation"):
+            texts = [text] if isinstance(text, str) else list(text)
+            rows = [list(map(int, row)) for row in encoded["input_ids"]]
+            self.calls.append((texts, kwargs, rows))
+        return encoded
+
+    def readings(self, n_prompts: int) -> list[Reading] | None:
+        """Reading of each prompt by this tokenizer; None if it was never asked about them."""
+        for texts, kwargs, rows in self.calls:
+            if len(texts) != n_prompts:
+                continue
+            limit = kwargs.get("max_length") or self._tokenizer.model_max_length
+            special = kwargs.get("add_special_tokens", True)
+            whole = self._tokenizer(texts, add_special_tokens=special, verbose=False)["input_ids"]
+            return [
+                Reading(len(full) > limit, repr(row)) for full, row in zip(whole, rows, strict=True)
+            ]
+        return None
+
+
+@contextmanager
+def watching(pipeline: DiffusionPipeline) -> Iterator[list[_Watched]]:
+    """Watch every tokenizer of the pipeline; put the originals back at the end."""
+    components = pipeline.components.items()
+    found = {n: c for n, c in components if n.startswith("tokenizer") and c is not None}
+    watched = {name: _Watched(tokenizer) for name, tokenizer in found.items()}
+    try:
+        for name, stand_in in watched.items():
+            object.__setattr__(pipeline, name, stand_in)
+        yield list(watched.values())
+    finally:
+        for name, tokenizer in found.items():
+            object.__setattr__(pipeline, name, tokenizer)
+
+
+def read(watched: Sequence[_Watched], n_prompts: int) -> list[Reading]:
+    """One reading per prompt: truncated where every encoder lost text."""
+    each = [r for w in watched if (r := w.readings(n_prompts)) is not None]
+    if not each:
+        return [Reading() for _ in range(n_prompts)]
+    return [
+        Reading(
+            all(r.truncated for r in rows),
+            hashlib.blake2b("".join(r.tokens for r in rows).encode(), digest_size=16).hexdigest(),
+        )
+        for rows in zip(*each, strict=True)
+    ]

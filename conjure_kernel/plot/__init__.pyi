@@ -1,0 +1,30 @@
+from .coordinates import layout, layout_vectors, position_errors, representatives, stress
+from .explanation import plot_explanation, plot_morph, plot_strip
+from .maps import drawn_labels, plot_map
+from .matrix import plot_matrix
+from .models import plot_agreement, plot_drift
+from .overview import plot_overview
+from .relations import plot_legs, plot_profile, plot_shepard
+from .scores import plot_ablation, plot_evaluations
+
+__all__ = [
+    "drawn_labels",
+    "layout",
+    "layout_vectors",
+    "plot_ablation",
+    "plot_agreement",
+    "plot_drift",
+    "plot_evaluations",
+    "plot_explanation",
+    "plot_legs",
+    "plot_map",
+    "plot_matrix",
+    "plot_morph",
+    "plot_overview",
+    "plot_profile",
+    "plot_shepard",
+    "plot_strip",
+    "position_errors",
+    "representatives",
+    "stress",
+]

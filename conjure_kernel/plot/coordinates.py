@@ -1,0 +1,297 @@
+"""Where prompts go on a map, and how far to trust it: of a matrix of J, or of thousands of vectors.
+
+`layout`, `stress` and `position_errors` are about points whose distances resemble sqrt(J);
+`layout_vectors` and `representatives` are linear in the number of prompts, or nearly so. All are
+public through `plot`. No drawing; scikit-learn and umap are imported where they are used.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from scipy.linalg import orthogonal_procrustes
+from scipy.spatial.distance import pdist, squareform
+
+from conjure_kernel._checks import check_choice, check_number, check_square
+from conjure_kernel.method.jackknife import jackknife_se, leave_one_out
+
+__all__ = ["MANY", "N_REPRESENTATIVES", "check_coordinates", "check_vectors", "layout"]
+__all__ += [
+    "layout_vectors",
+    "position_errors",
+    "principal_components",
+    "representatives",
+    "stress",
+]
+
+RandomState = int | np.random.RandomState | None
+METHODS = ("mds", "umap")
+FEWEST_FOR_UMAP = 5
+ONE_START = 200  # prompts from which one random start is enough
+MANY = 1000  # prompts above which a map shows dots, and images of some
+N_REPRESENTATIVES = 300
+MOST_COMPONENTS = 64
+
+
+def layout(
+    divergences: np.ndarray, *, method: str = "mds", random_state: RandomState = 0
+) -> np.ndarray:
+    """Points in the plane whose distances resemble sqrt(J).
+
+    Parameters
+    ----------
+    divergences : array of shape (n, n)
+        Symmetric Jeffreys divergences.
+    method : {"mds", "umap"}
+        "mds" minimises the squared errors of all distances: the best of a classical and a few
+        random starts. "umap" starts there and keeps neighbourhoods; its distances mean little.
+        It needs five prompts: with fewer it warns and falls back to "mds".
+    random_state : int, RandomState or None
+        The same seed gives the same coordinates on the same machine.
+
+    Returns
+    -------
+    coordinates : ndarray of shape (n, 2)
+        Centred, greatest extent along the first axis. In the unit of sqrt(J) for "mds", in none
+        for "umap".
+
+    Examples
+    --------
+    >>> J = np.array([[0, 1, 4], [1, 0, 4], [4, 4, 0]])
+    >>> points = layout(J)
+    >>> points.shape
+    (3, 2)
+    """
+    distances = np.sqrt(check_square(divergences, "divergences"))
+    check_choice(method, "method", METHODS)
+    coordinates = _mds(distances, random_state)
+    if method == "umap" and len(distances) < FEWEST_FOR_UMAP:
+        warnings.warn(
+            f'method="umap" needs {FEWEST_FOR_UMAP} prompts, {len(distances)} came: "mds" is used.',
+            stacklevel=2,
+        )
+    elif method == "umap" and distances.any():
+        coordinates = _umap(distances, coordinates, random_state, metric="precomputed")
+    return principal_axes(coordinates)
+
+
+def stress(divergences: np.ndarray, coordinates: np.ndarray) -> float:
+    r"""Kruskal's stress-1 of a layout of sqrt(J), at the layout's best scale.
+
+    .. math:: \min_c \sqrt{\sum_{a<b} (c \sqrt{J_{ab}} - d_{ab})^2 / \sum_{a<b} d_{ab}^2}
+
+    Parameters
+    ----------
+    divergences : array of shape (n, n)
+        Symmetric Jeffreys divergences.
+    coordinates : array of shape (n, 2)
+        The layout, with distances d; neither its unit nor its scale matters.
+
+    Returns
+    -------
+    stress : float
+        0 (all distances right) to 1. 0.05 is good, 0.1 fair; above 0.2 distances mislead.
+
+    Examples
+    --------
+    >>> J = np.array([[0, 1, 4], [1, 0, 4], [4, 4, 0]])
+    >>> round(stress(J, layout(J)), 3)  # three distances always fit
+    0.0
+    """
+    matrix = check_square(divergences, "divergences")
+    wanted = squareform(np.sqrt(matrix), checks=False)
+    drawn = pdist(check_coordinates(coordinates, len(matrix)))
+    if not wanted.any() or not drawn.any():
+        return float(wanted.any() or drawn.any())
+    wanted *= (wanted @ drawn) / (wanted @ wanted)
+    return float(np.sqrt(np.sum((wanted - drawn) ** 2) / np.sum(drawn**2)))
+
+
+def position_errors(draws: np.ndarray, coordinates: np.ndarray) -> np.ndarray:
+    """Standard errors of the positions on a map, from the Monte Carlo draws of its divergences.
+
+    Delete-one-draw jackknife: the layout is made anew without each draw, from where it was, and
+    turned back onto the whole. What a map cannot show of the distances (its stress) is not in it.
+
+    Parameters
+    ----------
+    draws : array of shape (n, n, K)
+        J of every draw: `Divergence.draws`; at least two.
+    coordinates : array of shape (n, 2)
+        `layout` of their mean, with method "mds".
+
+    Returns
+    -------
+    errors : ndarray of shape (n, 2)
+        In the unit of the coordinates.
+
+    Examples
+    --------
+    >>> J = np.array([[0, 1, 4], [1, 0, 4], [4, 4, 0]])
+    >>> draws = np.stack([J, 1.2 * J], -1)
+    >>> position_errors(draws, layout(draws.mean(-1))).shape
+    (3, 2)
+    """
+    from sklearn.manifold import smacof
+
+    values = np.asarray(draws, dtype=np.float64)
+    n_draws = values.shape[-1] if values.ndim == 3 else 0
+    if n_draws < 2:
+        raise ValueError(f"draws: shape {values.shape} came, (n, n, K) with K > 1 is needed.")
+    points = check_coordinates(coordinates, len(values))
+    turned, centre = [], points.mean(0)
+    for others in leave_one_out(values):
+        distances = np.sqrt(others)
+        near = {"init": points, "n_init": 1, "eps": 1e-9, "max_iter": 1000}
+        moved = smacof((distances + distances.T) / 2, **near)[0]
+        moved -= moved.mean(0)
+        turned.append(moved @ orthogonal_procrustes(moved, points - centre)[0])
+    return jackknife_se(np.array(turned))
+
+
+def layout_vectors(
+    vectors: np.ndarray, *, method: str = "umap", random_state: RandomState = 0
+) -> np.ndarray:
+    """Points in the plane whose neighbourhoods resemble those of many vectors.
+
+    Parameters
+    ----------
+    vectors : array of shape (n, d)
+        From `ConjureEmbedding`.
+    method : {"umap", "mds"}
+        "mds" are the first two principal components: classical scaling of the distances. "umap"
+        starts there and keeps neighbourhoods of 15 within the first 64 principal components; its
+        distances mean little. With fewer than five vectors it is "mds".
+    random_state : int, RandomState or None
+        The same seed gives the same coordinates on the same machine.
+
+    Returns
+    -------
+    coordinates : ndarray of shape (n, 2)
+        Centred, greatest extent along the first axis.
+
+    Examples
+    --------
+    >>> layout_vectors(np.eye(4)).shape
+    (4, 2)
+    """
+    check_choice(method, "method", METHODS)
+    reduced, _ = principal_components(check_vectors(vectors))
+    start = np.zeros((len(reduced), 2))
+    start[:, : reduced.shape[1]] = reduced[:, :2]
+    if method == "mds" or len(reduced) < FEWEST_FOR_UMAP or not reduced.any():
+        return principal_axes(start)
+    return principal_axes(_umap(reduced, start, random_state, metric="euclidean"))
+
+
+def representatives(
+    vectors: np.ndarray, n: int = N_REPRESENTATIVES, *, random_state: RandomState = 0
+) -> np.ndarray:
+    """Positions of prompts that stand for all: the vectors nearest to the centres of k-means.
+
+    Parameters
+    ----------
+    vectors : array of shape (n_prompts, d)
+        From `ConjureEmbedding`.
+    n : int
+        How many are wanted.
+    random_state : int, RandomState or None
+        Of k-means (mini-batches, in the first 64 principal components).
+
+    Returns
+    -------
+    positions : int array of shape (at most n,)
+        Increasing. Fewer than n where vectors coincide.
+
+    Examples
+    --------
+    >>> representatives(np.array([[0.0], [0.1], [0.2], [5.0]]), 2)
+    array([1, 3])
+    """
+    from sklearn.cluster import MiniBatchKMeans
+    from sklearn.metrics import pairwise_distances_argmin
+
+    check_number(n, "n", least=1, integer=True)
+    reduced, _ = principal_components(check_vectors(vectors))
+    distinct, first = np.unique(reduced, axis=0, return_index=True)
+    if len(distinct) <= n:
+        return np.sort(first)
+    found = MiniBatchKMeans(n, n_init=1, random_state=random_state).fit(reduced)
+    return np.unique(pairwise_distances_argmin(found.cluster_centers_, reduced))
+
+
+def check_coordinates(coordinates: np.ndarray, n: int) -> np.ndarray:
+    """Float64 copy of n finite points in the plane."""
+    points = np.array(coordinates, dtype=np.float64)
+    if points.shape != (n, 2):
+        raise ValueError(f"coordinates: shape {points.shape} came, ({n}, 2) is needed.")
+    if not np.isfinite(points).all():
+        raise ValueError("coordinates hold NaN or infinity: drop those prompts first.")
+    return points
+
+
+def check_vectors(vectors: Any) -> np.ndarray:
+    """Finite rows of numbers."""
+    rows = np.asarray(vectors)
+    if rows.ndim != 2 or not rows.size:
+        raise ValueError(f"vectors: shape {rows.shape} came, (n, d) is needed.")
+    if not np.isfinite(rows).all():
+        raise ValueError("vectors hold NaN or infinity: drop those prompts first.")
+    return rows
+
+
+def principal_axes(coordinates: np.ndarray) -> np.ndarray:
+    """Centred, turned to the axes of greatest extent, each with its farthest point positive."""
+    centred = coordinates - coordinates.mean(axis=0)
+    turned = centred @ np.linalg.svd(centred.T @ centred)[0]
+    farthest = turned[np.abs(turned).argmax(axis=0), [0, 1]]
+    return turned * np.where(farthest < 0, -1.0, 1.0)
+
+
+def principal_components(vectors: np.ndarray) -> tuple[np.ndarray, float]:
+    """At most 64 principal components (n, k) of vectors, and their share of the variance."""
+    from sklearn.decomposition import PCA
+
+    if len(vectors) < 2 or not np.ptp(vectors, axis=0).any():
+        return np.zeros((len(vectors), 1)), 1.0
+    fitted = PCA(min(MOST_COMPONENTS, *vectors.shape), random_state=0)
+    reduced = fitted.fit_transform(vectors)
+    return reduced, float(fitted.explained_variance_ratio_.sum())
+
+
+def _mds(distances: np.ndarray, random_state: RandomState) -> np.ndarray:
+    """Points of least stress that SMACOF finds from the classical solution and random starts."""
+    from sklearn.manifold import smacof
+
+    n, scale = len(distances), distances.mean()
+    if scale == 0:
+        return np.zeros((n, 2))
+    scaled = distances / scale
+    centring = np.eye(n) - 1 / n
+    values, vectors = np.linalg.eigh(-0.5 * centring @ scaled**2 @ centring)
+    classical = (vectors * np.sqrt(np.maximum(values, 0)))[:, :-3:-1]
+    runs = [
+        smacof(scaled, init=classical, n_init=1),
+        smacof(scaled, n_init=4 if n < ONE_START else 1, random_state=random_state),
+    ]
+    return scale * min(runs, key=lambda run: run[1])[0]
+
+
+def _umap(
+    rows: np.ndarray, start: np.ndarray, random_state: RandomState, metric: str
+) -> np.ndarray:
+    """UMAP of a matrix of distances ("precomputed") or of vectors, from where it starts."""
+    from umap import UMAP
+
+    with warnings.catch_warnings():  # our users never asked for an inverse
+        warnings.filterwarnings("ignore", message=".*inverse_transform will be unavailable")
+        reducer = UMAP(
+            n_neighbors=min(15, len(rows) - 1),
+            metric=metric,
+            init=start,
+            random_state=random_state,
+            n_jobs=1,  # anything else is overridden, with a warning
+        )
+        return np.asarray(reducer.fit_transform(rows), dtype=np.float64)

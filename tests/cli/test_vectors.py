@@ -1,0 +1,101 @@
+"""`conjure embed` and `conjure neighbors`: what they write and print, and bad input in one line."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from conjure_kernel import ConjureEmbedding, cli, pairwise_divergence
+
+PROMPTS = ["strawberry", "a bus", "tomato", "a cat", "a taxi"]
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def prompts(tmp_path):
+    path = tmp_path / "prompts.txt"
+    path.write_text("\n".join(PROMPTS))
+    return path
+
+
+@pytest.fixture
+def conjure(cache, capsys):
+    def run(*args):
+        code = cli.main([*map(str, args), "--steps", "2", "--cache", str(cache)])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
+
+
+def test_embed_writes_what_the_library_finds(conjure, prompts, cache, tmp_path):
+    sizes = ["--components", "64", "--points", "8"]
+    code, _, err = conjure("embed", prompts, "-o", tmp_path / "v.npz", *sizes)
+    assert code == 0, err
+    assert "up to 240 noise predictions for 5 prompts" in err
+    assert "240 noise predictions made" in err  # chains, then points
+    again = ConjureEmbedding(n_components=64, n_steps=2, memory=cache).fit(PROMPTS)
+    vectors = again.transform(PROMPTS)
+    assert again.n_evaluations_ == 0
+    with np.load(tmp_path / "v.npz") as file:
+        np.testing.assert_array_equal(file["vectors"], vectors)
+        assert list(file["prompts"]) == PROMPTS
+        assert json.loads(str(file["provenance"]))["n_steps"] == 2
+    code, _, err = conjure("embed", prompts, "-o", tmp_path / "v.parquet", *sizes)
+    assert code == 0, err
+    frame = pd.read_parquet(tmp_path / "v.parquet")
+    np.testing.assert_array_equal(frame.to_numpy(), vectors)
+    assert list(frame.index) == PROMPTS
+
+
+def test_neighbors_are_ranked_by_j(conjure, prompts, cache):
+    draws = ["--draws", "2", "-k", "3"]
+    code, out, err = conjure("neighbors", prompts, "apple", "tomato", *draws, "--json")
+    assert code == 0, err
+    found = json.loads(out)
+    exact = pairwise_divergence(["apple"], PROMPTS, n_steps=2, n_draws=2, memory=cache)
+    order = exact.values[0].argsort()[:3]
+    assert [row["prompt"] for row in found["apple"]] == [PROMPTS[i] for i in order]
+    assert [row["divergence"] for row in found["apple"]] == [exact.values[0, i] for i in order]
+    assert "tomato" not in [row["prompt"] for row in found["tomato"]]
+    code, out, err = conjure("neighbors", prompts, "apple", *draws)
+    assert f"up to {240 + 16 + 6 * 2 * 4 + 5 * 2 * 2 * 2} noise predictions" in err
+    lines = out.splitlines()
+    assert lines[0] == "apple"
+    assert [line.split("  ")[-1].strip() for line in lines[1:4]] == [PROMPTS[i] for i in order]
+
+
+def test_a_map_of_many_is_one_page_of_vectors(conjure, prompts, tmp_path, monkeypatch):
+    monkeypatch.setattr("conjure_kernel.plot.coordinates.MANY", 4)
+    output = tmp_path / "map.html"
+    code, _, err = conjure("map", prompts, "-o", output, "--images", "1")
+    assert code == 0, err
+    assert "5 prompts: vectors instead of a matrix, up to 240 noise predictions" in err
+    page = output.read_text()
+    assert all(prompt in page for prompt in PROMPTS)
+    assert "data:image/" in page
+    code, _, err = conjure("map", prompts, "-o", tmp_path / "map.png")
+    assert code == 2
+    assert "above 4 a map is drawn from vectors, into one .html file" in err
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["embed", "FILE", "-o", "v.txt"], "expected a name that ends in .npz, .parquet"),
+        (["embed", "FILE", "-o", "v.npz", "--components", "9"], "n_components=9: expected a mult"),
+        (["neighbors", "ONE", "a bus"], "'a bus': the list holds no other prompt"),
+    ],
+)
+def test_bad_input_is_one_line(args, message, conjure, prompts, tmp_path):
+    one = tmp_path / "one.txt"
+    one.write_text("a bus")
+    places = {"FILE": prompts, "ONE": one, "v.npz": tmp_path / "v.npz"}
+    code, out, err = conjure(*(places.get(arg, arg) for arg in args))
+    assert (code, out) == (2, "")
+    assert message in err

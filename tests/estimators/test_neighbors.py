@@ -1,0 +1,177 @@
+"""ConjureNeighbors: the graph against the whole matrix, what it costs, and who can use it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.sparse import issparse
+from sklearn.base import clone
+from sklearn.cluster import DBSCAN, HDBSCAN, SpectralClustering
+from sklearn.exceptions import NotFittedError
+from sklearn.manifold import Isomap
+from sklearn.pipeline import make_pipeline
+from sklearn.utils import estimator_checks
+
+from conjure_kernel import ConjureEmbedding, ConjureNeighbors, pairwise_divergence
+from contract import DATA_FREE_CHECKS
+from worlds import SMALL, Counting, make_world
+
+EXACT = {"n_steps": 4, "n_components": None, "n_references": 4, "n_points": 8, "n_blocks": 4}
+
+
+def neighbours(world, n_neighbors=2, **options):
+    vectors = ConjureEmbedding(memory=None, **EXACT)
+    settings = {"memory": None, "embedding": vectors, **SMALL, **options}
+    return ConjureNeighbors(world, n_neighbors=n_neighbors, **settings)
+
+
+def two_groups(n=12):
+    """A world of two groups far from each other."""
+    rng = np.random.default_rng(0)
+    means = rng.normal(size=(n, 2)) * 0.3 + np.repeat([[0.0, 0.0], [4.0, 0.0]], n // 2, axis=0)
+    return Counting(dict(zip([f"prompt {i}" for i in range(n)], means, strict=True)))
+
+
+def matrix(world, prompts):
+    return pairwise_divergence(prompts, model=world, memory=None, **SMALL).values
+
+
+# ---------------------------------------------------------------- what is found
+
+
+def test_with_all_candidates_the_neighbours_are_those_of_the_matrix():
+    world, prompts = make_world(8)
+    model = neighbours(world, 3, n_candidates=7).fit(prompts)
+    exact = matrix(world, prompts)
+    np.fill_diagonal(exact, np.inf)
+    distances, indices = model.kneighbors()
+    np.testing.assert_array_equal(indices, np.argsort(exact, axis=1)[:, :3])
+    np.testing.assert_allclose(distances, np.sqrt(np.sort(exact, axis=1)[:, :3]))
+
+
+def test_what_is_measured_is_j_and_its_error_on_both_sides():
+    world, prompts = make_world(8)
+    model = neighbours(world, 2, n_candidates=3).fit(prompts)
+    exact = pairwise_divergence(prompts, model=world, memory=None, **SMALL)
+    i, j = model.divergences_.nonzero()
+    assert 8 * 3 <= len(i) < 8 * 7
+    np.testing.assert_allclose(model.divergences_[i, j].A1, exact.values[i, j])
+    np.testing.assert_allclose(model.standard_errors_[i, j].A1, exact.standard_errors[i, j])
+    assert abs(model.divergences_ - model.divergences_.T).nnz == 0
+
+
+def test_far_groups_are_never_neighbours():
+    world = two_groups()
+    _, indices = neighbours(world, 3).fit(world.prompts).kneighbors()
+    assert ((indices < 6) == (np.arange(12) < 6)[:, None]).all()
+
+
+def test_new_prompts_find_the_fitted_ones_and_themselves():
+    world, prompts = make_world(8)
+    model = neighbours(world, 2, n_candidates=5).fit(prompts[:6])
+    graph = model.transform(prompts[4:])
+    assert graph.shape == (4, 6)
+    assert (np.diff(graph.indptr) == 3).all()
+    assert (graph[0].indices[0], graph[0].data[0]) == (4, 0)
+    exact = np.sqrt(matrix(world, prompts)[6, :6])
+    np.testing.assert_allclose(graph[2].data, np.sort(exact)[:3])
+
+
+def test_rows_rise_and_zeros_stay():
+    world = two_groups()
+    prompts = [*world.prompts, world.prompts[3]]
+    graph = neighbours(world, 2).fit_transform(prompts)
+    assert graph.shape == (13, 13)
+    assert (np.diff(graph.indptr) == 3).all()
+    rows = graph.data.reshape(13, 3)
+    assert (np.diff(rows, axis=1) >= 0).all()
+    np.testing.assert_array_equal(graph.indices.reshape(13, 3)[:, 0], np.arange(13))
+    assert graph[3].data[1] == 0  # the prompt that came twice
+    assert graph[3].indices[1] == 12
+    ones = neighbours(world, 2).fit(prompts).kneighbors_graph(mode="connectivity")
+    assert set(ones.data) == {1.0}
+
+
+# ---------------------------------------------------------------- cost
+
+
+def test_only_candidates_cost():
+    world = two_groups(40)
+    model = neighbours(world, 2, n_candidates=3).fit(world.prompts)
+    pairs = model.divergences_.nnz // 2
+    chains, replays = 40 * 3 * 8, 2 * pairs * 3 * 4  # K draws of S steps; both legs, K, T
+    vectors = model.embedding_.n_evaluations_
+    assert model.n_evaluations_ == world.rows == chains + replays + vectors
+    assert world.rows < 40 * 40 * 4 * 3
+
+
+def test_the_cache_makes_a_second_run_free(tmp_path):
+    world = two_groups()
+    settings = {"n_steps": 4, "n_draws": 3, "memory": tmp_path, "n_neighbors": 2}
+    first = ConjureNeighbors(world, **settings).fit(world.prompts)
+    again = ConjureNeighbors(world, **settings).fit(world.prompts)
+    assert (first.n_evaluations_, again.n_evaluations_) == (world.rows, 0)
+    assert abs(first.divergences_ - again.divergences_).nnz == 0
+
+
+# ---------------------------------------------------------------- who can use it
+
+
+@pytest.mark.parametrize(
+    "clusterer",
+    [
+        SpectralClustering(2, affinity="precomputed_nearest_neighbors", n_neighbors=3),
+        DBSCAN(eps=1.5, metric="precomputed", min_samples=3),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Graph is not fully connected")
+def test_clusterings_take_the_graph_as_it_is(clusterer):
+    world = two_groups()
+    labels = make_pipeline(neighbours(world, 4), clone(clusterer)).fit_predict(world.prompts)
+    assert len(set(labels[:6])) == len(set(labels[6:])) == 1
+    assert labels[0] != labels[6]
+
+
+@pytest.mark.filterwarnings("ignore:.*inverse_transform will be unavailable")
+@pytest.mark.filterwarnings("ignore:n_jobs value 1 overridden")
+def test_hdbscan_and_umap_take_the_graph_made_symmetric_and_isomap_as_it_is():
+    from umap import UMAP
+
+    rng = np.random.default_rng(0)
+    world = Counting({f"prompt {i}": mean for i, mean in enumerate(rng.normal(size=(20, 2)))})
+    graph = neighbours(world, 8).fit_transform(world.prompts)
+    symmetric = graph.maximum(graph.T)
+    labels = HDBSCAN(metric="precomputed", min_cluster_size=5, copy=True).fit_predict(symmetric)
+    assert len(labels) == 20
+    assert Isomap(n_neighbors=6, metric="precomputed").fit_transform(graph).shape == (20, 2)
+    plane = UMAP(metric="precomputed", n_neighbors=6, random_state=0).fit_transform(symmetric)
+    assert plane.shape == (20, 2)
+
+
+def test_public_checks_that_need_no_numbers():
+    for name in DATA_FREE_CHECKS:
+        getattr(estimator_checks, name)("ConjureNeighbors", ConjureNeighbors())
+
+
+def test_names_clones_and_sparsity():
+    world = two_groups()
+    model = neighbours(world).fit(world.prompts)
+    assert issparse(model.transform(world.prompts[:2]))
+    assert list(model.get_feature_names_out()[:2]) == ["conjureneighbors0", "conjureneighbors1"]
+    twin = clone(model)
+    assert twin.model is world
+    with pytest.raises(NotFittedError):
+        twin.kneighbors()
+
+
+def test_wrong_input_says_what_is_needed():
+    world, prompts = make_world(4)
+    with pytest.raises(ValueError, match="n_neighbors=4: there are 3 other prompts"):
+        neighbours(world, 4).fit(prompts)
+    with pytest.raises(ValueError, match="n_candidates=1"):
+        neighbours(world, 2, n_candidates=1).fit(prompts)
+    model = neighbours(world, 1, n_candidates=2).fit(prompts)
+    with pytest.raises(ValueError, match="n_neighbors=3: J of 2 candidates is measured"):
+        model.kneighbors(n_neighbors=3)
+    with pytest.raises(ValueError, match="mode='near'"):
+        model.kneighbors_graph(mode="near")

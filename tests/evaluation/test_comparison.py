@@ -1,0 +1,96 @@
+"""compare and rank_agreement: paired differences, and two models on the same pairs (R52)."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from conjure_kernel import compare, evaluate, rank_agreement
+from conjure_kernel.evaluation.datasets import ScoredPairs
+from conjure_kernel.evaluation.scorers import PairScores
+from conjure_kernel.method.jackknife import jackknife_se, leave_one_out
+
+RNG = np.random.default_rng(0)
+N = 120
+SCORES = RNG.normal(size=N)
+LEFT, RIGHT = ([f"{side} {i}" for i in range(N)] for side in "ab")
+PAIRS = ScoredPairs("t", LEFT, RIGHT, SCORES)
+
+
+def result(noise, seed, name, pairs=PAIRS, draws=None, missing=()):
+    rng = np.random.default_rng(seed)
+    values = pairs.scores + noise * rng.normal(size=len(pairs))
+    values[list(missing)] = np.nan
+    replicates = None
+    if draws:
+        replicates = leave_one_out(values[:, None] + rng.normal(size=(len(pairs), draws)))
+    return evaluate(lambda a, b: PairScores(values, replicates), pairs, name=name, n_bootstrap=0)
+
+
+def test_a_better_scorer_is_told_from_a_worse_one_and_equals_are_not():
+    good, bad, like_good = result(0.5, 1, "good"), result(3, 2, "bad"), result(0.5, 3, "like good")
+    table = compare([good, bad, like_good], n_bootstrap=300)
+    assert [(row["a"], row["b"]) for row in table.rows] == [
+        ("good", "bad"),
+        ("good", "like good"),
+        ("bad", "like good"),
+    ]
+    row = table[0]
+    expected = [stats.spearmanr(r.similarities, SCORES).statistic for r in (good, bad)]
+    assert row["difference"] == pytest.approx(expected[0] - expected[1])
+    assert 0 < row["difference_low"] < row["difference"] < row["difference_high"]
+    assert row["difference_p"] < 0.05 < table[1]["difference_p"]
+    assert table[1]["difference_low"] < 0 < table[1]["difference_high"]
+    assert table[2]["difference_high"] < 0
+
+
+def test_pairing_narrows_the_interval():
+    base = result(1, 1, "base")
+    twin = evaluate(lambda a, b: base.similarities + 1e-3 * SCORES, PAIRS, name="twin")
+    other = result(1, 9, "other")
+    narrow, wide = (compare([base, r], n_bootstrap=200)[0] for r in (twin, other))
+    spans = [row["difference_high"] - row["difference_low"] for row in (narrow, wide)]
+    assert spans[0] < spans[1] / 5
+
+
+def test_draw_errors_of_a_difference():
+    a, b, plain = result(1, 1, "a", draws=5), result(1, 2, "b", draws=5), result(1, 3, "plain")
+    other = result(1, 4, "other", draws=7)
+    rho = {
+        r.name: np.array([stats.spearmanr(w, SCORES).statistic for w in r.replicates])
+        for r in (a, b, other)
+    }
+    found = {(r["a"], r["b"]): r["difference_draw_se"] for r in compare([a, b, plain, other]).rows}
+    assert found["a", "b"] == pytest.approx(jackknife_se(rho["a"] - rho["b"]))
+    assert found["a", "plain"] == pytest.approx(jackknife_se(rho["a"]))
+    apart = np.hypot(jackknife_se(rho["a"]), jackknife_se(rho["other"]))
+    assert found["a", "other"] == pytest.approx(apart)
+
+
+def test_pairs_that_one_cannot_score_are_left_out_for_both():
+    table = compare([result(1, 1, "a", missing=[0, 5]), result(1, 2, "b", missing=[7])])
+    assert table[0]["n"] == N - 3
+
+
+def test_other_pairs_are_refused():
+    other = ScoredPairs("o", RIGHT, LEFT, SCORES)
+    with pytest.raises(ValueError, match="no pair in common"):
+        compare([result(1, 1, "a"), result(1, 1, "b", other)])
+    turned = PAIRS.take(range(N)[::-1], "turned")
+    with pytest.raises(ValueError, match="different orders"):
+        compare([result(1, 1, "a"), result(1, 1, "b", turned)])
+    with pytest.raises(ValueError, match="1 results: at least two"):
+        compare([result(1, 1, "a")])
+    with pytest.raises(ValueError, match="statistic='rho'"):
+        compare([result(1, 1, "a")] * 2, statistic="rho")
+
+
+def test_rank_agreement_is_that_of_the_models_with_each_other():
+    a, b = result(0.5, 1, "a"), result(0.5, 2, "b")
+    table = rank_agreement(a, b, n_bootstrap=100)
+    row = table.find(statistic="spearman")
+    expected = stats.spearmanr(a.similarities, b.similarities)
+    assert row["agreement"] == pytest.approx(expected.statistic)
+    assert row["agreement_p"] == pytest.approx(expected.pvalue)
+    assert row["agreement_low"] < row["agreement"] < row["agreement_high"]
+    assert rank_agreement(a, a, n_bootstrap=9)[0]["agreement"] == pytest.approx(1)
+    assert [r["statistic"] for r in table.rows] == ["spearman", "pearson", "kendall"]

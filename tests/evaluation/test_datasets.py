@@ -1,0 +1,121 @@
+"""Scored pairs from files and a hub: what is read, and errors that name the place."""
+
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from conjure_kernel.evaluation.datasets import TASKS, ScoredPairs, load_pairs
+
+TSV = 'sentence1\tsentence2\tscore\tsource\nA "dog".\tA cat, too.\t2.5\tnews\nOne\tTwo\t0\tforum\n'
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text, name="pairs.tsv"):
+        path = tmp_path / name
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    return write
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    """A stand-in for the `datasets` library; holds what was asked and what is answered."""
+    rows = [{"sentence1": "a", "sentence2": "b", "score": 1, "genre": "g", "dataset": "MSR"}]
+    state = SimpleNamespace(asked=None, answer=rows)
+
+    def load_dataset(name, **options):
+        state.asked = (name, options)
+        if isinstance(state.answer, Exception):
+            raise state.answer
+        return state.answer
+
+    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset))
+    return state
+
+
+def test_tsv_is_literal_and_csv_quoted(write):
+    loaded = load_pairs(write(TSV))
+    assert loaded.pairs == [('A "dog".', "A cat, too."), ("One", "Two")]
+    assert loaded.scores.tolist() == [2.5, 0]
+    assert loaded.corpora == ["news", "forum"]
+    assert (loaded.name, loaded.provenance) == ("pairs", {"source": "pairs.tsv"})
+    words = load_pairs(write('\ufeffword1,word2,score\n"a, b",c,3\n', "words.csv"))
+    assert (words.pairs, words.corpora) == ([("a, b", "c")], None)
+
+
+def test_columns_can_be_named(write):
+    path = write("id,x,y,gold\n7,a,b,1.5\n", "x.csv")
+    assert load_pairs(path, columns=("x", "y", "gold")).scores.tolist() == [1.5]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("sentence1\tsentence2\tscore\na\tb\n", r"line 2: 2 fields came, the header has 3"),
+        ("sentence1\tsentence2\tscore\na\tb\t1\nc\td\tnan\n", r"line 3: score is 'nan'"),
+        ("sentence1\tsentence2\tscore\na\tb\thigh\n", r"line 2: score is 'high'"),
+        ("sentence1\tsentence2\tscore\na\tb\t\n", r"line 2: score is ''"),
+        ("a\tb\tscore\nx\ty\t1\n", "expected the columns sentence1, sentence2, score or .* a, b, "),
+        ("sentence1\tsentence2\tscore\n", "holds no pairs"),
+        ("", "holds no pairs"),
+        (b"sentence1\tsentence2\tscore\n\xff\tb\t1\n", "is not UTF-8"),
+    ],
+)
+def test_a_bad_file_is_named_with_its_line(write, text, message):
+    with pytest.raises(ValueError, match=rf"(?s)pairs.tsv.*{message}"):
+        load_pairs(write(text))
+
+
+def test_bad_names(tmp_path):
+    with pytest.raises(ValueError, match=r"'stsb': expected a file .* or one of the tasks sts12"):
+        load_pairs("stsb")
+    with pytest.raises(FileNotFoundError):
+        load_pairs(tmp_path / "none.tsv")
+
+
+def test_a_task_comes_from_the_hub(hub):
+    loaded = load_pairs("sts-b", split="validation", revision="abc")
+    assert hub.asked == ("mteb/stsbenchmark-sts", {"split": "validation", "revision": "abc"})
+    assert loaded.pairs == [("a", "b")]
+    assert loaded.corpora == ["MSR"]
+    assert loaded.provenance["source"] == "mteb/stsbenchmark-sts"
+    assert len(TASKS) == 7
+
+
+def test_a_hub_that_fails_is_told_as_such(hub):
+    hub.answer = ConnectionError("no route")
+    with pytest.raises(OSError, match=r"'sts12': mteb/sts12-sts .* ConnectionError: no route"):
+        load_pairs("sts12")
+    hub.answer = [{"sentence1": "a", "sentence2": None, "score": 1.0}]
+    with pytest.raises(TypeError, match=r"sts12-sts.*None: expected a string"):
+        load_pairs("sts12")
+    hub.answer = [{"sentence1": "a", "sentence2": "b", "score": None}]
+    with pytest.raises(ValueError, match="row 0: score is None"):
+        load_pairs("sts12")
+
+
+def test_without_the_library_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(ImportError, match=r"'sick-r'.*conjure-kernel\[scores\]"):
+        load_pairs("sick-r")
+
+
+def test_samples_and_subsets_say_so():
+    names = [str(i) for i in range(50)]
+    pairs = ScoredPairs("x", names, names[::-1], np.arange(50.0), names)
+    some = pairs.sample(10, seed=3)
+    assert len(some) == 10
+    assert some.scores.tolist() == [float(name) for name in some.left] == sorted(some.scores)
+    assert some.left == some.corpora == pairs.sample(10, seed=3).left
+    assert some.left != pairs.sample(10, seed=4).left
+    assert some.provenance["subset"] == "10 of 50: drawn with seed 3"
+    assert pairs.sample(50) is pairs
+    inner = pairs.within(names[10:40]).sample(5)
+    assert inner.provenance["subset"].endswith("; of 30 of 50: both texts known")
+    assert all(10 <= int(name) < 40 for pair in inner.pairs for name in pair)
+    with pytest.raises(ValueError, match="x: no pair is left"):
+        pairs.within(["a"])

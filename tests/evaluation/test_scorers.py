@@ -1,0 +1,187 @@
+"""Scorers: each gives what it says, with errors over draws and its provenance."""
+
+import itertools
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import pipelines
+from conjure_kernel import paired_divergence
+from conjure_kernel.estimators.images import fit_gaussian, frechet
+from conjure_kernel.evaluation.scorers import (
+    ConjureScorer,
+    ImageScorer,
+    SentenceTransformerScorer,
+    TextEncoderScorer,
+    score_divergence,
+)
+from conjure_kernel.models.pretrained.text_encoders import text_features
+from measured import IGNORED, measured
+from worlds import N_DRAWS, SMALL, make_world
+
+LEFT, RIGHT = ["cat", "a dog", "cat"], ["dog", "a dog", "the old boat"]
+
+
+# ---------------------------------------------------------------- the model's own distance
+
+
+@pytest.mark.parametrize("leg", ["jeffreys", "ab", "ba"])
+def test_conjure_scores_are_minus_the_log(leg):
+    world, prompts = make_world(4)
+    left, right = prompts[:3], prompts[1:]
+    scored = ConjureScorer(world, leg=leg, memory=None, **SMALL)(left, right)
+    found = paired_divergence(left, right, model=world, memory=None, **SMALL)
+    expected = {"jeffreys": found.values, "ab": found.legs[0], "ba": found.legs[1]}[leg]
+    np.testing.assert_allclose(scored.similarities, -np.log(expected), rtol=1e-6)
+    draws = {"jeffreys": found.draws, "ab": found.leg_draws[0], "ba": found.leg_draws[1]}[leg]
+    for k in range(N_DRAWS):
+        rest = np.delete(draws, k, axis=1).mean(1)
+        np.testing.assert_allclose(scored.replicates[k], -np.log(rest), rtol=1e-5)
+    assert scored.provenance["leg"] == leg
+    assert scored.n_evaluations > 0
+
+
+def test_levels_of_a_divergence():
+    world, prompts = make_world(3)
+    found = paired_divergence(prompts[:2], prompts[1:], model=world, memory=None, **SMALL)
+    scored = score_divergence(found, levels=slice(1, 3))
+    np.testing.assert_allclose(
+        scored.similarities, -np.log(found.profile[:, 1:3].sum(1)), rtol=1e-6
+    )
+
+
+def test_pairs_of_different_numbers_of_draws_have_no_jackknife():
+    world, prompts = make_world()
+    settings = {"memory": None, "tol": 0.1, **SMALL}
+    left, right = zip(*itertools.combinations(prompts, 2), strict=True)
+    scored = ConjureScorer(world, **settings)(left, right)
+    found = paired_divergence(left, right, model=world, **settings)
+    assert len(set(found.draws_used)) > 1
+    np.testing.assert_allclose(scored.similarities, -np.log(found.values), rtol=1e-6)
+    assert scored.replicates is None
+
+
+@pytest.mark.filterwarnings("ignore:n_draws=1")
+def test_one_draw_has_no_error_and_a_wrong_leg_is_refused():
+    world, prompts = make_world(2)
+    assert ConjureScorer(world, memory=None, n_draws=1)(prompts[:1], prompts[1:]).replicates is None
+    with pytest.raises(ValueError, match="leg='kl'"):
+        ConjureScorer(world, leg="kl")
+
+
+@pytest.mark.filterwarnings("ignore:.*were cut")
+def test_truncated_pairs_are_told():
+    long = "word " * 40
+    scored = ConjureScorer(memory=None, n_steps=2, n_draws=2)(["dog", long], ["cat", "cat"])
+    assert scored.truncated.tolist() == [False, True]
+
+
+# ---------------------------------------------------------------- text
+
+
+@pytest.mark.filterwarnings(IGNORED)
+@pytest.mark.parametrize("name", ["embedded", "epsilon", "xl", "3", "flux"])
+def test_text_features_are_unit_vectors_that_do_not_depend_on_neighbours(name):
+    pipeline = measured(name).pipeline
+    texts = ["a cat", "", "the old boat and the sea"]
+    features = text_features(pipeline, texts)
+    np.testing.assert_allclose(np.linalg.norm(features, axis=1), 1, rtol=1e-6)
+    np.testing.assert_allclose(text_features(pipeline, texts[2:])[0], features[2], atol=1e-5)
+    assert abs(features[0] @ features[2]) < 1 - 1e-4
+
+
+@pytest.mark.parametrize(("text", "kept"), [("red cat", slice(1, 4)), ("", slice(1, 2))])
+def test_text_features_leave_out_begin_and_padding(text, kept):
+    pipeline = measured("epsilon").pipeline
+    tokens = pipeline.tokenizer([text], padding="max_length", return_tensors="pt")
+    hidden = pipeline.text_encoder(tokens.input_ids).last_hidden_state[0].detach().numpy()
+    inside = hidden[kept].mean(0)
+    expected = inside / np.linalg.norm(inside)
+    np.testing.assert_allclose(text_features(pipeline, [text])[0], expected, atol=1e-5)
+
+
+def test_text_encoder_scorer_is_their_cosine():
+    scorer = TextEncoderScorer(pipelines.stable_diffusion())
+    features = text_features(pipelines.stable_diffusion(), LEFT + RIGHT)
+    scored = scorer(LEFT, RIGHT)
+    expected = (features[:3] * features[3:]).sum(1)
+    np.testing.assert_allclose(scored.similarities, expected, atol=1e-6)
+    assert scored.similarities[1] == pytest.approx(1)
+    assert scored.similarities.argmax() == 1
+
+
+def test_sentence_transformers_by_name(monkeypatch):
+    asked = []
+
+    class Encoder:
+        def __init__(self, name, **options):
+            asked.append((name, options))
+
+        def encode(self, texts, **options):
+            assert options["normalize_embeddings"]
+            angles = np.array([len(text) for text in texts], dtype=np.float32)
+            return np.stack([np.cos(angles), np.sin(angles)], 1)
+
+    module = SimpleNamespace(SentenceTransformer=Encoder)
+    monkeypatch.setitem(sys.modules, "sentence_transformers", module)
+    scorer = SentenceTransformerScorer("some/model-name", device="cpu")
+    scored = scorer(LEFT, RIGHT)
+    lengths = np.array([[len(a), len(b)] for a, b in zip(LEFT, RIGHT, strict=True)])
+    np.testing.assert_allclose(scored.similarities, np.cos(np.diff(lengths)[:, 0]), atol=1e-6)
+    assert (asked, scorer.name) == ([("some/model-name", {"device": "cpu"})], "model-name, cosine")
+    monkeypatch.setitem(sys.modules, "sentence_transformers", None)
+    with pytest.raises(ImportError, match=r"'some/model-name'.*conjure-kernel\[scores\]"):
+        scorer(LEFT, RIGHT)
+
+
+# ---------------------------------------------------------------- images
+
+
+def paint(text, n):
+    """Images whose grey is the text's length."""
+    rng = np.random.default_rng(len(text))
+    grey = rng.normal(10 * len(text), 8, size=(n, 8, 8, 1))
+    return np.repeat(grey, 3, -1).clip(0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("statistic", ["frechet", "jeffreys", "kid", "mmd"])
+def test_any_generator_can_be_scored(statistic):
+    scored = ImageScorer(statistic, n_images=12, generate=paint)(LEFT, RIGHT)
+    assert scored.similarities[2] < scored.similarities[0]
+    assert scored.similarities[1] > scored.similarities[2]
+    assert scored.replicates.shape == (4, 3)
+    assert (scored.replicates[:, 2] < scored.replicates[:, 1]).all()
+    assert len(np.unique(scored.replicates[:, 2])) == 4
+
+
+def test_frechet_scores_are_minus_the_distance_in_the_feature_space():
+    def corner(images):
+        return images[:, 0, :2, 0] / 255.0
+
+    scored = ImageScorer(n_images=8, generate=paint, features=corner)(LEFT[2:], RIGHT[2:])
+    sets = [fit_gaussian(corner(paint(text, 8))) for text in (LEFT[2], RIGHT[2])]
+    assert scored.similarities[0] == pytest.approx(-frechet(*sets))
+    rest = np.arange(8) % 4 != 1
+    sets = [fit_gaussian(corner(paint(text, 8))[rest]) for text in (LEFT[2], RIGHT[2])]
+    assert scored.replicates[1, 0] == pytest.approx(-frechet(*sets))
+
+
+def test_the_models_own_images_are_kept_in_the_cache(tmp_path):
+    scorer = ImageScorer(n_images=8, n_steps=2, memory=tmp_path)
+    first = scorer(["dog"], ["bus"])
+    again = scorer(["dog"], ["bus"])
+    assert first.n_evaluations == 2 * 8 * 4
+    assert again.n_evaluations == 0
+    assert first.similarities == again.similarities < 0
+    assert first.provenance["n_images"] == 8
+
+
+def test_errors_of_image_scorers():
+    with pytest.raises(ValueError, match="statistic='fid'"):
+        ImageScorer("fid")
+    with pytest.raises(ValueError, match="n_images=4: expected an integer of at least 8"):
+        ImageScorer(n_images=4)
+    with pytest.raises(TypeError, match="generate came with n_steps"):
+        ImageScorer(generate=paint, n_steps=3)

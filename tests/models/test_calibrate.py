@@ -1,0 +1,236 @@
+"""What a pipeline does with guidance, rows and layouts is measured, or refused."""
+
+import functools
+from contextlib import nullcontext
+
+import diffusers
+import pytest
+import torch
+
+import pipelines
+from conjure_kernel.method.reverse import ChainSettings
+from conjure_kernel.models.pretrained.load import load_denoiser
+from conjure_kernel.models.task import Replay
+from measured import IGNORED, PIPELINES, A, B, join, measured, network
+from pipelines import preserving, recent
+
+pytestmark = pytest.mark.filterwarnings(IGNORED)
+
+TRUE_CALL = diffusers.StableDiffusionPipeline.__call__
+
+
+class ShiftedGuidance(diffusers.StableDiffusionPipeline):
+    """Z-Image's convention: guided = c + g (c - u), so that g = 0 is unguided."""
+
+    @functools.wraps(TRUE_CALL)
+    def __call__(self, *args, guidance_scale=4.0, **kwargs):
+        return TRUE_CALL(self, *args, guidance_scale=guidance_scale + 1, **kwargs)
+
+
+class ScaledLatents(diffusers.StableDiffusionPipeline):
+    """Does not start from the latents that it is handed."""
+
+    @functools.wraps(TRUE_CALL)
+    def __call__(self, *args, latents=None, **kwargs):
+        latents = None if latents is None else 2 * latents
+        return TRUE_CALL(self, *args, latents=latents, **kwargs)
+
+
+class Drifting(diffusers.StableDiffusionPipeline):
+    """Moves the state between two steps."""
+
+    @functools.wraps(TRUE_CALL)
+    def __call__(self, *args, latents=None, **kwargs):
+        def move(pipe, step, t, given):
+            return {"latents": 2 * given["latents"]}
+
+        return TRUE_CALL(self, *args, callback_on_step_end=move, **kwargs)
+
+
+class OneImage(diffusers.StableDiffusionPipeline):
+    """Takes no num_images_per_prompt."""
+
+    def __call__(self, prompt, guidance_scale=1.0, **kwargs):
+        return super().__call__(prompt, guidance_scale=guidance_scale, **kwargs)
+
+
+def make(kind):
+    return kind(**pipelines.stable_diffusion().components, requires_safety_checker=False)
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_a_pipeline_is_recognised(name):
+    calibration = measured(name).calibration
+    assert calibration.guidance_offset == (None if name == "flux" else 0)
+    assert calibration.prompts_share_a_call
+    assert calibration.rows_argument == "num_images_per_prompt"
+    assert calibration.shape == ((16, 16) if name == "flux" else (4, 8, 8))
+    assert (calibration.device.type, calibration.dtype) == ("cpu", torch.float32)
+    assert len(calibration.probe) == 8
+
+
+def test_calibration_counts_its_evaluations():
+    pipe, rows = pipelines.stable_diffusion(), []
+    hook = pipe.unet.register_forward_hook(lambda module, x, y: rows.append(len(y[0])))
+    denoiser = load_denoiser(pipe)
+    hook.remove()
+    assert denoiser.calibration.n_evaluations == sum(rows) <= 16
+    assert denoiser.n_evaluations == 0
+
+
+def test_the_probe_repeats_itself_and_tells_models_apart():
+    probes = [load_denoiser(pipelines.stable_diffusion(seed=s)).probe for s in (0, 0, 1)]
+    assert probes[0] == probes[1] != probes[2]
+
+
+def test_a_shifted_guidance_is_mapped():
+    shifted, plain = (
+        load_denoiser(make(ShiftedGuidance)),
+        load_denoiser(pipelines.stable_diffusion()),
+    )
+    assert shifted.calibration.guidance_offset == -1
+    for w in (1.0, 3.0):
+        chain = ChainSettings(plain.make_grid(3), guidance_scale=w)
+        (one,), (two,) = (denoiser.trace([A], [0], chain) for denoiser in (shifted, plain))
+        assert torch.equal(one.x, two.x)
+        assert torch.equal(one.eps, two.eps)
+
+
+@pytest.mark.parametrize("guidance_embeds", [False, True])
+def test_a_model_without_classifier_free_guidance_takes_only_1(guidance_embeds):
+    warned = pytest.warns(UserWarning, match="FluxPipeline is distilled .its network takes")
+    with warned if guidance_embeds else nullcontext():
+        denoiser = load_denoiser(pipelines.flux(guidance_embeds))
+    assert denoiser.calibration.guidance_offset is None
+    with pytest.raises(ValueError, match=r"guidance_scale=2: .* no classifier-free guidance"):
+        denoiser.trace([A], [0], ChainSettings(denoiser.make_grid(2), guidance_scale=2))
+
+
+def test_a_consistency_sampler_is_warned_about():
+    pipe = pipelines.stable_diffusion()
+    pipe.scheduler = diffusers.LCMScheduler.from_config(pipe.scheduler.config)
+    with pytest.warns(UserWarning, match="distilled .its scheduler is a consistency model's"):
+        load_denoiser(pipe)
+    with pytest.warns(UserWarning, match="input and its scheduler"):
+        load_denoiser(preserving.latent_consistency())
+
+
+@pytest.mark.filterwarnings("ignore:FluxPipeline is distilled")
+def test_an_embedded_guidance_is_an_argument_of_the_call():
+    default, named, other = (
+        load_denoiser(pipelines.flux(guidance_embeds=True), **call)
+        for call in ({}, {"guidance_scale": 3.5}, {"guidance_scale": 1.5})
+    )
+    assert default.probe == named.probe != other.probe
+
+
+@pytest.mark.parametrize("kind", [pipelines.stable_diffusion, pipelines.stable_diffusion_xl])
+def test_guidance_that_is_not_linear_is_refused_with_advice(kind):
+    denoiser = load_denoiser(kind(), guidance_rescale=0.7)
+    plain, guided = (ChainSettings(denoiser.make_grid(2), guidance_scale=w) for w in (1, 2))
+    assert denoiser.trace([A], [0], plain)
+    with pytest.raises(ValueError, match=r"guidance_scale=2: .*not linear.*guidance_rescale="):
+        denoiser.trace([A], [0], guided)
+    assert load_denoiser(kind(), guidance_rescale=0.0).calibration.guidance_offset == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (Drifting, "Drifting moves the state between two steps"),
+        (OneImage, "OneImage takes no num_images_per_prompt"),
+    ],
+)
+def test_a_loop_that_cannot_be_measured_is_refused_by_name(kind, message):
+    with pytest.raises(ValueError, match=message):
+        load_denoiser(make(kind))
+
+
+def test_a_pipeline_that_starts_from_its_own_state_is_led_by_a_step():
+    led, plain = load_denoiser(make(ScaledLatents)), load_denoiser(pipelines.stable_diffusion())
+    assert (led.leading_steps, plain.leading_steps) == (1, 0)
+    rows = []
+    network(led.pipeline).register_forward_hook(lambda module, x, y: rows.append(len(y[0])))
+    chain = ChainSettings(plain.make_grid(3), guidance_scale=3)
+    state = torch.get_rng_state()
+    one, two = (denoiser.trace([A, B], [0, 1], chain) for denoiser in (led, plain))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert led.n_evaluations == sum(rows)
+    for ours, theirs in zip(one, two, strict=True):
+        assert torch.equal(ours.x, theirs.x)
+        assert torch.equal(ours.eps, theirs.eps)
+    assert (led.decode(one[0].x0) == plain.decode(two[0].x0)).all()
+
+
+def test_guidance_by_another_argument_is_refused():
+    with pytest.raises(ValueError, match=r"QwenImagePipeline evaluates 2 rows.*true_cfg_scale="):
+        load_denoiser(recent.qwen_image(), height=64, width=64, negative_prompt=B)
+
+
+def test_a_pipeline_without_a_network_is_refused():
+    pipe = pipelines.stable_diffusion()
+    encoder = diffusers.DDPMPipeline(unet=pipe.unet, scheduler=pipe.scheduler)
+    encoder.register_modules(unet=None)
+    with pytest.raises(ValueError, match="DDPMPipeline has neither a unet nor a transformer"):
+        load_denoiser(encoder)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ({"heigth": 64}, "heigth: neither load_denoiser nor StableDiffusionPipeline knows it"),
+        ({"local_files_only": True}, "local_files_only: neither load_denoiser"),
+        ({"guidance_scale": 7.5}, r"guidance_scale: chosen by each .*ConjureDistance\(guidance"),
+        ({"num_images_per_prompt": 2, "latents": None}, "latents, num_images_per_prompt: chosen"),
+    ],
+)
+def test_an_argument_that_would_be_ignored_is_refused(call, message):
+    with pytest.raises(TypeError, match=message):
+        load_denoiser(pipelines.stable_diffusion(), **call)
+
+
+def test_arguments_of_the_call_reach_every_call():
+    plain = load_denoiser(pipelines.stable_diffusion())
+    small = load_denoiser(pipelines.stable_diffusion(), height=32, width=64)
+    assert small.shape == (4, 4, 8)
+    (trajectory,) = small.trace([A], [0], ChainSettings(small.make_grid(2)))
+    assert small.decode(trajectory.x0).shape == (1, 32, 64, 3)
+    negative = load_denoiser(pipelines.stable_diffusion(), negative_prompt=B)
+    chains = [ChainSettings(plain.make_grid(2), guidance_scale=w) for w in (1, 3)]
+    same, moved = (
+        torch.equal(*(d.trace([A], [0], chain)[0].x for d in (plain, negative))) for chain in chains
+    )
+    assert same
+    assert not moved
+
+
+@pytest.mark.parametrize("share", [True, False])
+def test_a_companion_prompt_that_changes_a_row_is_noticed(share):
+    pipe = pipelines.stable_diffusion()
+
+    def mix(module, given, output):
+        if not share:
+            output[0].add_(output[0].mean(0))
+
+    pipe.text_encoder.register_forward_hook(mix)
+    assert load_denoiser(pipe).prompts_share_a_call is share
+
+
+def test_a_nan_at_load_is_not_taken_for_something_else():
+    pipe = pipelines.stable_diffusion()
+    pipe.unet.conv_in.weight.data.fill_(torch.nan)
+    with pytest.raises(FloatingPointError, match=r"'a photograph.*NaN.*log-SNR .*torch.float32"):
+        load_denoiser(pipe)
+
+
+def test_every_prompt_of_a_call_gets_its_own_rows():
+    denoiser = measured("epsilon")
+    chain = ChainSettings(denoiser.make_grid(2))
+    x, eps = join(denoiser.trace([A, B], [0, 1], chain))
+    tasks = [Replay(chain.grid, part) for part in (x, x[:, :2], x[:, 2:])]
+    for task, prompts in zip(tasks, ([A, B], [A], [B]), strict=True):
+        denoiser.run(task, prompts, 2, 1.0)
+    together, of_a, of_b = (torch.stack(task.predictions) for task in tasks)
+    torch.testing.assert_close(together, torch.cat([of_a, of_b], 1), rtol=1e-4, atol=1e-5)
+    assert torch.equal(together, eps)
+    assert network(denoiser.pipeline) is denoiser.pipeline.unet
