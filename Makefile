@@ -1,7 +1,8 @@
 # Every verb makes its own environment in $(VENV) when that is absent.
 #   make map       the main job: a map of the bundled prompts, offline, on the embedded model
 #   make test      the whole test suite (no accelerator, no web)
-#   make lint      style and types
+#   make oldest    the fast tests on the oldest dependencies that pyproject.toml declares
+#   make lint      style, types and spelling
 #   make docs      the site, docs/_build/index.html: runs the examples, warnings are errors
 #   make notebooks  runs the notebooks in examples/ in place
 #   make pictures  draws those of docs/explained.md anew
@@ -16,9 +17,10 @@ VENV   ?= .venv
 PYTHON ?= python3
 TORCH  ?= torch==2.13.0
 BIN    := $(VENV)/bin
+OLDEST := $(VENV)-oldest
 BENCHES = $(filter-out benchmarks/_% benchmarks/gpu.py,$(wildcard benchmarks/*.py))
 
-.PHONY: map install test lint docs notebooks pictures bench clean
+.PHONY: map install test oldest lint docs notebooks pictures bench clean
 
 map: $(VENV)/.core
 	$(BIN)/conjure map -o map.png
@@ -28,10 +30,15 @@ install: $(VENV)/.dev
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest
 
+# What old releases say of newer ones that they meet here is not ours to fix.
+oldest: $(OLDEST)/.done
+	$(OLDEST)/bin/python -m pytest -m "not slow and not gpu and not network" -W ignore::DeprecationWarning
+
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/codespell
 
 docs: $(VENV)/.dev
 	rm -rf docs/reference docs/_build
@@ -48,7 +55,7 @@ bench: $(VENV)/.core
 	for script in $(BENCHES); do $(BIN)/python "$$script" || exit 1; done
 
 clean:
-	rm -rf .venv build dist docs/_build docs/gallery docs/reference map.png .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) $(OLDEST) build dist docs/_build docs/gallery docs/reference map.png .pytest_cache .ruff_cache .mypy_cache
 
 $(VENV)/.core: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -58,4 +65,13 @@ $(VENV)/.core: pyproject.toml
 
 $(VENV)/.dev: $(VENV)/.core
 	$(BIN)/pip install -e ".[dev]"
+	touch $@
+
+# "name>=version" in pyproject.toml becomes name==version. torch is as in the other environment:
+# wheels of its oldest release carry CUDA.
+$(OLDEST)/.done: pyproject.toml
+	$(PYTHON) -m venv $(OLDEST)
+	grep -oE '"[a-z-]+>=[0-9.]+"' pyproject.toml | tr -d '"' | sed 's/>=/==/; /^torch==/d' > $(OLDEST)/oldest.txt
+	$(OLDEST)/bin/pip install $(TORCH)
+	$(OLDEST)/bin/pip install -c $(OLDEST)/oldest.txt -e ".[test]"
 	touch $@

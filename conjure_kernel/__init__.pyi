@@ -11,7 +11,8 @@ from .estimators.image_distance import ImageDistance
 from .estimators.neighbors import ConjureNeighbors
 from .estimators.pairs import ConjurePairs
 from .evaluation.ablation import ablate
-from .evaluation.comparison import compare, model_agreement, rank_agreement
+from .evaluation.agreement import model_agreement
+from .evaluation.comparison import compare, rank_agreement
 from .evaluation.datasets import load_pairs
 from .evaluation.evaluation import evaluate
 from .method.accuracy import accuracy_bound, divergence_for_accuracy

@@ -1,8 +1,8 @@
-"""What the public entrances accept: prompts, pairs, matrices and plain numbers.
+"""What the public functions accept: prompts, pairs, matrices and plain numbers.
 
-`check_prompts`, `check_pairs`, `check_square`, `check_number`, `check_choice`, `check_range`.
-Everything below the public face trusts its arguments; this is the only hand-written validation.
-Each message says what came, what is needed and what to do.
+Each function returns what it was given in one plain form, or raises an error. Everything below the
+public functions trusts its arguments. All messages of the package are written in one way:
+`NAME=VALUE: expected ..., got ...; what to do.`, where `quote` keeps the value short.
 """
 
 from __future__ import annotations
@@ -16,46 +16,53 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["check_choice", "check_number", "check_pairs", "check_prompts"]
-__all__ += ["check_range", "check_square", "import_optional"]
+__all__ = ["check_choice", "check_coordinates", "check_number", "check_pairs", "check_prompts"]
+__all__ += ["check_range", "check_square", "check_vectors", "import_optional", "quote"]
+
+MOST_QUOTED = 60  # characters of a value in a message
 
 
 def check_prompts(prompts: Any, name: str = "prompts") -> list[str]:
     """List of NFC-normalised prompts from a list, tuple, array, Series or one-column table.
 
-    Any text is a prompt, the empty one, white space and very long ones included: what it evokes is
-    for the model to say.
+    Any text is a prompt, also an empty one, white space or a very long one: the model decides what
+    it evokes.
     """
     if isinstance(prompts, str | bytes):
         raise ValueError(
-            f"{name}={_short(prompts)}: one string came, a list of strings is needed. "
-            f"Write [{_short(prompts)}]."
+            f"{name}={quote(prompts)}: expected a list of strings, got one string; "
+            f"write [{quote(prompts)}]."
         )
     if not isinstance(prompts, Iterable) or isinstance(prompts, Set | Mapping):
-        raise TypeError(f"{name}={_short(prompts)}: expected a list of strings, in order.")
+        raise TypeError(
+            f"{name}={quote(prompts)}: expected a list of strings, got {type(prompts).__name__}; "
+            "write the prompts into a list, in their order."
+        )
     shape = getattr(prompts, "shape", None)
     if shape is not None and len(shape) == 2 and shape[1] == 1:
         prompts = np.asarray(prompts, dtype=object)[:, 0]
     elif shape is not None and len(shape) != 1:
-        raise ValueError(f"{name}: expected one column of text, got an array of shape {shape}.")
+        raise ValueError(
+            f"{name}: expected one column of text, got shape {shape}; pass a single column."
+        )
     checked = [_check_prompt(p, i, name) for i, p in enumerate(prompts)]
     if not checked:
-        raise ValueError(f"{name} is empty: at least one prompt is needed.")
+        raise ValueError(f"{name}: expected at least one prompt, got none; pass some.")
     return checked
 
 
 def _check_prompt(prompt: Any, index: int, name: str) -> str:
     if not isinstance(prompt, str):
         raise TypeError(
-            f"{name}[{index}]={_short(prompt)}: expected a string, got "
-            f"{type(prompt).__name__}. Drop or fill missing values and convert numbers with str()."
+            f"{name}[{index}]={quote(prompt)}: expected a string, got {type(prompt).__name__}; "
+            "drop or fill missing values, and convert numbers with str()."
         )
     try:
         prompt.encode()
     except UnicodeEncodeError:
         raise ValueError(
-            f"{name}[{index}]={_short(prompt)}: holds half of a surrogate pair, so it is no valid "
-            "text. Decode the source again, e.g. with errors='replace'."
+            f"{name}[{index}]={quote(prompt)}: expected valid text, got half of a surrogate pair; "
+            "decode the source again, e.g. with errors='replace'."
         ) from None
     return unicodedata.normalize("NFC", str(prompt))
 
@@ -63,13 +70,19 @@ def _check_prompt(prompt: Any, index: int, name: str) -> str:
 def check_pairs(pairs: Any, name: str = "pairs") -> tuple[list[str], list[str]]:
     """Two equally long lists of prompts from a list of (text_a, text_b) or an (n, 2) table."""
     if isinstance(pairs, str | bytes) or not isinstance(pairs, Iterable):
-        raise TypeError(f"{name}={_short(pairs)}: expected a list of (text_a, text_b) pairs.")
+        raise TypeError(
+            f"{name}={quote(pairs)}: expected a list of pairs (text_a, text_b), got "
+            f"{type(pairs).__name__}; write [(text_a, text_b), ...]."
+        )
     rows = list(np.asarray(pairs, dtype=object)) if hasattr(pairs, "iloc") else list(pairs)
     for i, row in enumerate(rows):
         if isinstance(row, str) or not isinstance(row, Sequence | np.ndarray) or len(row) != 2:
-            raise ValueError(f"{name}[{i}]={_short(row)}: expected a pair (text_a, text_b).")
+            raise ValueError(
+                f"{name}[{i}]={quote(row)}: expected a pair (text_a, text_b); "
+                "write two texts in each row."
+            )
     if not rows:
-        raise ValueError(f"{name} is empty: at least one pair is needed.")
+        raise ValueError(f"{name}: expected at least one pair, got none; pass some.")
     return (
         check_prompts([row[0] for row in rows], f"{name}[:, 0]"),
         check_prompts([row[1] for row in rows], f"{name}[:, 1]"),
@@ -80,18 +93,38 @@ def check_square(matrix: Any, name: str = "matrix") -> np.ndarray:
     """Float64 copy of a symmetric, finite, non-negative square matrix."""
     checked = np.array(matrix, dtype=np.float64)
     if checked.ndim != 2 or checked.shape[0] != checked.shape[1] or checked.shape[0] == 0:
-        raise ValueError(f"{name}: expected a square matrix, got shape {checked.shape}.")
-    if not np.isfinite(checked).all():
-        raise ValueError(f"{name} holds NaN or infinity: drop those prompts first.")
+        raise ValueError(
+            f"{name}: expected a square matrix, got shape {checked.shape}; "
+            "pass the divergences of all pairs."
+        )
+    _check_finite(checked, name)
     if checked.min() < 0:
-        raise ValueError(f"{name} holds {checked.min():.6g}: expected values of at least 0.")
+        raise ValueError(
+            f"{name}: expected values of at least 0, got {checked.min():.6g}; clip them at 0."
+        )
     if not np.allclose(checked, checked.T, rtol=1e-8, atol=1e-10):
         gap = np.abs(checked - checked.T).max()
         raise ValueError(
-            f"{name} is not symmetric (largest gap {gap:.6g}): pass (D + D.T) / 2, "
-            'or use output="divergence" rather than "kl".'
+            f"{name}: expected a symmetric matrix, got a largest gap of {gap:.6g}; pass "
+            '(D + D.T) / 2, or use output="divergence" and not "kl".'
         )
     return checked
+
+
+def check_coordinates(coordinates: Any, n: int, name: str = "coordinates") -> np.ndarray:
+    """Float64 copy of n finite points in the plane."""
+    points = np.array(coordinates, dtype=np.float64)
+    if points.shape != (n, 2):
+        raise ValueError(f"{name}: expected the shape ({n}, 2), got {points.shape}.")
+    return _check_finite(points, name)
+
+
+def check_vectors(vectors: Any, name: str = "vectors") -> np.ndarray:
+    """Finite rows of numbers."""
+    rows = np.asarray(vectors)
+    if rows.ndim != 2 or not rows.size:
+        raise ValueError(f"{name}: expected the shape (n, d), got {rows.shape}.")
+    return _check_finite(rows, name)
 
 
 def check_number(
@@ -107,16 +140,14 @@ def check_number(
         or value < least
         or (exclusive and value <= least)
     ):
-        raise ValueError(f"{name}={_short(value)}: expected {kind} {bound}.")
+        raise ValueError(f"{name}={quote(value)}: expected {kind} {bound}.")
     return int(value) if integer else float(value)
 
 
 def check_choice(value: Any, name: str, choices: Sequence[str]) -> str:
     """One of the named choices."""
     if not isinstance(value, str) or value not in choices:
-        raise ValueError(
-            f"{name}={_short(value)}: expected one of {', '.join(map(repr, choices))}."
-        )
+        raise ValueError(f"{name}={quote(value)}: expected one of {', '.join(map(repr, choices))}.")
     return value
 
 
@@ -127,20 +158,29 @@ def check_range(value: Any, name: str = "log_snr_range") -> tuple[float, float]:
     except (TypeError, ValueError):
         low = high = math.nan
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise ValueError(f"{name}={_short(value)}: expected two finite rising numbers.")
+        raise ValueError(f"{name}={quote(value)}: expected two finite rising numbers.")
     return low, high
 
 
 def import_optional(module: str, extra: str, purpose: str) -> Any:
-    """A module of a package that not every installation has; what to install where it is absent."""
+    """A module that not every installation has; where it is absent, an error says how to get it."""
     try:
         return import_module(module)
     except ImportError as error:
         raise ImportError(
-            f'{purpose}: {error}. Install what it needs: pip install "conjure-kernel[{extra}]".'
+            f'{purpose}: {error}; install what it needs with pip install "conjure-kernel[{extra}]".'
         ) from error
 
 
-def _short(value: Any) -> str:
+def _check_finite(values: np.ndarray, name: str) -> np.ndarray:
+    if not np.isfinite(values).all():
+        raise ValueError(
+            f"{name}: expected finite values, got NaN or infinity; drop those prompts first."
+        )
+    return values
+
+
+def quote(value: Any) -> str:
+    """A value as messages show it: its repr, cut to 60 characters."""
     text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return text if len(text) <= MOST_QUOTED else f"{text[: MOST_QUOTED - 3]}..."

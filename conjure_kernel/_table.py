@@ -7,9 +7,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from conjure_kernel._checks import import_optional
+from conjure_kernel._checks import import_optional, quote
 
-__all__ = ["Table", "divergence_html", "explanation_html", "jsonable"]
+__all__ = ["Table", "divergence_html", "explanation_html", "jsonable", "with_error"]
 
 MOST_SHOWN = 12  # rows and columns of a notebook's table
 
@@ -20,6 +20,8 @@ class Table:
     Attributes
     ----------
     rows : list of dict
+        Name to value; the names are the columns. A value `x` may have its interval beside it as
+        `x_low` and `x_high`, its p-value as `x_p` and its standard error over draws as `x_draw_se`.
     """
 
     def __init__(self, rows: Sequence[dict[str, Any]]) -> None:
@@ -32,20 +34,21 @@ class Table:
         return self.rows[i]
 
     def find(self, **wanted: Any) -> dict[str, Any]:
-        """The first row that has these values."""
+        """The first row that has these values; a KeyError where none has."""
         for row in self.rows:
             if all(row[name] == value for name, value in wanted.items()):
                 return row
-        raise KeyError(f"no row has {wanted}")
+        asked = ", ".join(f"{name}={quote(value)}" for name, value in wanted.items())
+        raise KeyError(f"{asked}: expected the values of a row; print the table to see its rows.")
 
     def to_pandas(self) -> Any:
-        """DataFrame, one row each."""
+        """Pandas DataFrame with the same rows and columns."""
         pd = import_optional("pandas", "tables", "to_pandas")
 
         return pd.DataFrame(self.rows)
 
     def to_markdown(self) -> str:
-        """Markdown table; an interval is folded into its value, empty columns are left out."""
+        """Markdown table, each interval in brackets after its value, without empty columns."""
         rows = [_fold(row) for row in self.rows]
         names = [name for name in (rows[0] if rows else ()) if any(r[name] != "" for r in rows)]
         lines = [names, ["---"] * len(names), *([row[name] for name in names] for row in rows)]
@@ -65,28 +68,30 @@ class Table:
 
 def divergence_html(a: Sequence[str], b: Sequence[str], values: Any, errors: Any) -> str:
     """HTML table of J ± standard error: the first rows and columns of a matrix, or of pairs."""
-    n, told = MOST_SHOWN, f"J in nats, {' x '.join(map(str, values.shape))}"
+    n, heading = MOST_SHOWN, f"J in nats, {' x '.join(map(str, values.shape))}"
     if values.ndim == 1:
         cells = zip(values[:n].tolist(), errors[:n].tolist(), strict=True)
-        rows = [[x, y, _with_error(*cell)] for x, y, cell in zip(a[:n], b[:n], cells, strict=True)]
-        return _html(["", "", told], rows, cut=len(values) > n)
+        rows = [[x, y, with_error(*cell)] for x, y, cell in zip(a[:n], b[:n], cells, strict=True)]
+        return _html(["", "", heading], rows, cut=len(values) > n)
     rows = [
-        [x, *map(_with_error, row[:n].tolist(), error[:n].tolist())]
+        [x, *map(with_error, row[:n].tolist(), error[:n].tolist())]
         for x, row, error in zip(a[:n], values[:n], errors[:n], strict=True)
     ]
-    return _html([told, *b[:n]], rows, cut=max(values.shape) > n)
+    return _html([heading, *b[:n]], rows, cut=max(values.shape) > n)
 
 
-def explanation_html(found: Any) -> str:
+def explanation_html(explanation: Any) -> str:
     """HTML table of an explanation: J ± standard error at each noise level, and in all."""
-    a, b = found.prompts
-    levels = zip(found.grid.node_log_snr, found.profile, found.profile_standard_errors, strict=True)
-    rows = [[f"{level:.3g}", _with_error(value, error)] for level, value, error in levels]
-    rows.append(["all", _with_error(found.divergence, found.standard_error)])
+    a, b = explanation.prompts
+    shares = explanation.profile, explanation.profile_standard_errors
+    levels = zip(explanation.grid.node_log_snr, *shares, strict=True)
+    rows = [[f"{level:.3g}", with_error(value, error)] for level, value, error in levels]
+    rows.append(["all", with_error(explanation.divergence, explanation.standard_error)])
     return _html(["log-SNR", f"J of {a!r} and {b!r}, nats"], rows)
 
 
-def _with_error(value: float, error: float) -> str:
+def with_error(value: float, error: float) -> str:
+    """Text "value ± standard error"; the value alone where the error is unknown (NaN)."""
     return f"{value:.3g}" + (f" ± {error:.2g}" if math.isfinite(error) else "")
 
 

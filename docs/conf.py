@@ -1,6 +1,7 @@
 """The site: `make docs`. Nothing is fetched, neither by the build nor by the pages."""
 
 import os
+import re
 from typing import Any
 
 from docutils import nodes
@@ -69,6 +70,19 @@ def write_math(translator: Any, node: Any) -> None:
     raise nodes.SkipNode
 
 
+def link_notebooks(_app: Any, _page: str, source: list[str]) -> None:
+    """Links to notebooks lead to examples/ on the forge, and to the gallery on the site."""
+    source[0] = re.sub(r"\]\(\.\./examples/(\w+\.ipynb)\)", r"](gallery/\1)", source[0])
+
+
+def escape_stars(*event: Any) -> None:
+    """The star of a shape, (K, T, *shape), begins no emphasis."""
+    lines = event[-1]
+    lines[:] = [re.sub(r"(?<=, )\*(?=shape\))", r"\*", line) for line in lines]
+
+
 def setup(app: Any) -> None:
-    """Sphinx asks for this: ours is the renderer of formulas."""
+    """Sphinx asks for this: our renderer of formulas, and what is changed before pages are read."""
     app.add_html_math_renderer("mathml", (write_math, None), (write_math, None))
+    app.connect("source-read", link_notebooks)
+    app.connect("autodoc-process-docstring", escape_stars, priority=100)  # before numpydoc's

@@ -18,8 +18,8 @@ PAIRS = {
 def main() -> None:
     """Draw each pair."""
     for name, (a, b) in PAIRS.items():
-        found = explain(a, b, dtype="float32")  # the same on every processor
-        plot_explanation(found).savefig(IMAGES / f"explain_{name}.png", dpi=80)
+        explanation = explain(a, b, dtype="float32")  # the same on every processor
+        plot_explanation(explanation).savefig(IMAGES / f"explain_{name}.png", dpi=80)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
     make notebooks
 
-Pages of more than 100 kB, such as an interactive map, are not kept: the site, whose build runs the
-notebooks anew, shows them.
+Pages of more than 100 kB, such as an interactive map, are not kept. The site shows them, because
+its build runs the notebooks again.
 """
 
 import os

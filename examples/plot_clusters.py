@@ -2,8 +2,8 @@
 Can clusters of prompts be found from their pictures alone?
 ===========================================================
 
-Text in, labels out: the estimator is the first step of a scikit-learn ``Pipeline``, and what comes
-after it is any method that takes a precomputed kernel. The sixteen prompts belong to five kinds;
+Texts go in and labels come out: the estimator is the first step of a scikit-learn ``Pipeline``, and
+after it comes any method that takes a precomputed kernel. The sixteen prompts belong to five kinds;
 the pipeline is told how many there are, and nothing else.
 """
 
@@ -35,17 +35,17 @@ pipeline = make_pipeline(
     ConjureDistance(MODEL, n_draws=2, output="kernel", psd="clip"),
     SpectralClustering(len(KINDS), affinity="precomputed", random_state=0),
 )
-found = pipeline.fit_predict(PROMPTS)
+clusters = pipeline.fit_predict(PROMPTS)
 for cluster in range(len(KINDS)):
-    print(", ".join(np.array(PROMPTS)[found == cluster]))
+    print(", ".join(np.array(PROMPTS)[clusters == cluster]))
 
 # %%
 # The adjusted Rand index is 1 if clusters and kinds are the same, and 0 on average by chance.
 # Beside it, as a control, the index of 1,000 shuffles of the same labels.
 
-score = adjusted_rand_score(TRUTH, found)
+score = adjusted_rand_score(TRUTH, clusters)
 rng = np.random.default_rng(0)
-shuffled = [adjusted_rand_score(TRUTH, rng.permutation(found)) for _ in range(1000)]
+shuffled = [adjusted_rand_score(TRUTH, rng.permutation(clusters)) for _ in range(1000)]
 
 _, ax = plt.subplots(figsize=(6, 3), layout="constrained")
 ax.hist(shuffled, bins=30, color="#85858f", label="shuffled labels")
@@ -55,5 +55,5 @@ ax.legend()
 plt.show()
 
 # %%
-# Animals, vehicles and instruments are found. Where the pipeline errs it has looked and not read:
-# lemon and moon, both round and yellow, make a cluster of their own.
+# Animals, vehicles and instruments are found. The pipeline errs where things look alike: lemon and
+# moon, both round and yellow, make a cluster of their own.

@@ -3,8 +3,8 @@ Which of two words is the broader one?
 ======================================
 
 "Animal" evokes what "dog" evokes, and more. So images of a dog should surprise a model of "animal"
-less than images of animals surprise a model of "dog": KL(dog || animal) < KL(animal || dog). The
-two legs of a divergence are kept apart, each with its error.
+less than images of animals surprise a model of "dog": KL(dog || animal) < KL(animal || dog). A
+divergence keeps both directions, its two legs, and each has its error.
 """
 
 import numpy as np
@@ -22,9 +22,9 @@ forward, backward = measured.legs
 errors = [draws.std(-1, ddof=1) / np.sqrt(measured.n_draws) for draws in measured.leg_draws]
 
 # %%
-# A guess is right where the blue dot, the narrow word's images under the broad one, lies left.
+# A guess is right where the blue dot, KL(narrow || broad), lies to the left of the orange square.
 
-print(f"{np.mean(forward < backward):.0%} of the pairs are told rightly; 50 % is chance")
+print(f"{np.mean(forward < backward):.0%} of the pairs are right; 50 % is chance")
 
 _, ax = plt.subplots(figsize=(6, 4), layout="constrained")
 places = np.arange(len(NARROW))

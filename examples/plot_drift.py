@@ -3,8 +3,9 @@ Does erasing one concept touch its neighbours?
 ==============================================
 
 A copy of the model is edited so that "strawberry" conjures a lemon. The drift of a prompt is J
-between model and copy under that prompt; it has a standard error, so that prompts can be ranked by
-how much the edit changed them. Three of those below were held in place by the edit, four were not.
+between model and copy under that prompt. It has a standard error, so prompts can be ranked by how
+much the edit changed them. The edit holds three of the prompts below in place, and is told nothing
+of three others.
 """
 
 import copy
@@ -45,15 +46,16 @@ for name, layer in edited.unet.named_modules():
         layer.weight.data = layer.weight.data @ edit
 
 # %%
-# Each model predicts along the other's trajectories. What is not touched has a drift near 0.
+# Each model predicts along the other's trajectories. Prompts that the edit did not touch have a
+# drift near 0.
 
 drift = ConjureDrift(model, edited).fit(PROMPTS)
 for row in drift.ranking().rows:
     print("{prompt:11}{divergence:6.2f} ± {standard_error:.2f}".format(**row))
 
 # %%
-# Model and copy start from the same noise. The strawberry has become a lemon, and what was held is
-# as it was. Red apple and cherries, of which the edit was told nothing, drift half and a third as
-# far: they lose their red.
+# Model and copy start from the same noise. The strawberry has become a lemon, and the prompts that
+# were held are as they were. Red apple and cherries, of which the edit was told nothing, drift half
+# and a third as far: they lose their red.
 
 figure = plot_drift(drift, names=("the model", "its edited copy"))

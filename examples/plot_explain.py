@@ -2,8 +2,8 @@
 Where do the meanings of two prompts part?
 ==========================================
 
-Both prompts are asked at the same noisy points. Where their answers differ, in nats per pixel, is
-where the model sees a difference; summed over pixels and noise levels it is the divergence itself.
+The model predicts under both prompts at the same noisy points. Where its predictions differ, in
+nats per pixel, the prompts mean different things; the sum over pixels and noise levels is J itself.
 """
 
 import numpy as np
@@ -13,15 +13,18 @@ from conjure_kernel.plot import plot_explanation
 
 MODEL = "embedded"  # or a hub id, or a folder made by save_pretrained
 
-found = explain("strawberry", "tomato", model=MODEL)
-total = found.heat.sum((2, *range(3, found.heat.ndim))).mean()
-print(f"J = {found.divergence:.1f} ± {found.standard_error:.1f} nats; all pixels: {total:.1f}")
-assert np.isclose(total, found.divergence)
+explanation = explain("strawberry", "tomato", model=MODEL)
+heat = explanation.heat  # legs, draws, noise levels, then pixels
+total = heat.sum((2, *range(3, heat.ndim))).mean()
+J, error = explanation.divergence, explanation.standard_error
+print(f"J = {J:.1f} ± {error:.1f} nats; all pixels: {total:.1f}")
+assert np.isclose(total, J)
 
 # %%
-# Rows of the strip: what each prompt sees on a chain of the other, from much noise on the left to
-# little on the right; between them where the answers differ. Below: how much each noise level adds
-# to J, and what becomes of the strawberry if the tomato takes over. The two part over the outline
-# and the stalk, at middling noise; what comes later is detail that neither disputes.
+# The rows of the strip show what the model sees under each prompt on a chain of the other, from
+# much noise on the left to little on the right, and between them where the predictions differ.
+# Below is how much each noise level adds to J, and what becomes of the strawberry if the tomato
+# takes over. The two differ in the outline and the stalk, at middling noise; later the model sees
+# the same fruit under both.
 
-figure = plot_explanation(found)
+figure = plot_explanation(explanation)

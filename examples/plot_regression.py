@@ -37,7 +37,7 @@ predicted = cross_val_predict(pipeline, prompts, ratings, cv=folds)
 r = np.corrcoef(ratings, predicted)[0, 1]
 
 # %%
-# As a control the same on shuffled ratings, twenty times; all of it reads the cache.
+# As a control the same is done on shuffled ratings, twenty times; all of it reads the cache.
 
 rng = np.random.default_rng(0)
 control = []
@@ -59,5 +59,5 @@ ax.legend()
 plt.show()
 
 # %%
-# What is eaten comes out above what is not: fruit looks like fruit. The sun is drawn as round and
-# yellow as a lemon, and is taken for half a meal.
+# Food is predicted above the other things: fruit looks like fruit. The sun is drawn as round and
+# yellow as a lemon, and its prediction is half way to food.

@@ -6,16 +6,15 @@
 STS-B, STS12-16 and SICK-R are fetched from the hub (pip install "conjure-kernel[scores]"); --tasks
 also takes .tsv and .csv files. Each line of the table is 100 x Spearman of -log J over all pairs of
 a task, with its 95 % interval, beside the cosine of the model's own text encoder. What is measured
-is kept in the cache: an interrupted run goes on where it stopped.
+is kept in the cache, so an interrupted run goes on where it stopped.
 """
 
 import argparse
+import math
 from pathlib import Path
 
 from conjure_kernel import PAPER, evaluate, load_pairs
-from conjure_kernel._table import Table
-from conjure_kernel.evaluation.datasets import TASKS
-from conjure_kernel.evaluation.scorers import ConjureScorer, TextEncoderScorer
+from conjure_kernel.evaluation import TASKS, ConjureScorer, TextEncoderScorer
 
 
 def main() -> None:
@@ -34,19 +33,22 @@ def main() -> None:
     settings = {**PAPER, "model": given.model, "guidance_scale": given.guidance}
     settings |= {"n_steps": given.steps, "n_draws": given.draws, "memory": given.cache}
     scorers = ConjureScorer(verbose=1, **settings), TextEncoderScorer(given.model)
-    rows = []
+    lines = [["task", "pairs", *(scorer.name for scorer in scorers)], ["---"] * (2 + len(scorers))]
     for task in given.tasks:
         pairs = load_pairs(task)
         if given.pairs is not None:
             pairs = pairs.sample(given.pairs)
-        row = {"task": pairs.name, "pairs": len(pairs)}
-        for scorer in scorers:
-            facts = evaluate(scorer, pairs).table.find(part="all")
-            for end in ("", "_low", "_high"):
-                row[f"{scorer.name}{end}"] = 100 * facts[f"spearman{end}"]
-        rows.append(row)
-        given.output.write_text(f"{Table(rows)}\n", encoding="utf-8")
-        print(Table(rows), flush=True)
+        results = [evaluate(scorer, pairs).table.find(part="all") for scorer in scorers]
+        lines.append([pairs.name, str(len(pairs)), *map(cell, results)])
+        table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        given.output.write_text(f"{table}\n", encoding="utf-8")
+        print(table, flush=True)
+
+
+def cell(row):
+    """100 x Spearman with its interval; of fewer than 10 pairs there is none."""
+    spearman, low, high = (100 * row[f"spearman{end}"] for end in ("", "_low", "_high"))
+    return f"{spearman:.2f}" if math.isnan(low) else f"{spearman:.2f} [{low:.2f}, {high:.2f}]"
 
 
 if __name__ == "__main__":

@@ -1,9 +1,16 @@
 """Closed-form worlds shared by the tests: small, exact, without a network."""
 
-import pytest
-import torch
+import os
 
-from conjure_kernel.models.gaussian import GaussianDenoiser
+# Before numpy and torch are imported: operations are tiny, and threads would only wait for each
+# other. Workers inherit it.
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[name] = "1"
+
+import pytest  # noqa: E402
+import torch  # noqa: E402
+
+from conjure_kernel.models.gaussian import GaussianDenoiser  # noqa: E402
 
 # The same precision, float32, and so the same numbers on every processor.
 capabilities = {**getattr(torch.cpu, "get_capabilities", dict)()}

@@ -1,9 +1,10 @@
-"""Python on the pages runs as it stands, each block after those above it."""
+"""Python on the pages runs as it stands, each block after those above it; no page is missing."""
 
 import ast
 import importlib
 import inspect
 import itertools
+import json
 import re
 from pathlib import Path
 
@@ -11,14 +12,20 @@ import diffusers
 import numpy as np
 import pytest
 
-PAGES = Path(__file__).parents[1] / "docs"
-BLOCK = re.compile(r"(<!-- not run.*-->\n)?```python\n(.*?)```", re.S)
+ROOT = Path(__file__).parents[1]
+PAGES = ROOT / "docs"
+BLOCK = re.compile(r"(<!-- not run: [^\n]*-->\n)?```python\n(.*?)```", re.S)
+ROOMS = {"": "conjure_kernel"}  # the public packages, by what their names are called in api.md
+ROOMS |= {f"{room}.": f"conjure_kernel.{room}" for room in ("models", "evaluation", "plot")}
+
+
+def read(page):
+    return (PAGES / page).read_text(encoding="utf-8")
 
 
 def blocks(page):
     """Blocks of a page that are to run."""
-    found = BLOCK.findall((PAGES / page).read_text(encoding="utf-8"))
-    return [block for skipped, block in found if not skipped and "+SKIP" not in block]
+    return [block for skipped, block in BLOCK.findall(read(page)) if not skipped]
 
 
 def run(page, names):
@@ -78,36 +85,189 @@ def test_many_machines(capsys):
     assert capsys.readouterr().out == "True\n"
 
 
-def test_the_papers_settings(capsys):
-    run("api.md", {})
-    assert capsys.readouterr().out == "CompVis/stable-diffusion-v1-4 paper timesteps\n"
+def test_the_examples_of_the_reference(capsys):
+    names = run("api.md", {})
+    paper, plan, *schedules = capsys.readouterr().out.splitlines()[:5]
+    assert paper == "CompVis/stable-diffusion-v1-4 paper timesteps"
+    assert plan == "3 3 480"
+    kinds = [line.partition(" ")[0] for line in schedules]
+    assert kinds == ["VariancePreserving", "FlowMatching", "Preconditioned"]
+    assert names["result"].table.find(part="all")["spearman"] == 1
 
 
-LISTED = re.findall(r"^   ((?:\w+\.)*\w+)$", (PAGES / "api.md").read_text(encoding="utf-8"), re.M)
+def test_the_formula_of_the_method_page_is_that_of_the_package(capsys):
+    on_page, _ = blocks("method.md")
+    in_package = inspect.getsource(importlib.import_module("conjure_kernel.method.formula"))
+    assert bare_function(on_page, "jeffreys") == bare_function(in_package, "jeffreys")
+    run("method.md", {})
+    formula, engine, exact = map(float, capsys.readouterr().out.split())
+    assert formula == engine
+    assert formula == pytest.approx(exact, rel=1e-3)
+    assert exact > 0.5
 
 
-def test_every_public_name_is_in_the_reference():
-    from conjure_kernel import __all__, plot
+def bare_function(source, name):
+    """Syntax tree of a function, without its docstring and types."""
+    (function,) = (
+        node
+        for node in ast.parse(source).body
+        if isinstance(node, ast.FunctionDef) and node.name == name
+    )
+    for node in ast.walk(function):
+        if isinstance(node, ast.arg):
+            node.annotation = None
+    function.returns = None
+    if ast.get_docstring(function) is not None:
+        del function.body[0]
+    return ast.dump(function)
 
-    public = {*__all__, *(f"plot.{name}" for name in plot.__all__)} - {"__version__"}
-    assert len(public) > 30
-    assert not public - set(LISTED)
+
+TESTED_ALONE = {"api", "checkpoint", "clustering", "human_scores", "many_machines", "method"}
+TESTED_ALONE |= {"quick_start"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "page",
+    [p.name for p in sorted(PAGES.glob("*.md")) if p.stem not in TESTED_ALONE and blocks(p.name)],
+)
+def test_page(page, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CONJURE_KERNEL_CACHE", str(tmp_path))
+    run(page, {})
+    assert capsys.readouterr().out
+
+
+def python_of_all_pages():
+    """Sources of pages (blocks that do not run, too), README, examples and notebooks."""
+    for page in [ROOT / "README.md", *sorted(PAGES.glob("*.md"))]:
+        for _, block in BLOCK.findall(page.read_text(encoding="utf-8")):
+            yield page.name, block
+    for script in [*sorted((ROOT / "examples").glob("*.py")), PAGES / "pictures.py"]:
+        yield script.name, script.read_text(encoding="utf-8")
+    for notebook in sorted((ROOT / "examples").glob("*.ipynb")):
+        for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
+            if cell["cell_type"] == "code":
+                yield notebook.name, "".join(cell["source"])
+
+
+def test_no_block_is_overlooked():
+    for page in [ROOT / "README.md", *sorted(PAGES.glob("*.md"))]:
+        text = page.read_text(encoding="utf-8")
+        assert len(BLOCK.findall(text)) == text.count("```python"), page.name
+
+
+def internal_imports(source):
+    """Imports of this package that are not of a public name, from where it is public."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names = [(alias.name, "") for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [(node.module, alias.name) for alias in node.names]
+        else:
+            continue
+        for module, name in names:
+            if module.partition(".")[0] != "conjure_kernel":
+                continue
+            public = module in ROOMS.values() and name in importlib.import_module(module).__all__
+            if not public:
+                yield f"{module} {name}".strip()
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("from conjure_kernel import plan\nfrom conjure_kernel.plot import stress", []),
+        ("import numpy", []),
+        ("from conjure_kernel.engine.plan import plan", ["conjure_kernel.engine.plan plan"]),
+        ("def f():\n    import conjure_kernel._table", ["conjure_kernel._table"]),
+        ("from conjure_kernel.plot import maps", ["conjure_kernel.plot maps"]),
+        ("from conjure_kernel import ConjureDistances", ["conjure_kernel ConjureDistances"]),
+    ],
+)
+def test_an_internal_import_is_found(source, found):
+    assert list(internal_imports(source)) == found
+
+
+def test_pages_and_examples_import_public_names_only():
+    inside = {(page, i) for page, text in python_of_all_pages() for i in internal_imports(text)}
+    assert inside == {("method.md", "conjure_kernel.method.reverse ChainSettings")}
+
+
+LISTED = re.findall(r"^   ((?:\w+\.)*\w+)$", read("api.md"), re.M)
+
+
+def test_the_reference_lists_exactly_the_public_names():
+    from conjure_kernel import __all__ as top
+
+    expected = {
+        prefix + name
+        for prefix, room in ROOMS.items()
+        for name in importlib.import_module(room).__all__
+        if not (prefix and name in top)
+    }
+    assert len(expected) > 60
+    assert sorted(LISTED) == sorted(expected)
+
+
+def test_a_name_of_two_packages_is_one_thing():
+    from conjure_kernel import __all__ as top
+
+    whole = importlib.import_module("conjure_kernel")
+    for room in list(ROOMS.values())[1:]:
+        part = importlib.import_module(room)
+        for name in {*part.__all__} & {*top}:
+            assert getattr(part, name) is getattr(whole, name)
 
 
 @pytest.mark.parametrize("name", LISTED)
 def test_every_name_of_the_reference_has_an_example(name):
-    """In its docstring, or on the page where it cannot have one (`PAPER`, a dictionary)."""
+    """In its docstring, or on the page."""
     module, _, last = f"conjure_kernel.{name}".rpartition(".")
     thing = getattr(importlib.import_module(module), last)
-    if isinstance(thing, dict):
-        assert name in "".join(blocks("api.md"))
-    else:
-        assert ">>>" in thing.__doc__
+    used = {
+        node.id
+        for block in blocks("api.md")
+        for node in ast.walk(ast.parse(block))
+        if isinstance(node, ast.Name)
+    }
+    assert last in used or (not isinstance(thing, dict) and ">>>" in thing.__doc__)
+
+
+def test_one_table_of_contents_has_every_page_once():
+    text = read("index.md")
+    trees = re.findall(r"```{toctree}\n:maxdepth: 1\n:caption: ([^\n]*)\n\n(.*?)```", text, re.S)
+    captions = [caption for caption, _ in trees]
+    assert captions == ["Tutorials", "How-to guides", "Explanation", "Reference"]
+    listed = [page for _, pages in trees for page in pages.split()]
+    notebooks = {f"gallery/{p.stem}" for p in (ROOT / "examples").glob("*.ipynb")}
+    written = {p.stem for p in PAGES.glob("*.md")} - {"index"}
+    assert sorted(listed) == sorted(written | notebooks | {"gallery/index"})
+    others = [ROOT / "examples" / "GALLERY_HEADER.rst", *(PAGES / f"{p}.md" for p in written)]
+    another = re.compile(r"^(```{toctree}|\.\. toctree::)", re.M)
+    assert not [p.name for p in others if another.search(p.read_text(encoding="utf-8"))]
+
+
+def test_the_page_of_the_layout_says_what_the_house_is():
+    text, package = read("code_layout.md"), ROOT / "conjure_kernel"
+    (plan,) = (
+        node.value
+        for node in ast.parse((ROOT / "tests" / "test_house.py").read_text("utf-8")).body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "FOLDERS"
+    )
+    assert re.findall(r"^\| `(\w+)/` \|", text, re.M) == ast.literal_eval(plan)
+    paths = set(re.findall(r"`([\w/]+\.pyi?)`", text)) - {"tests/test_house.py", "registry.py"}
+    assert len(paths) > 20
+    assert not [path for path in sorted(paths) if not (package / path).exists()]
+    places = re.findall(r"`(\w+)` (?:in|of) `([\w/]+\.py)`", text)
+    assert len(places) > 6
+    for name, path in places:
+        assert re.search(rf"\b{name}\b", (package / path).read_text("utf-8")), (name, path)
 
 
 def rows_of(page, begin, end):
     """Cells of the table between two marks of a page."""
-    text = (PAGES / page).read_text(encoding="utf-8").partition(begin)[2].partition(end)[0]
+    text = read(page).partition(begin)[2].partition(end)[0]
     return [line.strip("| ").split(" | ") for line in text.strip().splitlines()[2:]]
 
 

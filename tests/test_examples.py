@@ -9,7 +9,6 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-import torch
 
 ROOT = Path(__file__).parents[1]
 
@@ -35,7 +34,6 @@ def test_reproduce_paper(tmp_path):
 @pytest.mark.slow
 def test_the_drift_of_an_erasure(tmp_path, monkeypatch):
     monkeypatch.setenv("CONJURE_KERNEL_CACHE", str(tmp_path))
-    torch.set_num_threads(1)  # tiny operations: threads only wait for each other
     found = runpy.run_path(str(ROOT / "examples" / "plot_drift.py"))
     drift = dict(zip(found["PROMPTS"], found["drift"].divergences_, strict=True))
     assert max(drift, key=drift.get) == found["ERASED"]

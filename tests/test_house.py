@@ -16,6 +16,7 @@ NAME = "conjure_kernel"
 # Each folder uses those before it, itself, and the two files that all may use.
 FOLDERS = ["method", "models", "cache", "engine", "estimators", "evaluation", "plot", "cli"]
 COMMON = ["_checks", "_table"]
+ROOF = ["__init__", "__main__"]  # the public names, and the command as a module
 HOMES = {
     "bokeh": "plot/html",
     "diffusers": "models/pretrained",
@@ -42,7 +43,7 @@ def find_faults(path: str, source: str) -> list[str]:
     """List what is wrong with the source of `path`, which is relative to the package."""
     room = path.removesuffix(".py").removesuffix("/__init__")
     folder = room.partition("/")[0]
-    if folder not in [*FOLDERS, *COMMON, "__init__"]:
+    if folder not in [*FOLDERS, *COMMON, *ROOF]:
         return [f"{path}: unknown folder {folder}: give it a floor in {Path(__file__).name}"]
     tree = ast.parse(source)
     imports = list(imported(path, tree))
@@ -74,7 +75,7 @@ def imported(path, tree):
 
 def floor(folder):
     """Number of a floor; the roof, which has the public names, is the last one."""
-    return -1 if folder in COMMON else [*FOLDERS, "__init__"].index(folder)
+    return -1 if folder in COMMON else [*FOLDERS, *ROOF].index(folder)
 
 
 def arrow_faults(folder, imports):
@@ -214,6 +215,7 @@ def test_a_fault_is_found(path, source, fault):
         ),
         ("engine/engine.py", "from conjure_kernel._checks import check_number"),
         ("__init__.py", "def __getattr__(name):\n    from . import cli"),
+        ("__main__.py", "from conjure_kernel.cli import main"),
         ("plot/maps.py", "from matplotlib import colormaps"),
         ("method/reverse.py", "import torch\ntorch.randn(3, generator=torch.Generator())"),
         ("estimators/gp.py", "import numpy as np\nnp.random.default_rng(0)"),

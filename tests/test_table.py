@@ -28,7 +28,7 @@ def test_markdown_folds_and_leaves_out_what_is_unknown():
 def test_rows_are_found_and_pandas_keeps_all_columns():
     table = Table(ROWS)
     assert table.find(part="c", n=3)["rho"] == -0.125
-    with pytest.raises(KeyError, match="no row has"):
+    with pytest.raises(KeyError, match="part='d': expected the values of a row"):
         table.find(part="d")
     assert list(table.to_pandas().columns) == list(ROWS[0])
 

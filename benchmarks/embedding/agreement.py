@@ -61,7 +61,7 @@ def main() -> None:
         print(row, flush=True)
         append_row("agreement", denoiser, **row)
     vectors = ConjureEmbedding(**fixed).fit_transform(prompts).astype(float)
-    find_neighbours(exact, prompts, vectors, fixed)
+    find_neighbors(exact, prompts, vectors, fixed)
     for name, matrix in (
         ("squared distances", squareform(pdist(vectors, "sqeuclidean"))),
         ("J", exact.values),
@@ -77,7 +77,7 @@ def reliability(draws):
     return 2 * rho / (1 + rho)
 
 
-def find_neighbours(exact, prompts, vectors, fixed):
+def find_neighbors(exact, prompts, vectors, fixed):
     """Recall of the nearest by one draw, and by all of them under another seed."""
     wholes = {"one draw": exact.draws[..., 0], "all draws": exact.values}
     search, sizes = NearestNeighbors().fit(vectors), (K, 2 * K, 3 * K, 5 * K)

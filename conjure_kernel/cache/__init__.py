@@ -1,1 +1,1 @@
-"""What is kept on disk: energies, trajectories and vectors, and the folder that they lie in."""
+"""The cache: the energies, trajectories and vectors that are kept on disk, and their folder."""

@@ -30,37 +30,37 @@ class MemoryStore:
         self.trajectories: dict[str, Trajectory] = {}
 
     def sibling(self, key: dict[str, Any]) -> MemoryStore:
-        """Store of another run, in the same place."""
+        """Return the store of another run in the same place."""
         return MemoryStore()
 
     def read_run(self) -> dict[str, Any] | None:
-        """Facts of the run (resolved nodes, provenance), or None before `write_run`."""
+        """Return the facts of the run (nodes, probe), or None before `write_run`."""
         return self.run
 
     def write_run(self, facts: dict[str, Any]) -> None:
-        """Keep the facts of the run, so that a warm run needs no model. Tuples return as lists."""
+        """Keep the facts of the run, so that a warm run needs no model; tuples return as lists."""
         self.run = json.loads(pretty(facts))
 
     def read_energies(self, prompt: str, n_nodes: int | None = None) -> EnergyRow | None:
-        """Row of one source prompt; None if there is none, or none with T = `n_nodes`."""
+        """Return the row of one source prompt; None if there is none with T = `n_nodes`."""
         row = self.energies.get(digest(prompt))
         return None if row is None or n_nodes not in (None, row.n_nodes) else row
 
     def merge_energies(self, prompt: str, row: EnergyRow) -> EnergyRow:
-        """Add a row to what is known of a source prompt; returns all that is then known."""
+        """Add a row to what is known of a source prompt; return all that is then known."""
         old = self.read_energies(prompt, row.n_nodes) or EnergyRow.empty(row.n_nodes)
         self.energies[digest(prompt)] = merged = old.merge(row)
         return merged
 
     def read_trajectory(self, prompt: str, n_nodes: int | None = None) -> Trajectory | None:
-        """Trajectory of one prompt; None if there is none (it may be evicted at any time)."""
-        found = self.trajectories.get(digest(prompt))
-        return None if found is None or n_nodes not in (None, found.x.shape[1]) else found
+        """Return the trajectory of one prompt; None if there is none with T = `n_nodes`."""
+        kept = self.trajectories.get(digest(prompt))
+        return None if kept is None or n_nodes not in (None, kept.x.shape[1]) else kept
 
     def count_draws(self, prompt: str, n_nodes: int) -> int:
-        """Draws in the trajectory of one prompt, without reading it; 0 if there is none."""
-        found = self.read_trajectory(prompt, n_nodes)
-        return found.n_draws if found else 0
+        """Return how many draws the trajectory of one prompt has; 0 if there is none."""
+        kept = self.read_trajectory(prompt, n_nodes)
+        return kept.n_draws if kept else 0
 
     def write_trajectory(self, prompt: str, trajectory: Trajectory) -> None:
         """Keep the trajectory of one prompt, in place of an earlier one."""

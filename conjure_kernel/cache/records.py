@@ -1,8 +1,8 @@
-"""What the cache knows of one source prompt, and the bytes it is kept in.
+"""What the cache knows of one source prompt, and the bytes in which it is kept.
 
 `EnergyRow` holds the energies e[a, b, k, t] of one source prompt a. A row is kept as npz, a
-trajectory as safetensors, both with the prompt's `digest` and a checksum inside; loading unpickles
-nothing and raises on whatever is not exactly such a file.
+trajectory as safetensors, both with the prompt's `digest` and a checksum inside. Loading unpickles
+nothing, and raises an error on every file that is not exactly such a file.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PARTS = ("x", "eps", "x0")
 
 @lru_cache(maxsize=2**16)
 def digest(prompt: str) -> str:
-    """Name of a prompt on disk: 32 hex digits, blake2b of its NFC-normalised text."""
+    """Return the name of a prompt on disk: 32 hex digits, blake2b of its NFC-normalised text."""
     text = unicodedata.normalize("NFC", prompt).encode("utf-8", "surrogatepass")
     return hashlib.blake2b(text, digest_size=16).hexdigest()
 
@@ -44,11 +44,11 @@ class EnergyRow:
     Parameters
     ----------
     targets : array of shape (M,)
-        Digests of the target prompts b. Kept sorted, `values` with them.
+        The digests of the target prompts b. They are kept sorted, and `values` with them.
     values : array of shape (M, K, T)
-        Energies, float32, finite and >= 0; NaN where a draw is not computed yet.
-    truncated, tokens
-        Copied from the trajectory of a, so that a warm run needs no trajectory.
+        The energies, float32, finite and >= 0; NaN where a draw is not computed yet.
+    truncated, tokens : bool, str
+        What the trajectory of a says of its text, so that a warm run needs no trajectory.
     """
 
     targets: np.ndarray
@@ -59,20 +59,20 @@ class EnergyRow:
     def __post_init__(self) -> None:
         self.targets = np.asarray(self.targets, dtype=DIGEST)
         self.values = np.asarray(self.values, dtype=np.float32)
-        shapes = f"targets {self.targets.shape}, values {self.values.shape}"
-        _expect(self.values.ndim == 3, f"{shapes}: expected (M,) and (M, K, T)")
-        _expect(self.targets.shape == self.values.shape[:1], f"{shapes}: expected one M")
+        shapes = f"got {self.targets.shape} and {self.values.shape}"
+        fitting = self.values.ndim == 3 and self.targets.shape == self.values.shape[:1]
+        _expect(fitting, f"targets and values: expected shapes (M,) and (M, K, T), {shapes}")
         if not np.all(self.targets[:-1] < self.targets[1:]):
             self.targets, first = np.unique(self.targets, return_index=True)
             repeats = len(self.values) - len(first)
-            _expect(repeats == 0, f"{repeats} targets repeat: expected each once")
+            _expect(repeats == 0, f"targets: expected each once, got {repeats} again")
             self.values = self.values[first]
         wrong = np.sum(self.values < 0) + np.sum(np.isinf(self.values))
-        _expect(wrong == 0, f"{wrong} energies are negative or infinite: expected >= 0 or NaN")
+        _expect(wrong == 0, f"energies: expected >= 0 or NaN, got {wrong} negative or infinite")
 
     @classmethod
     def empty(cls, n_nodes: int) -> EnergyRow:
-        """Row of no targets and no draws at T = `n_nodes` nodes."""
+        """Return a row of no targets and no draws at T = `n_nodes` nodes."""
         return cls(np.empty(0, DIGEST), np.empty((0, 0, n_nodes), np.float32))
 
     @property
@@ -81,9 +81,8 @@ class EnergyRow:
         return self.values.shape[2]
 
     def merge(self, other: EnergyRow) -> EnergyRow:
-        """Union of targets and draws; `other` wins wherever it has a value."""
-        came = f"a row of {other.n_nodes} nodes"
-        _expect(other.n_nodes == self.n_nodes, f"{came}: one of {self.n_nodes} is needed")
+        """Return the union of targets and draws; `other` wins wherever it has a value."""
+        _expect_nodes(self.n_nodes, other.n_nodes)
         targets = np.union1d(self.targets, other.targets)
         n_draws = max(self.values.shape[1], other.values.shape[1])
         old, new = self.take(targets, n_draws), other.take(targets, n_draws)
@@ -92,7 +91,7 @@ class EnergyRow:
         return EnergyRow(targets, values, truncated, other.tokens or self.tokens)
 
     def take(self, targets: np.ndarray, n_draws: int) -> np.ndarray:
-        """Energies of these targets, in their order, (n, n_draws, T); NaN where unknown."""
+        """Return the energies of these targets, in their order, (n, n_draws, T); NaN if unknown."""
         wanted = np.asarray(targets, dtype=DIGEST)
         taken = np.full((len(wanted), n_draws, self.n_nodes), np.nan, np.float32)
         if len(self.targets) == 0:
@@ -104,7 +103,7 @@ class EnergyRow:
 
 
 def dump_row(row: EnergyRow, name: str) -> bytes:
-    """Bytes of an npz file, uncompressed; `name` is the digest of the source prompt."""
+    """Return the bytes of an uncompressed npz file; `name` is the digest of the source prompt."""
     facts = {"prompt": name, "truncated": row.truncated, "tokens": row.tokens}
     buffer = io.BytesIO()
     np.savez(buffer, targets=row.targets, values=row.values, facts=np.array(json.dumps(facts)))
@@ -112,17 +111,17 @@ def dump_row(row: EnergyRow, name: str) -> bytes:
 
 
 def load_row(path: Path, name: str, n_nodes: int | None = None) -> EnergyRow:
-    """Row of the prompt with digest `name`; raises on any other file."""
+    """Load the row of the prompt with digest `name`; any other file raises an error."""
     with path.open("rb") as whole, np.load(whole, allow_pickle=False) as file:
         facts = json.loads(str(file["facts"]))
         row = EnergyRow(file["targets"], file["values"], facts["truncated"], facts["tokens"])
-    _expect(facts["prompt"] == name, "it belongs to another prompt")
-    _expect(n_nodes in (None, row.n_nodes), f"it has {row.n_nodes} nodes, not {n_nodes}")
+    _expect_prompt(name, facts["prompt"])
+    _expect_nodes(n_nodes, row.n_nodes)
     return row
 
 
 def dump_trajectory(trajectory: Trajectory, name: str) -> bytes:
-    """Bytes of a safetensors file, any dtype; `name` is the digest of the prompt."""
+    """Return the bytes of a safetensors file, any dtype; `name` is the digest of the prompt."""
     tensors = {
         part: getattr(trajectory, part).detach().cpu().clone(memory_format=torch.contiguous_format)
         for part in PARTS
@@ -132,23 +131,23 @@ def dump_trajectory(trajectory: Trajectory, name: str) -> bytes:
 
 
 def load_trajectory(path: Path, name: str, n_nodes: int | None = None) -> Trajectory:
-    """Trajectory of the prompt with digest `name`; raises on any other file."""
+    """Load the trajectory of the prompt with digest `name`; any other file raises an error."""
     with safe_open(path, framework="pt") as file:
         facts = file.metadata()
         tensors = {part: file.get_tensor(part).clone() for part in PARTS}
-    found = tensors["x"].shape[1]
-    _expect(facts["prompt"] == name, "it belongs to another prompt")
-    _expect(facts["checksum"] == _checksum(tensors), "its checksum is wrong")
-    _expect(n_nodes in (None, found), f"it has {found} nodes, not {n_nodes}")
+    _expect_prompt(name, facts["prompt"])
+    checksum = _checksum(tensors)
+    _expect(facts["checksum"] == checksum, f"expected checksum {facts['checksum']}, got {checksum}")
+    _expect_nodes(n_nodes, tensors["x"].shape[1])
     return Trajectory(**tensors, truncated=json.loads(facts["truncated"]), tokens=facts["tokens"])
 
 
 def count_draws(path: Path, name: str, n_nodes: int) -> int:
-    """Draws in the trajectory of `name`, off the file's header; 0 where it has other nodes."""
+    """Read off a file's header how many draws it has; 0 where it has other nodes."""
     with safe_open(path, framework="pt") as file:
-        _expect(file.metadata()["prompt"] == name, "it belongs to another prompt")
-        n_draws, found, *_ = file.get_slice("x").get_shape()
-    return n_draws if found == n_nodes else 0
+        _expect_prompt(name, file.metadata()["prompt"])
+        n_draws, n_nodes_kept, *_ = file.get_slice("x").get_shape()
+    return n_draws if n_nodes_kept == n_nodes else 0
 
 
 def _checksum(tensors: dict[str, torch.Tensor]) -> str:
@@ -157,6 +156,14 @@ def _checksum(tensors: dict[str, torch.Tensor]) -> str:
         crc = zlib.crc32(f"{tensor.dtype} {tuple(tensor.shape)}".encode(), crc)
         crc = zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy().data, crc)
     return f"{crc:08x}"
+
+
+def _expect_prompt(name: str, got: str) -> None:
+    _expect(got == name, f"expected the values of prompt {name}, got those of {got}")
+
+
+def _expect_nodes(n_nodes: int | None, got: int) -> None:
+    _expect(n_nodes in (None, got), f"expected {n_nodes} nodes, got {got}")
 
 
 def _expect(fine: bool, problem: str) -> None:

@@ -1,14 +1,14 @@
 """The disk cache: energy rows and trajectories, one file of each per source prompt.
 
-`open_store` gives the store of one run key, on disk (`DiskStore`) or in this process
+`open_store` opens the store of one run key, on disk (`DiskStore`) or in this process
 (`MemoryStore`). Both have the same methods. On disk::
 
     <root>/conjure_kernel-v1/<fingerprint>/<hash of the key>/
         key.json  run.json  energies/<digest>.npz  trajectories/<digest>.safetensors  locks/
 
-Files are written to one side and renamed, so a reader, who takes no lock, sees the old file or the
-new one. A file that cannot be read counts as missing; a disk that cannot be written costs one
-warning, and this process keeps the values.
+Files are written under another name and then renamed, so a reader, who takes no lock, sees the old
+file or the new one. A file that cannot be read counts as missing. Where the disk cannot be written,
+there is one warning, and this process keeps the values.
 """
 
 from __future__ import annotations
@@ -42,8 +42,15 @@ T = TypeVar("T")
 class DiskStore:
     """Store of one run key in its own folder, shared by any number of processes.
 
-    Methods are those of `MemoryStore`. What the disk refuses is kept in this process. Pickles as
-    its location: a copy elsewhere sees the files, not what the disk refused.
+    Its methods are those of `MemoryStore`. This process keeps what the disk refuses. Only the
+    location is pickled: a copy elsewhere sees the files, not what the disk refused.
+
+    Parameters
+    ----------
+    root : Path
+        The folder of the whole cache.
+    key : dict
+        The run key, as `canonical` returns it.
     """
 
     def __init__(self, root: Path, key: dict[str, Any]) -> None:
@@ -52,22 +59,22 @@ class DiskStore:
         self.root, self.key = root, key
         self.location = root / model / hashlib.blake2b(text, digest_size=16).hexdigest()
         self._kept = MemoryStore()
-        self._told: set[str] = set()
+        self._warned: set[str] = set()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the location only."""
         return DiskStore, (self.root, self.key)
 
     def sibling(self, key: dict[str, Any]) -> MemoryStore | DiskStore:
-        """Store of another run, below the same root."""
+        """Return the store of another run below the same root."""
         return _open_at(self.root, key)
 
     def matches(self) -> bool:
-        """Whether the folder is that of this key: always, unless folders were moved by hand."""
+        """Tell whether the folder is that of this key: always, unless one was moved by hand."""
         return self._read("key.json", cachedir.load_json) in (None, self.key)
 
     def read_run(self) -> dict[str, Any] | None:
-        """Facts of the run, or None before `write_run`."""
+        """Return the facts of the run, or None before `write_run`."""
         return self._kept.read_run() or self._read("run.json", cachedir.load_json)
 
     def write_run(self, facts: dict[str, Any]) -> None:
@@ -76,13 +83,13 @@ class DiskStore:
             self._kept.write_run(facts)
 
     def read_energies(self, prompt: str, n_nodes: int | None = None) -> EnergyRow | None:
-        """Row of one source prompt; a file with other than `n_nodes` nodes is damaged."""
+        """Return the row of one source prompt; a file of other than `n_nodes` nodes is damaged."""
         name, kept = digest(prompt), self._kept.read_energies(prompt, n_nodes)
         row = self._read(_energies(name), lambda path: records.load_row(path, name, n_nodes))
         return kept if row is None else row if kept is None else row.merge(kept)
 
     def merge_energies(self, prompt: str, row: EnergyRow) -> EnergyRow:
-        """Re-read, merge and write a row under the prompt's write lock."""
+        """Read, merge and write a row under the prompt's write lock."""
         name = digest(prompt)
         with self._locked([f"{name[:2]}.write"]):
             old = self.read_energies(prompt, row.n_nodes) or EnergyRow.empty(row.n_nodes)
@@ -94,7 +101,7 @@ class DiskStore:
         return merged
 
     def read_trajectory(self, prompt: str, n_nodes: int | None = None) -> Trajectory | None:
-        """Trajectory of one prompt; None if missing, evicted or damaged. Marks it as used."""
+        """Return the trajectory of one prompt, marked as used; None if there is none to read."""
         name, kept = digest(prompt), self._kept.read_trajectory(prompt, n_nodes)
         if kept is not None:
             return kept
@@ -103,10 +110,10 @@ class DiskStore:
         return self._read(_trajectory(name), lambda p: records.load_trajectory(p, name, n_nodes))
 
     def count_draws(self, prompt: str, n_nodes: int) -> int:
-        """Draws in the trajectory of one prompt, off its file's header; 0 if there is none."""
+        """Return how many draws the trajectory of one prompt has; 0 if there is none."""
         name, kept = digest(prompt), self._kept.count_draws(prompt, n_nodes)
-        found = self._read(_trajectory(name), lambda p: records.count_draws(p, name, n_nodes))
-        return kept or found or 0
+        on_disk = self._read(_trajectory(name), lambda p: records.count_draws(p, name, n_nodes))
+        return kept or on_disk or 0
 
     def write_trajectory(self, prompt: str, trajectory: Trajectory) -> None:
         """Keep the trajectory of one prompt, in place of an earlier one."""
@@ -120,14 +127,22 @@ class DiskStore:
     def lock(self, prompts: Iterable[str], timeout: float | None = None) -> Iterator[None]:
         """Exclude every other thread and process that locks one of these prompts.
 
-        Hold it from the look at what is missing to the last merge, and nothing is computed twice.
-        Reading and merging never wait for it. After `timeout` seconds in all (None: those of
-        CONJURE_KERNEL_LOCK_TIMEOUT), or where files cannot be locked, warns once and goes on.
+        A process that holds it from its look at what is missing to its last merge computes nothing
+        twice. Reading and merging never wait for it.
+
+        Parameters
+        ----------
+        prompts : iterable of str
+            The source prompts.
+        timeout : float, optional
+            For how many seconds in all to wait. After them, or where files cannot be locked, there
+            is one warning, and the work goes on. Default: CONJURE_KERNEL_LOCK_TIMEOUT.
 
         Notes
         -----
-        Prompts share 256 lock files, by the first two digits of their digests, so that 2000 of
-        them need no 2000 open files. Long lists thus wait for each other even if disjoint.
+        Prompts share 256 lock files, by the first two digits of their digests, so that 2000 prompts
+        do not need 2000 open files. Two long lists therefore wait for each other even if they have
+        no prompt in common.
         """
         stripes = sorted({digest(prompt)[:2] for prompt in prompts})
         with self._locked([f"{stripe}.compute" for stripe in stripes], timeout):
@@ -137,7 +152,11 @@ class DiskStore:
         """Evict trajectories, least recently used first, to meet CONJURE_KERNEL_CACHE_LIMIT.
 
         The limit holds for the whole root, all models and runs; energies are never evicted.
-        Returns the bytes freed.
+
+        Returns
+        -------
+        n_bytes : int
+            The disk space freed.
         """
         cachedir.remove_stale(self.root)
         files = list(cachedir.walk(self.root))
@@ -149,7 +168,7 @@ class DiskStore:
                     freed += stat.st_size
         if freed < excess:
             left = f"{(excess - freed) / 1e6:.3g} MB above CONJURE_KERNEL_CACHE_LIMIT"
-            self._warn(f"{self.root}: {left} without any trajectory. Raise it or clear the cache.")
+            self._warn(f"{self.root}: {left} without any trajectory; raise it or clear the cache.")
         return freed
 
     @contextmanager
@@ -166,7 +185,7 @@ class DiskStore:
             except Timeout:
                 held.close()
                 waited = f"{folder / name} is held elsewhere after {timeout:g} s"
-                self._warn(f"{waited}: going on without it, some work may be done twice.", "lock")
+                self._warn(f"{waited}: this process goes on and may do work twice.", "lock")
             except OSError as error:
                 held.close()
                 self._warn_of_disk(error)
@@ -179,8 +198,7 @@ class DiskStore:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except Exception as error:  # a damaged file may raise anything
-            why = f"{type(error).__name__}: {error}".splitlines()[0]
-            self._warn(f"{path} cannot be read ({why}): it is made anew.", name)
+            self._warn(cachedir.unreadable(path, error), name)
             return None
 
     def _write(self, name: str, data: bytes) -> bool:
@@ -194,25 +212,35 @@ class DiskStore:
         return True
 
     def _warn_of_disk(self, error: OSError) -> None:
-        here = f"{self.location} cannot be written ({error}): this process keeps its values itself"
-        self._warn(f'{here}. Free space, or pass memory="another/folder".', "disk")
+        self._warn(cachedir.unwritable(self.location, error), "disk")
 
     def _warn(self, text: str, about: str = "") -> None:
-        if about not in self._told:
-            self._told.add(about)
+        if about not in self._warned:
+            self._warned.add(about)
             warnings.warn(text, stacklevel=4)
 
 
 def open_store(memory: Any, key: dict[str, Any]) -> MemoryStore | DiskStore:
-    """Store of one run key.
+    """Open the store of one run key.
 
     Parameters
     ----------
     memory : "auto", None, path or joblib.Memory
         "auto" is CONJURE_KERNEL_CACHE if set, else a per-user folder. None keeps everything in
-        this process. Of a joblib.Memory its `location` is used.
+        this process. Of a joblib.Memory, its `location` is used.
     key : dict with "fingerprint"
         Every field that changes a value and nothing else; JSON-able (1.0 and 1 are one value).
+
+    Returns
+    -------
+    store : MemoryStore or DiskStore
+
+    Raises
+    ------
+    TypeError
+        `memory` names no folder.
+    ValueError
+        `key` has no fingerprint, or CONJURE_KERNEL_CACHE_LIMIT is no size.
     """
     root = cachedir.cache_root(memory)
     if root is None:
@@ -224,8 +252,11 @@ def open_store(memory: Any, key: dict[str, Any]) -> MemoryStore | DiskStore:
 def _open_at(root: Path, key: dict[str, Any]) -> MemoryStore | DiskStore:
     store = DiskStore(root, cachedir.canonical(key))
     if not store.matches():
-        kept = f"{store.location} holds the values of another key: nothing is read or kept there"
-        warnings.warn(f"{kept}. Delete that folder.", stacklevel=2)
+        warnings.warn(
+            f"{store.location} holds the values of another key: nothing is read or written there; "
+            "delete that folder.",
+            stacklevel=2,
+        )
         return MemoryStore()
     cachedir.remove_stale(store.location)
     return store

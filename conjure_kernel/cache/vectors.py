@@ -1,4 +1,4 @@
-"""Vectors that were made on one pool: kept in files that are only ever added."""
+"""The vectors that prompts have on one pool, kept in files that are added and never changed."""
 
 from __future__ import annotations
 
@@ -12,17 +12,23 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from conjure_kernel.cache.folder import TRAJECTORY, replace
+from conjure_kernel.cache.folder import TRAJECTORY, replace, unreadable, unwritable
 from conjure_kernel.cache.store import digest
 
 __all__ = ["VectorStore"]
 
 
 class VectorStore:
-    """Vector of each prompt, in memory and, given a folder, on disk.
+    """The vector of each prompt, in memory and, given a folder, on disk.
 
-    What processes find at the same time lies in files of their own, so that nothing is locked. A
-    file that cannot be read counts as missing; a disk that cannot be written costs one warning.
+    Every process writes files of its own, so that nothing is locked. A file that cannot be read
+    counts as missing. Where the disk cannot be written, there is one warning, and this process
+    keeps the vectors.
+
+    Parameters
+    ----------
+    folder : Path or None
+        The folder of one pool under one model; None keeps the vectors in this process.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -40,11 +46,11 @@ class VectorStore:
         return self._rows[digest(prompt)]
 
     def truncated(self, prompt: str) -> bool:
-        """Whether every text encoder lost a part of the prompt."""
+        """Tell whether every text encoder lost a part of the prompt."""
         return digest(prompt) in self._truncated
 
     def add(self, prompts: Sequence[str], vectors: np.ndarray, truncated: Sequence[bool]) -> None:
-        """Keep vectors (n, n_components); they reach the disk with the next `flush`."""
+        """Keep vectors (n, n_components), to be written with the next `flush`."""
         for prompt, vector, cut in zip(prompts, vectors, truncated, strict=True):
             name = digest(prompt)
             self._rows[name] = vector
@@ -53,7 +59,7 @@ class VectorStore:
                 self._truncated.add(name)
 
     def flush(self) -> None:
-        """Write what was added since the last one."""
+        """Write the vectors that were added since the last `flush`."""
         names, self._unwritten = self._unwritten, []
         if self.folder is None or not names:
             return
@@ -65,23 +71,19 @@ class VectorStore:
         try:
             replace(self.folder / f"{uuid.uuid4().hex}{TRAJECTORY}", save(data))
         except OSError as error:
-            warnings.warn(
-                f"{self.folder} cannot be written ({error}): these vectors are kept by this "
-                'process alone. Free space, or pass memory="another/folder".',
-                stacklevel=4,
-            )
+            warnings.warn(unwritable(self.folder, error), stacklevel=4)
 
     def _read(self, path: Path) -> None:
         try:
             data = load(path.read_bytes())
             text = data["names"].numpy().tobytes().decode("ascii")
             names = [text[i : i + 32] for i in range(0, len(text), 32)]
-            found = dict(zip(names, data["vectors"].numpy(), strict=True))
+            rows = dict(zip(names, data["vectors"].numpy(), strict=True))
             cut = zip(names, data["truncated"].tolist(), strict=True)
             self._truncated |= {name for name, is_cut in cut if is_cut}
         except FileNotFoundError:
             return
         except (OSError, SafetensorError, KeyError, ValueError) as error:
-            warnings.warn(f"{path} cannot be read ({error}): it is made anew.", stacklevel=4)
+            warnings.warn(unreadable(path, error), stacklevel=4)
             return
-        self._rows |= found
+        self._rows |= rows

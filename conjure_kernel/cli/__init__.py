@@ -1,16 +1,15 @@
-"""The `conjure` command: compare and explain prompts, measure a matrix, draw a map, the cache.
+"""The `conjure` command, which `python -m conjure_kernel` runs, too.
 
-Results go to stdout or into a file; the cost, the progress bar, warnings and errors go to stderr,
-one line each. Exit codes: 0; 2, something that came cannot be used; 130, Ctrl-C; 1, a fault of
-ours. CONJURE_DEBUG=1 shows tracebacks. Each file of this folder has some verbs, and adds them
-with `add_verbs`. Layer 6.
+Results go to stdout or into a file. The cost, the progress bar, warnings and errors go to stderr,
+one line each; errors name the options and not the parameters of the library. Exit codes: 0 for
+success, 2 for input that cannot be used, 130 for Ctrl-C, 1 for an internal error. CONJURE_DEBUG=1
+shows tracebacks. Each file of this folder has some verbs, and adds them with `add_verbs`.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import sys
 import warnings
 from argparse import Namespace
 from collections.abc import Callable
@@ -18,48 +17,61 @@ from typing import Any
 
 from conjure_kernel import __version__
 from conjure_kernel.cli import maps, measure, models, scores, vectors
-from conjure_kernel.cli.options import Parser, say
+from conjure_kernel.cli.options import Parser, as_options, say
 
-__all__ = ["main"]
+__all__ = ["build_parser", "main"]
 
 BAD_INPUT = (ValueError, TypeError, OSError, FloatingPointError, ImportError, RuntimeError)
 
 ABOUT = """\
 How far apart are texts, judged by the images that they evoke in a text-to-image diffusion model?
 
-J is the Jeffreys divergence, half the sum of both directed KL divergences, in nats. It is
-measured on the small model in the package, offline, unless --model names another one.
+J is the Jeffreys divergence, half the sum of both directed KL divergences, in nats. It is measured
+with the small model in the package, without a network, unless --model names another one.
 """
 EXAMPLES = """\
 examples:
   conjure compare "a snowman" "a dog"
   conjure matrix prompts.txt -o matrix.npz
-  conjure map -o map.png
+  conjure plan prompts.txt
   conjure explain "a snowman" "a dog"
+  conjure cache info
+  conjure map -o map.png
   conjure drift --model embedded --model my-fine-tune prompts.txt
   conjure agree --model embedded --model my-fine-tune prompts.txt
   conjure evaluate --task pairs.tsv
+  conjure ablate --task pairs.tsv
   conjure embed prompts.txt -o vectors.npz
   conjure neighbors prompts.txt "a puppy"
-  conjure cache info
 
-"conjure COMMAND --help" has more.
+"conjure COMMAND --help" shows the options of a command, and more examples.
 """
 VERBS = (measure, maps, models, scores, vectors)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line; returns the exit code."""
+    """Run the command line.
+
+    Parameters
+    ----------
+    argv : list of str, optional
+        The words after `conjure`. Default: those of the process.
+
+    Returns
+    -------
+    code : int
+        The exit code.
+    """
     args = Namespace(cache="auto")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("default", UserWarning)
             warnings.showwarning = _show_warning
-            args = _build_parser().parse_args(argv)
+            args = build_parser().parse_args(argv)
             if text := args.run(args):
                 print(text)
-    except SystemExit as stop:  # of --help and --version
+    except SystemExit as stop:  # raised by --help and --version
         return int(stop.code or 0)
     except KeyboardInterrupt:
         say(f"stopped: {_kept(args)}.")
@@ -68,28 +80,33 @@ def main(argv: list[str] | None = None) -> int:
         if os.environ.get("CONJURE_DEBUG", "0") not in ("", "0"):
             raise
         if isinstance(error, BAD_INPUT):
-            say(_describe(error))
+            say(as_options(_describe(error)))
             return 2
-        say(f"a fault of ours, {type(error).__name__}: {error} (CONJURE_DEBUG=1 shows where)")
+        what = ": ".join(filter(None, [type(error).__name__, str(error)]))
+        say(f"internal error: {what}; please report it, CONJURE_DEBUG=1 shows where.")
         return 1
     return 0
 
 
-def _build_parser() -> Parser:
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = Parser("conjure", description=ABOUT, epilog=EXAMPLES, formatter_class=raw)
+def build_parser() -> Parser:
+    """The parser of the command and of all its verbs."""
+    raw, usage = argparse.RawDescriptionHelpFormatter, "conjure [-h] [--version] COMMAND ..."
+    parser = Parser("conjure", usage=usage, description=ABOUT, formatter_class=raw)
     parser.add_argument("--version", action="version", version=f"conjure-kernel {__version__}")
-    parsers = parser.add_subparsers(metavar="COMMAND", required=True, title="commands")
+    hidden = {"help": argparse.SUPPRESS}  # the commands are listed below, without line breaks
+    parsers = parser.add_subparsers(prog="conjure", metavar="COMMAND", required=True, **hidden)
+    commands = ["commands:"]
 
     def add(name: str, function: Callable[[Namespace], str], text: str, epilog: str) -> Parser:
-        made = parsers.add_parser(
-            name, help=text, description=f"{text}.", epilog=epilog, formatter_class=raw
-        )
-        made.set_defaults(run=function)
-        return made
+        commands.append(f"  {name:<11}{text}")
+        about = f"{text[0].upper()}{text[1:]}."
+        verb = parsers.add_parser(name, description=about, epilog=epilog, formatter_class=raw)
+        verb.set_defaults(run=function)
+        return verb
 
     for module in VERBS:
         module.add_verbs(add)
+    parser.epilog = "\n".join([*commands, "", EXAMPLES])
     return parser
 
 
@@ -106,8 +123,4 @@ def _describe(error: BaseException) -> str:
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    say(f"warning: {message}")
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    say(f"warning: {as_options(str(message))}")

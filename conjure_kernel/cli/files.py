@@ -1,6 +1,6 @@
-"""Files of the command line: prompts in; tables, pictures and their provenance out.
+"""Files of the command line: it reads prompts, and writes tables and pictures with provenance.
 
-Outputs are written to one side and renamed, so a failure leaves the old file.
+Outputs are written beside their place and renamed, so a failure leaves the old file.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from conjure_kernel._checks import import_optional
+from conjure_kernel._checks import check_choice, import_optional
 from conjure_kernel.cache.folder import replace
 from conjure_kernel.method.divergence import Divergence
 
@@ -40,39 +40,46 @@ PICTURES = {".png": "Description", ".svg": "Description", ".pdf": "Subject"}  # 
 
 
 def read_prompts(source: str | None, column: str | None = None) -> list[str]:
-    """Prompts of a file, one a line or a CSV column; "-" is stdin, None the bundled list.
+    """Prompts of a file, one a line or a CSV column; "-" is stdin, None the list in the package.
 
-    Space around a prompt, and what is then empty, is left out.
+    Space around prompts, and lines of nothing else, are left out.
     """
     if source is None:
         if column is not None:
-            raise ValueError(f"--column {column}: name the CSV file, too.")
+            raise ValueError(f"--column={column!r}: expected a CSV file with it, got no FILE.")
         text = (files("conjure_kernel.cli") / "prompts.txt").read_text("utf-8")
         return text.splitlines()
     text, name = _read_text(source), "stdin" if source == "-" else repr(source)
     lines = text.split("\n") if column is None else _read_column(text, column, name)
     if column is None and source.lower().endswith(".csv"):
-        found = ", ".join(map(repr, next(csv.reader(io.StringIO(text)), [])))
-        raise ValueError(f"{name}: pass --column NAME to read a CSV file. Its first line: {found}.")
+        first = ", ".join(map(repr, next(csv.reader(io.StringIO(text)), [])))
+        raise ValueError(
+            f"{name}: expected --column with a CSV file; pass one of its first line: {first}."
+        )
     prompts = [line.strip() for line in lines if line.strip()]
     if not prompts:
-        raise ValueError(f"{name} holds no prompts: one a line is needed.")
+        raise ValueError(f"{name}: expected prompts, one a line, got none.")
     return prompts
 
 
 def check_output(path: Path, endings: Sequence[str], force: bool) -> None:
-    """Refuse, before any work, an output that could not be written after it."""
+    """Raise an error, before any work, if an output could not be written after it."""
     if path.suffix.lower() not in endings:
         raise ValueError(f"'{path}': expected a name that ends in {', '.join(endings)}.")
     for target in _targets(path):
         if target.is_dir():
-            raise ValueError(f"'{target}' is a folder: expected the name of a file.")
+            raise ValueError(f"'{target}': expected the name of a file, got a folder.")
         if target.exists() and not force:
-            raise ValueError(f"'{target}' exists: pass --force to overwrite it.")
+            raise ValueError(
+                f"'{target}': expected a new file, got one that exists; pass --force to overwrite."
+            )
     try:
         tempfile.TemporaryFile(dir=path.parent).close()
     except OSError as error:
-        raise ValueError(f"'{path}': cannot write in that folder ({error.strerror}).") from error
+        raise ValueError(
+            f"'{path}': expected a folder that can be written to, got '{path.parent}' "
+            f"({error.strerror}); make it, or name another one."
+        ) from error
     if path.suffix.lower() == ".parquet":
         for package in ("pandas", "pyarrow"):
             import_optional(package, "tables", f"'{path}'")
@@ -99,8 +106,9 @@ def write_table(
             **pictures,
         )
     elif kind == ".csv":
-        table = _columns(measured)
-        buffer.write(_csv([list(table), *zip(*table.values(), strict=True)]))
+        table = measured.columns()
+        columns = [np.asarray(column, dtype=object) for column in table.values()]
+        buffer.write(_csv([list(table), *zip(*columns, strict=True)]))
     else:
         frame = measured.to_pandas()
         frame.attrs = json.loads(facts)
@@ -140,7 +148,7 @@ def write_rows(path: Path, rows: Sequence[dict[str, Any]], provenance: dict[str,
 
 
 def read_matrix(source: str) -> dict[str, Any]:
-    """What `html_map` and `plot_overview` need, of a matrix that `conjure matrix` wrote as .npz."""
+    """Arguments for `html_map` and `plot_overview` from what `conjure matrix` wrote as .npz."""
     try:
         with np.load(source, allow_pickle=False) as file:
             return {
@@ -152,8 +160,8 @@ def read_matrix(source: str) -> dict[str, Any]:
             }
     except (KeyError, zipfile.BadZipFile, ValueError) as error:
         raise ValueError(
-            f"{source!r} is no matrix: a file that `conjure matrix -o NAME.npz` wrote is needed "
-            f"({error})."
+            f"{source!r}: expected a matrix that `conjure matrix -o NAME.npz` wrote, got another "
+            f"file ({error})."
         ) from error
 
 
@@ -162,22 +170,22 @@ def write_page(path: Path, page: str) -> None:
     replace(path, page.encode("utf-8"))
 
 
-def write_explanation(path: Path, found: Explanation) -> None:
+def write_explanation(path: Path, explanation: Explanation) -> None:
     """Write an explanation's arrays as .npz."""
     buffer = io.BytesIO()
     np.savez_compressed(
         buffer,
-        prompts=np.array(found.prompts),
-        divergence=found.divergence,
-        standard_error=found.standard_error,
-        log_snr=found.grid.node_log_snr,
-        profile=found.profile,
-        profile_standard_errors=found.profile_standard_errors,
-        heat=found.heat,
-        views=found.views,
-        morph=found.morph,
-        switch_log_snr=found.switch_log_snr,
-        provenance=np.array(json.dumps(found.provenance, indent=1)),
+        prompts=np.array(explanation.prompts),
+        divergence=explanation.divergence,
+        standard_error=explanation.standard_error,
+        log_snr=explanation.grid.node_log_snr,
+        profile=explanation.profile,
+        profile_standard_errors=explanation.profile_standard_errors,
+        heat=explanation.heat,
+        views=explanation.views,
+        morph=explanation.morph,
+        switch_log_snr=explanation.switch_log_snr,
+        provenance=np.array(json.dumps(explanation.provenance, indent=1)),
     )
     replace(path, buffer.getvalue())
 
@@ -198,32 +206,13 @@ def _read_text(source: str) -> str:
         line = data[: error.start].count(b"\n") + 1
         name = "stdin" if source == "-" else repr(source)
         bad = f"byte {data[error.start]:#04x} in line {line}"
-        raise ValueError(f"{name} is not UTF-8 ({bad}): save it as UTF-8.") from None
+        raise ValueError(f"{name}: expected UTF-8, got {bad}; save it as UTF-8.") from None
 
 
 def _read_column(text: str, column: str, name: str) -> list[str]:
     rows = csv.DictReader(io.StringIO(text))
-    if column not in (rows.fieldnames or ()):
-        found = ", ".join(map(repr, rows.fieldnames or ()))
-        raise ValueError(f"{name} has no column {column!r}. Its columns: {found}.")
+    check_choice(column, "--column", rows.fieldnames or ())
     return [row[column] or "" for row in rows]
-
-
-def _columns(measured: Divergence) -> dict[str, list[Any]]:
-    """Columns of `Divergence.to_pandas`, without pandas."""
-    n, (low, high) = len(measured.prompts_a), measured.interval()
-    numbers = {
-        "divergence": measured.values,
-        "standard_error": measured.standard_errors,
-        "low": low,
-        "high": high,
-        "kl_ab": measured.legs[0],
-        "kl_ba": measured.legs[1],
-        "distance": measured.distances,
-    }
-    left = [prompt for prompt in measured.prompts_a for _ in range(n)]
-    table: dict[str, list[Any]] = {"prompt_a": left, "prompt_b": measured.prompts_b * n}
-    return table | {name: array.ravel().tolist() for name, array in numbers.items()}
 
 
 def _csv(lines: Sequence[Sequence[Any]]) -> bytes:

@@ -1,4 +1,4 @@
-"""`conjure compare`, `matrix`, `plan`, `explain`, and `cache`, which looks after the disk.
+"""`conjure compare`, `matrix`, `plan`, `explain` and `cache`.
 
 Each function takes the arguments of a command and returns what goes to stdout. Importing this
 loads no torch.
@@ -13,15 +13,15 @@ from argparse import Namespace
 from typing import TYPE_CHECKING
 
 from conjure_kernel.cli import options
-from conjure_kernel.cli.options import say, settings_of
+from conjure_kernel.cli.options import say, say_written, settings_of
 
 if TYPE_CHECKING:
     from conjure_kernel.engine.engine import Engine
     from conjure_kernel.method.divergence import Divergence
 
-__all__ = ["add_verbs", "end", "measure", "open_model"]
+__all__ = ["add_verbs", "measure", "open_model"]
 
-TIMED = 8  # prompts whose trajectories, needed anyway, tell how long the rest takes
+TIMED = 8  # prompts whose trajectories, which are needed anyway, show how long the rest takes
 
 COMPARE = """\
 examples:
@@ -30,8 +30,8 @@ examples:
   conjure compare tomato strawberry --json            for machines
   conjure compare "a doctor" "a man" --model stable-diffusion-v1-5/stable-diffusion-v1-5
 
-similarity is exp(-J). The last two lines say how well anyone can tell from one image which of two
-equally likely prompts made it: from the image itself, and from one with noise added.
+similarity is exp(-J). The last two lines say how well a viewer can tell from one image which of
+two equally likely prompts made it: from the image itself, and from the image with noise added.
 """
 MATRIX = """\
 examples:
@@ -39,10 +39,10 @@ examples:
   conjure matrix words.csv --column word -o matrix.csv --draws 8
   printf 'lemon\\npear\\nbus\\n' | conjure matrix - -o matrix.parquet
 
-.npz      arrays prompts, divergences, standard_errors, kl (row || column), provenance (JSON), and
-          with --images N what each prompt conjures, for `conjure map OUTPUT -o map.html`
+.npz      arrays prompts, divergences, standard_errors, kl (row || column) and provenance (JSON);
+          with --images N also what each prompt conjures, for `conjure map OUTPUT -o map.html`
 .csv      a line per cell, with its 95 % interval; the provenance is in OUTPUT.json
-.parquet  the same table, the provenance in its attrs; pip install "conjure-kernel[tables]"
+.parquet  the same table, with the provenance in its attrs; pip install "conjure-kernel[tables]"
 """
 PLAN = """\
 examples:
@@ -50,18 +50,18 @@ examples:
   conjure plan prompts.txt --draws 8 --guidance 5 --json
   conjure plan prompts.txt --neighbors 15
 
-What the cache holds is not counted again. Unless it holds everything, the model is loaded and timed
-for a few seconds; the options are those of `conjure matrix`.
+What the cache holds is not counted. Unless it holds everything, the model is loaded and timed for a
+few seconds. The options are those of `conjure matrix`.
 """
 EXPLAIN = """\
 examples:
-  conjure explain tomato strawberry                   drawn into explain.png
+  conjure explain tomato strawberry                   writes explain.png
   conjure explain "a snowman" "a dog" -o explain.pdf --guidance 3
   conjure explain tomato strawberry -o explain.npz    heat, views, profile, morph, ...
 
-Both prompts are asked at the same noisy points: the clean image that each sees there, where in the
-image they differ, J over the noise levels, and what a chain of the first becomes if the second
-takes over. Nothing is cached.
+The picture shows the clean images that both prompts predict at the same noisy points, where in the
+image these differ, J over the noise levels, and what a chain of the first prompt becomes if the
+second one takes over. Nothing is cached.
 """
 CACHE = """\
 examples:
@@ -69,47 +69,45 @@ examples:
   conjure cache clear --yes
   conjure cache info --cache /scratch/conjure
 
-"auto" is the folder CONJURE_KERNEL_CACHE, else one per user. Above CONJURE_KERNEL_CACHE_LIMIT
-(20GB) trajectories are evicted, least recently used first; energies, which are small, are kept.
+"auto" is the folder in CONJURE_KERNEL_CACHE, or else one per user. Above CONJURE_KERNEL_CACHE_LIMIT
+(default: 20GB) the least recently used trajectories are deleted; energies are small and are kept.
 """
 
 
 def add_verbs(add: options.Add) -> None:
     """Add the commands; `add` makes a parser of a name, a function, a line and an epilog."""
-    two = add("compare", compare, "print how far apart two prompts are", COMPARE)
-    two.add_argument("a", metavar="PROMPT")
-    two.add_argument("b", metavar="PROMPT")
-    two.add_argument("--json", action="store_true", help="print JSON")
-    table = add("matrix", measure_table, "measure all pairs of prompts, into a file", MATRIX)
-    options.add_prompts(table)
-    options.add_output(table, ".npz, .csv or .parquet")
-    text = "images of each prompt in .npz (%(default)s; at most --draws)"
-    table.add_argument("--images", metavar="N", type=int, default=0, help=text)
-    text = "print what a matrix would cost: predictions, time, disk, memory"
-    cost = add("plan", plan_table, text, PLAN)
-    options.add_prompts(cost)
-    text = "of the K nearest of each prompt instead (ConjureNeighbors), from an empty cache"
-    cost.add_argument("--neighbors", metavar="K", type=int, help=text)
-    cost.add_argument("--json", action="store_true", help="print JSON")
-    text = "draw where and when two prompts part, and as what pictures"
-    parted = add("explain", draw_explanation, text, EXPLAIN)
-    parted.add_argument("a", metavar="PROMPT")
-    parted.add_argument("b", metavar="PROMPT")
-    options.add_output(parted, ".png, .pdf, .svg or .npz", default="explain.png")
-    parted.add_argument("--draw", metavar="K", type=int, default=0, help="chain to show (0)")
-    for parser in (two, table, cost, parted):
-        options.add_model(parser)
-    for parser in (two, table, cost):
-        options.add_cache(parser)
-    parted.set_defaults(cache=None)
-    keep = add("cache", look_after_cache, "show or clear what is kept on disk", CACHE)
-    keep.add_argument("action", choices=["info", "clear"])
-    keep.add_argument("--yes", action="store_true", help="clear without asking back")
-    options.add_cache(keep)
+    parser = add("compare", compare, "print how far apart two prompts are", COMPARE)
+    options.add_pair(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    options.add_model(parser)
+    parser = add("matrix", measure_table, "write J of all pairs of prompts into a file", MATRIX)
+    options.add_prompts(parser)
+    options.add_output(parser, ".npz, .csv or .parquet")
+    text = "images of each prompt in .npz, at most --draws (default: %(default)s)"
+    parser.add_argument("--images", metavar="N", type=int, default=0, help=text)
+    options.add_model(parser)
+    text = "print the cost of a matrix: predictions, time, disk, memory"
+    parser = add("plan", plan_table, text, PLAN)
+    options.add_prompts(parser)
+    text = "cost of a graph of the K nearest prompts instead (ConjureNeighbors), without a cache"
+    parser.add_argument("--neighbors", metavar="K", type=int, help=text)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    options.add_model(parser)
+    text = "show where in the image and at which noise two prompts differ, as a picture"
+    parser = add("explain", render_explanation, text, EXPLAIN)
+    options.add_pair(parser)
+    options.add_output(parser, ".png, .pdf, .svg or .npz", default="explain.png")
+    text = "number of the trajectory to show (default: %(default)s, the first)"
+    parser.add_argument("--draw", metavar="K", type=int, default=0, help=text)
+    options.add_model(parser, cached=False)
+    parser = add("cache", manage_cache, "show or clear what is kept on disk", CACHE)
+    parser.add_argument("action", choices=["info", "clear"], help="show its size, or delete it")
+    parser.add_argument("--yes", action="store_true", help="confirm that the cache is deleted")
+    options.add_cache(parser)
 
 
 def compare(args: Namespace) -> str:
-    """J of two prompts, its legs, and what it means to a viewer."""
+    """J of two prompts, its legs, and what it means for a viewer."""
     from conjure_kernel.engine.provenance import provenance_of
 
     engine = open_model(args)
@@ -128,35 +126,38 @@ def compare(args: Namespace) -> str:
 
 def measure_table(args: Namespace) -> str:
     """Write the divergences of all pairs into a file."""
+    from conjure_kernel._checks import check_number
     from conjure_kernel.cli import files
     from conjure_kernel.engine.provenance import provenance_of
 
     files.check_output(args.output, files.TABLES, args.force)
+    n_images = min(check_number(args.images, "--images", least=0, integer=True), args.draws)
     prompts = files.read_prompts(args.prompts, args.column)
     engine = open_model(args)
     measured = measure(engine, prompts, args)
-    n = min(args.images, args.draws)
-    images = engine.images(measured.prompts_a, n) if n and args.output.suffix == ".npz" else None
+    keeps_images = n_images and args.output.suffix.lower() == ".npz"
+    images = engine.images(measured.prompts_a, n_images) if keeps_images else None
     files.write_table(args.output, measured, provenance_of(engine), images)
-    return end(engine, args)
+    say_written(engine.denoiser.n_evaluations, args)
+    return ""
 
 
 def plan_table(args: Namespace) -> str:
-    """What `measure_table`, or with --neighbors a graph, would cost."""
+    """The cost of `measure_table`, or with --neighbors of a graph."""
     from conjure_kernel.cli import files
     from conjure_kernel.engine.plan import plan
     from conjure_kernel.estimators.neighbors import ConjureNeighbors
 
     prompts, settings = files.read_prompts(args.prompts, args.column), settings_of(args)
     if args.neighbors is None:
-        found = plan(prompts, **settings)
+        cost = plan(prompts, **settings)
     else:
-        found = ConjureNeighbors(n_neighbors=args.neighbors, **settings).plan(prompts)
-    return json.dumps(found.to_dict(), indent=1) if args.json else str(found)
+        cost = ConjureNeighbors(n_neighbors=args.neighbors, **settings).plan(prompts)
+    return json.dumps(cost.to_dict(), indent=1) if args.json else str(cost)
 
 
-def draw_explanation(args: Namespace) -> str:
-    """Draw where and when two prompts part into a file, or write its arrays."""
+def render_explanation(args: Namespace) -> str:
+    """Write a picture of where and at which noise two prompts differ, or its arrays."""
     from conjure_kernel.cli import files
 
     files.check_output(args.output, [*files.PICTURES, ".npz"], args.force)
@@ -172,17 +173,20 @@ def draw_explanation(args: Namespace) -> str:
     return ""
 
 
-def look_after_cache(args: Namespace) -> str:
-    """What the cache holds, or the end of it."""
+def manage_cache(args: Namespace) -> str:
+    """Tell what the cache holds, or clear it."""
     from conjure_kernel.cache.folder import cache_info, clear_cache, size_limit
 
     held = cache_info(args.cache)
     if held.location is None:
-        raise ValueError("--cache none: there is nothing to look at. Name a folder, or auto.")
+        raise ValueError("--cache=none: expected a folder, or auto, where something can be kept.")
     if args.action == "clear":
         size = (held.energy_bytes + held.trajectory_bytes) / 1e6
         if not args.yes:
-            raise ValueError(f"'{held.location}' holds {size:,.1f} MB: pass --yes to delete them.")
+            raise ValueError(
+                f"clear: expected --yes, as '{held.location}' holds {size:,.1f} MB; pass it to "
+                "delete them."
+            )
         return f"{clear_cache(args.cache) / 1e6:,.1f} MB freed in {held.location}"
     lines = [
         f"location      {held.location}",
@@ -203,7 +207,7 @@ def open_model(args: Namespace) -> Engine:
 
 
 def measure(engine: Engine, prompts: list[str], args: Namespace) -> Divergence:
-    """J of all pairs of prompts, after a line about its cost."""
+    """J of all pairs of prompts; before, a line tells the cost."""
     from conjure_kernel._checks import check_prompts
     from conjure_kernel.engine.pairwise import measure_matrix
 
@@ -230,26 +234,12 @@ def _tell_cost(engine: Engine, prompts: list[str]) -> None:
         say(f"about {duration(seconds / made * left)} to go")
 
 
-def end(engine: Engine, args: Namespace) -> str:
-    """The last line of a command that wrote a file."""
-    if not args.quiet:
-        say(f"{engine.denoiser.n_evaluations:,} noise predictions made, '{args.output}' written")
-    return ""
-
-
 def _facts(measured: Divergence) -> dict[str, float]:
     """What is known of the pair (row 0, column 1)."""
     from conjure_kernel.method.accuracy import accuracy_bound
 
-    (low, high), (forward, backward) = measured.interval(), measured.legs
     numbers = {
-        "divergence": measured.values,
-        "standard_error": measured.standard_errors,
-        "low": low,
-        "high": high,
-        "kl_ab": forward,
-        "kl_ba": backward,
-        "distance": measured.distances,
+        **measured.numbers(),
         "distance_standard_error": measured.distance_standard_errors,
         "detection_log_snr": measured.detection_log_snr(),
     }
@@ -260,7 +250,7 @@ def _facts(measured: Divergence) -> dict[str, float]:
 
 
 def _sentences(facts: dict[str, float], measured: Divergence) -> list[str]:
-    """Facts in words."""
+    """The facts as lines of text."""
     (a, b), (start, end) = measured.prompts_a, measured.grid.log_snr_range
     interval = f"95 % interval {facts['low']:.4g} to {facts['high']:.4g}"
     error = f" ± {facts['distance_standard_error']:.2g}"
@@ -277,14 +267,14 @@ def _sentences(facts: dict[str, float], measured: Divergence) -> list[str]:
         f"log-SNR       {start:.3g} to {end:.3g}",
         f"viewer        tells them apart by one image {_at_most(facts['accuracy_bound'])}",
     ]
-    if math.isfinite(telling := facts["detection_log_snr"]):
-        noise = f"{100 / (1 + math.exp(telling)):.0f} % of the variance or more"
-        sentences.append(f"with noise    of {noise} (log-SNR {telling:.2g}): 75 % at most")
+    if math.isfinite(level := facts["detection_log_snr"]):
+        noise = f"{100 / (1 + math.exp(level)):.0f} % of the variance or more"
+        sentences.append(f"with noise    of {noise} (log-SNR {level:.2g}): 75 % at most")
     return sentences
 
 
 def _at_most(accuracy: float) -> str:
-    """In percent, with a digit more than it has nines, rounded up: a bound stays one."""
+    """In percent, with one digit more than it has nines; rounded up, so that it stays a bound."""
     share = 100 * accuracy
     digits = 1 + max(0, math.ceil(-math.log10(max(100 - share, 1e-6))))
     shown = math.ceil(share * 10**digits) / 10**digits

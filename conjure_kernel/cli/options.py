@@ -6,26 +6,64 @@ The defaults are those of `engine.parameters`. Importing this loads no torch.
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
 from conjure_kernel.engine.parameters import Measurement
 
-__all__ = ["Add", "Parser", "add_cache", "add_measurement", "add_model", "add_output"]
-__all__ += ["add_prompts", "add_two_models", "say", "settings_of", "two_models"]
+__all__ = ["Add", "Parser", "add_cache", "add_model", "add_output", "add_pair", "add_prompts"]
+__all__ += ["as_options", "format_row", "say", "say_written", "settings_of", "two_models"]
+
+# The options under which parameters of the library are given on the command line.
+OPTIONS = {
+    "batch_size": "--batch-size",
+    "columns": "--columns",
+    "device": "--device",
+    "draw": "--draw",
+    "dtype": "--dtype",
+    "guidance_scale": "--guidance",
+    "leg": "--leg",
+    "memory": "--cache",
+    "method": "--layout",
+    "metric": "--baseline",
+    "model": "--model",
+    "n_bootstrap": "--bootstrap",
+    "n_components": "--components",
+    "n_draws": "--draws",
+    "n_images": "--images",
+    "n_neighbors": "--neighbors",
+    "n_points": "--points",
+    "n_steps": "--steps",
+    "random_state": "--seed",
+    "revision": "--revision",
+    "sampler": "--sampler",
+    "source": "--task",
+    "split": "--split",
+    "token_env": "--token-env",
+}
+# A parameter with its value anywhere; its name alone only where it is no English word.
+PARAMETER = re.compile(rf"(?<![\w\"'./-])({'|'.join(OPTIONS)})(?==)")
+NAME = re.compile(rf"(?<![\w\"'./-])({'|'.join(n for n in OPTIONS if '_' in n)})(?![\w=(])")
 
 
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are exceptions, one line each."""
 
     def error(self, message: str) -> NoReturn:  # noqa: D102
-        raise ValueError(f"{message}. See {self.prog} --help.")
+        raise ValueError(f"{message}; see {self.prog} --help.")
 
 
 Add = Callable[[str, Callable[[Namespace], str], str, str], Parser]  # a verb: see `add_verbs`
+
+
+def add_pair(parser: Parser) -> None:
+    """Add two prompts."""
+    parser.add_argument("a", metavar="PROMPT_A", help="any text")
+    parser.add_argument("b", metavar="PROMPT_B", help="any text")
 
 
 def add_prompts(parser: Parser, required: bool = True) -> None:
@@ -34,7 +72,7 @@ def add_prompts(parser: Parser, required: bool = True) -> None:
     if required:
         parser.add_argument("prompts", metavar="FILE", help=text)
     else:
-        text += "; left out: a list in the package"
+        text += "; default: a list in the package"
         parser.add_argument("prompts", metavar="FILE", help=text, nargs="?")
     parser.add_argument("--column", metavar="NAME", help="column of the CSV file")
 
@@ -43,51 +81,50 @@ def add_output(
     parser: Parser, endings: str, default: str | None = None, required: bool = True
 ) -> None:
     """Add -o and --force."""
-    text = endings + ("" if default is None else " (%(default)s)")
+    text = f"file to write: {endings}" + ("" if default is None else " (default: %(default)s)")
     output: dict[str, Any] = {"type": Path, "default": default}
     output["required"] = required and default is None
     parser.add_argument("-o", "--output", metavar="OUTPUT", help=text, **output)
     parser.add_argument("--force", action="store_true", help="overwrite OUTPUT")
 
 
-def add_model(parser: Parser) -> None:
-    """Add --model, and the options of a measurement."""
-    text = "embedded, a hub id, or a folder (%(default)s)"
-    parser.add_argument("--model", default=Measurement.model, help=text)
-    add_measurement(parser)
-
-
-def add_two_models(parser: Parser) -> None:
-    """Add --model, to be given twice, and the options of a measurement."""
-    text = "embedded, a hub id, or a folder; pass it twice"
-    parser.add_argument("--model", action="append", required=True, help=text)
-    add_measurement(parser)
-
-
-def add_measurement(parser: Parser) -> None:
-    """Add how and where a model is measured."""
-    add = parser.add_argument_group("model and measurement").add_argument
-    of = Measurement
+def add_model(parser: Parser, n_models: int = 1, cached: bool = True) -> None:
+    """Add one model, or one to be given several times, and how and where it is measured."""
+    group = parser.add_argument_group("model and measurement")
+    add, default = group.add_argument, Measurement
+    text = "embedded (the small one in the package), a hub id, or a folder"
+    if n_models > 1:
+        add("--model", action="append", required=True, help=f"{text}; give it twice, for A and B")
+    else:
+        add("--model", default=default.model, help=f"{text} (default: %(default)s)")
     add("--revision", help="branch, tag or commit of a hub id")
     add("--token-env", metavar="NAME", help="environment variable that holds a hub token")
-    add("--steps", metavar="T", type=int, default=of.n_steps, help="noise levels (%(default)s)")
-    text = "trajectories per prompt (%(default)s); errors fall as 1/sqrt(K), the cost grows as K"
-    add("--draws", metavar="K", type=int, default=of.n_draws, help=text)
-    text = "guidance scale (%(default)g: none, the model itself; others cost more)"
-    add("--guidance", metavar="W", type=float, default=of.guidance_scale, help=text)
-    add("--sampler", default=of.sampler, help="sde, ode, sde1 or ode1 (%(default)s)")
-    text = "of all noise (%(default)s)"
-    add("--seed", metavar="N", type=int, default=of.random_state, help=text)
-    add("--device", default=of.device, help="auto, cpu, cuda, ... (%(default)s)")
-    add("--dtype", default=of.dtype, help="auto, float32, float16 or bfloat16 (%(default)s)")
-    text = "rows per network call, or auto (%(default)s)"
-    add("--batch-size", metavar="N", type=_rows, default=of.batch_size, help=text)
-    add("--quiet", action="store_true", help="no cost, no progress bar; warnings are shown")
+    text = "noise levels (default: %(default)s)"
+    add("--steps", metavar="T", type=int, default=default.n_steps, help=text)
+    text = "trajectories per prompt (default: %(default)s); errors fall as 1/sqrt(K)"
+    add("--draws", metavar="K", type=int, default=default.n_draws, help=text)
+    text = "guidance scale (default: %(default)g, the model itself; other values cost more)"
+    add("--guidance", metavar="W", type=float, default=default.guidance_scale, help=text)
+    text = "sde, ode, sde1 or ode1 (default: %(default)s)"
+    add("--sampler", default=default.sampler, help=text)
+    text = "seed of all noise (default: %(default)s)"
+    add("--seed", metavar="N", type=int, default=default.random_state, help=text)
+    text = "auto, cpu, cuda, ... (default: %(default)s)"
+    add("--device", default=default.device, help=text)
+    text = "auto, float32, float16 or bfloat16 (default: %(default)s)"
+    add("--dtype", default=default.dtype, help=text)
+    text = "rows per network call, or auto (default: %(default)s)"
+    add("--batch-size", metavar="N", type=_rows, default=default.batch_size, help=text)
+    if cached:
+        add_cache(group)
+    else:
+        parser.set_defaults(cache=None)
+    add("--quiet", action="store_true", help="show warnings, but no cost and no progress bar")
 
 
-def add_cache(parser: Parser) -> None:
+def add_cache(parser: Any) -> None:
     """Add --cache."""
-    text = "a folder, auto, or none (%(default)s): what is there is not computed again"
+    text = "a folder, auto, or none: what it holds is not computed again (default: %(default)s)"
     default = Measurement.memory
     parser.add_argument("--cache", metavar="PATH", type=_folder, default=default, help=text)
 
@@ -114,13 +151,30 @@ def settings_of(args: Namespace) -> dict[str, Any]:
 def two_models(args: Namespace) -> tuple[str, str]:
     """The models of a command that compares two."""
     if len(args.model) != 2:
-        raise ValueError(f"--model was given {len(args.model)} times: pass it twice, A and B.")
+        raise ValueError(f"--model: expected two models, A and B, got {len(args.model)}.")
     return args.model[0], args.model[1]
+
+
+def as_options(message: str) -> str:
+    """A message of the library with the options in place of its parameters."""
+    message = PARAMETER.sub(lambda match: OPTIONS[match[1]], message)
+    return NAME.sub(lambda match: OPTIONS[match[1]], message)
 
 
 def say(text: str) -> None:
     """Write one line to stderr."""
     sys.stderr.write(f"conjure: {' '.join(text.split())}\n")
+
+
+def say_written(n_evaluations: int, args: Namespace) -> None:
+    """Say what a command that wrote a file has cost, unless it is to be quiet."""
+    if not args.quiet:
+        say(f"{n_evaluations:,} noise predictions made, '{args.output}' written")
+
+
+def format_row(row: Mapping[str, Any]) -> str:
+    """A prompt of a list, with its J and standard error in front."""
+    return f"{row['divergence']:<10.4g} ± {row['standard_error']:<8.2g}  {row['prompt']}"
 
 
 def _rows(text: str) -> int | str:

@@ -1,4 +1,4 @@
-"""`conjure evaluate` and `conjure ablate`: human scores."""
+"""`conjure evaluate` and `conjure ablate`: agreement with human scores."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ examples:
   conjure evaluate --task words.csv --columns word1,word2,score --baseline frechet --baseline kid
   conjure evaluate --task sick-r --baseline sentence-transformers/all-MiniLM-L6-v2
 
-Similarity is -log J. sts12 to sts16, sts-b and sick-r are fetched from the hub and need
-pip install "conjure-kernel[scores]", as do sentence-transformers; a .tsv or .csv file with a
-header (sentence1, sentence2, score) needs nothing. Intervals: bootstrap over pairs, or over texts
-where they repeat; after ±, the standard error over draws.
+Similarity is -log J. The tasks sts12 to sts16, sts-b and sick-r are fetched from the hub; they and
+sentence-transformers need pip install "conjure-kernel[scores]". A .tsv or .csv file with a header
+(sentence1, sentence2, score) needs nothing. Intervals are a bootstrap over pairs, or over texts
+where these repeat; after ± stands the standard error over draws.
 """
 ABLATE = """\
 examples:
   conjure ablate --task pairs.tsv --pairs 200 -o ablation.json
   conjure ablate --task pairs.tsv --sweep guidance_scale=1,3,7.5 --sweep weighting
 
-One setting at a time is changed from those given. Draws, weightings, bands of noise levels and
-legs cost no further predictions.
+Each sweep changes one setting and leaves the others as given. Draws, weightings, bands of noise
+levels and legs cost no further predictions.
 """
 TEXT = "text"
 
@@ -44,31 +44,32 @@ def add_verbs(add: options.Add) -> None:
     text = "correlate distances with human similarity scores"
     parser = add("evaluate", evaluate_task, text, EVALUATE)
     _add_task(parser)
-    text = "text (its own encoder); frechet, gaussian_jeffreys, kid, mmd (of images); or a "
-    text += "sentence-transformers model by name; repeat for several"
+    text = "text (the model's own encoder); frechet, gaussian_jeffreys, kid or mmd (distances of "
+    text += "images); or the name of a sentence-transformers model; may be given several times"
     parser.add_argument("--baseline", metavar="NAME", action="append", default=[], help=text)
-    text = "images of each text, for baselines (%(default)s)"
+    text = "images of each text for a baseline (default: %(default)s)"
     parser.add_argument("--images", metavar="N", type=int, default=16, help=text)
-    text = "jeffreys, ab (KL of a from b) or ba (%(default)s)"
+    text = "jeffreys, ab (KL of a from b) or ba (default: %(default)s)"
     parser.add_argument("--leg", default="jeffreys", help=text)
-    text = "how the agreement with human scores depends on the settings"
+    text = "show how the agreement with human scores depends on the settings"
     parser = add("ablate", ablate_settings, text, ABLATE)
     _add_task(parser)
-    text = "a setting to sweep, with or without values; left out: all"
+    text = "setting to sweep, with or without values; may be given several times (default: all)"
     parser.add_argument("--sweep", metavar="NAME[=V,V]", action="append", help=text)
 
 
 def _add_task(parser: options.Parser) -> None:
     add = parser.add_argument
-    add("--task", required=True, help="a name, or a .tsv or .csv file of scored pairs")
-    add("--split", default="test", help="of a task by name (%(default)s)")
-    add("--columns", metavar="A,B,SCORE", help="columns of the file")
-    add("--pairs", metavar="N", type=int, help="so many, drawn by --seed; left out: all")
-    add("--bootstrap", metavar="N", type=int, default=1000, help="resamples (%(default)s)")
+    add("--task", required=True, help="name of a task, or a .tsv or .csv file of scored pairs")
+    add("--split", default="test", help="split of a named task (default: %(default)s)")
+    add("--columns", metavar="A,B,SCORE", help="columns of both texts and of the score")
+    text = "use so many pairs, chosen by --seed (default: all)"
+    add("--pairs", metavar="N", type=int, help=text)
+    text = "resamples for the intervals (default: %(default)s)"
+    add("--bootstrap", metavar="N", type=int, default=1000, help=text)
     text = "NAME.json; NAME.md and NAME.png are written beside it"
     options.add_output(parser, text, required=False)
     options.add_model(parser)
-    options.add_cache(parser)
 
 
 def evaluate_task(args: Namespace) -> str:
@@ -77,7 +78,7 @@ def evaluate_task(args: Namespace) -> str:
     from conjure_kernel.evaluation.evaluation import evaluate
     from conjure_kernel.evaluation.scorers import ConjureScorer
 
-    written = _check_output(args)
+    paths = _check_output(args)
     pairs = _load(args)
     settings = settings_of(args)
     scorers: list[Callable] = [ConjureScorer(leg=args.leg, **settings)]
@@ -95,19 +96,19 @@ def evaluate_task(args: Namespace) -> str:
     if len(results) > 1:
         differences = compare(results, n_bootstrap=args.bootstrap)
         text += f"\n\nDifferences of Spearman, all pairs\n\n{differences}"
-    if written:
+    if paths:
         from conjure_kernel.plot import plot_evaluations
 
         facts = {"results": [r.to_dict() for r in results], "differences": differences}
-        _write(written, facts, text, plot_evaluations(results), args)
+        _write(paths, facts, text, plot_evaluations(results), args)
     return text
 
 
 def ablate_settings(args: Namespace) -> str:
-    """Sweep settings one at a time and correlate each with the human scores of a task."""
+    """Change one setting at a time, and correlate -log J with the human scores of a task."""
     from conjure_kernel.evaluation.ablation import ablate, settings_to_measure
 
-    written = _check_output(args)
+    paths = _check_output(args)
     pairs, sweeps = _load(args), _sweeps(args.sweep)
     settings = settings_of(args)
     if not args.quiet:
@@ -115,23 +116,26 @@ def ablate_settings(args: Namespace) -> str:
     seed = settings.pop("random_state")
     result = ablate(pairs, sweeps=sweeps, n_bootstrap=args.bootstrap, random_state=seed, **settings)
     text = f"{pairs.name}: {len(pairs)} pairs\n\n{result}"
-    if written:
+    if paths:
         from conjure_kernel.plot import plot_ablation
 
-        _write(written, result.to_dict(), text, plot_ablation(result.table), args)
+        _write(paths, result.to_dict(), text, plot_ablation(result.table), args)
     return text
 
 
 def _load(args: Namespace) -> ScoredPairs:
+    from conjure_kernel._checks import check_number
     from conjure_kernel.evaluation.datasets import load_pairs
 
     columns = None if args.columns is None else args.columns.split(",")
     pairs = load_pairs(args.task, split=args.split, columns=columns)
-    return pairs if args.pairs is None else pairs.sample(args.pairs, args.seed)
+    if args.pairs is None:
+        return pairs
+    return pairs.sample(check_number(args.pairs, "--pairs", least=1, integer=True), args.seed)
 
 
 def _baseline(name: str, args: Namespace, settings: dict[str, Any]) -> Callable:
-    """Scorer of a name: text, a statistic of images, or a sentence-transformers model."""
+    """Scorer with a name: text, a metric of images, or a sentence-transformers model."""
     from conjure_kernel.estimators.images import METRICS
     from conjure_kernel.evaluation.scorers import (
         ImageScorer,
@@ -150,7 +154,7 @@ def _baseline(name: str, args: Namespace, settings: dict[str, Any]) -> Callable:
 
 
 def _sweeps(given: Sequence[str] | None) -> Mapping[str, Sequence]:
-    """Sweeps from texts such as n_steps=5,10; a name alone is its default sweep."""
+    """Sweeps from texts such as n_steps=5,10; a name alone stands for its default sweep."""
     from conjure_kernel.evaluation.ablation import SWEEPS
 
     if not given:
@@ -159,13 +163,14 @@ def _sweeps(given: Sequence[str] | None) -> Mapping[str, Sequence]:
     for text in given:
         name, equals, values = text.partition("=")
         if name not in SWEEPS:
-            raise ValueError(f"--sweep {text}: expected one of {', '.join(SWEEPS)}.")
+            raise ValueError(f"--sweep='{text}': expected one of {', '.join(SWEEPS)}.")
         kind = type(SWEEPS[name][0])
         try:
             sweeps[name] = tuple(map(kind, values.split(","))) if equals else SWEEPS[name]
         except ValueError:
             raise ValueError(
-                f"--sweep {text}: expected {name}=VALUE,VALUE with values like {SWEEPS[name][0]}."
+                f"--sweep='{text}': expected '{name}=VALUE,VALUE' with values such as "
+                f"{SWEEPS[name][0]}."
             ) from None
     return sweeps
 
@@ -182,18 +187,16 @@ def _tell(runs: Sequence[Mapping[str, Any]], pairs: ScoredPairs) -> None:
 
 
 def _check_output(args: Namespace) -> list[Path]:
-    """The three files to write, none without -o; refused before any work if they exist."""
+    """The three files to write, none without -o; an error before any work if they exist."""
+    from conjure_kernel.cli import files
+
     if args.output is None:
         return []
-    paths = [args.output.with_suffix(ending) for ending in (".json", ".md", ".png")]
-    if args.output.suffix != ".json":
-        raise ValueError(f"'{args.output}': expected a name that ends in .json.")
-    if not args.output.parent.is_dir():
-        raise ValueError(f"'{args.output.parent}' is no folder: make it first.")
-    for path in paths:
-        if path.exists() and not args.force:
-            raise ValueError(f"'{path}' exists: pass --force to overwrite it.")
-    return paths
+    files.check_output(args.output, [".json"], args.force)
+    beside = [args.output.with_suffix(ending) for ending in (".md", ".png")]
+    for path in beside:
+        files.check_output(path, [path.suffix], args.force)
+    return [args.output, *beside]
 
 
 def _write(

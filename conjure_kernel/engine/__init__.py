@@ -1,4 +1,4 @@
-"""What runs a model and returns numbers.
+"""The engine, which runs a model and returns numbers.
 
-Settings, batches, workers, and the loop that fills in what the cache lacks.
+It has the settings, the batches, the workers, and the loop that computes what the cache lacks.
 """

@@ -43,21 +43,21 @@ T = TypeVar("T")
 
 
 class Block(NamedTuple):
-    """Rows (source, draw) of states along which one target is to be predicted."""
+    """The rows (source, draw) of states along which one target is predicted."""
 
     target: str
     rows: tuple[Row, ...]
 
 
 class Call(NamedTuple):
-    """Blocks of equally many rows that share a network call, and where their states stand."""
+    """Blocks of equally many rows that share a network call, and the places of their states."""
 
     blocks: list[Block]
     places: np.ndarray
 
     @classmethod
     def of(cls, blocks: list[Block], place: Mapping[Row, int]) -> Call:
-        """Call of these blocks, given the place of each row."""
+        """Call of these blocks, where `place` is the index of each row's state."""
         return cls(blocks, np.array([place[row] for block in blocks for row in block.rows]))
 
 
@@ -67,24 +67,24 @@ class Batches:
     Parameters
     ----------
     denoiser : Denoiser
-        Loaded.
+        A loaded model.
     size : int or "auto"
-        Rows a call; halved, and remembered, when memory runs out.
+        Rows a call. When memory runs out, it is halved, and remembered for the session.
     """
 
     def __init__(self, denoiser: Denoiser, size: int | str = "auto") -> None:
         if automatic := isinstance(size, str):
             numbers = BATCH_NUMBERS.get(torch.device(denoiser.device).type, BATCH_NUMBERS["cpu"])
             size = max(1, min(LARGEST_BATCH, numbers // int(np.prod(denoiser.shape))))
-        self._settled = not automatic or denoiser.compiled  # a search would compile each size
+        self._tuned = not automatic or denoiser.compiled  # a search would compile each size
         self._here = (denoiser.fingerprint, str(denoiser.device))
         self.denoiser, self.size = denoiser, min(size, _FITTING.get(self._here, size))
 
     def tune_batch_size(self, prompt: str, n_predictions: int, folder: Path | None) -> None:
-        """Take the best size for this model here, found once and remembered in `folder`."""
-        if self._settled or n_predictions < WORTH_A_SEARCH:
+        """Choose the best size for this model and machine, measured once and kept in `folder`."""
+        if self._tuned or n_predictions < WORTH_A_SEARCH:
             return
-        self._settled, name = True, _describe(self.denoiser)
+        self._tuned, name = True, _describe(self.denoiser)
         if name not in _BEST:
             known = read_json(folder / REMEMBERED) if folder else {}
             if not isinstance(known.get(name), int):
@@ -96,7 +96,7 @@ class Batches:
         self.size = min(_BEST[name], _FITTING.get(self._here, LARGEST_SEARCHED))
 
     def _search(self, prompt: str) -> int:
-        """Smallest size within 5 % of the best rate; doubled while that gains anything."""
+        """Smallest size within 5 % of the best rate, among sizes doubled while that helps."""
         rates: dict[int, float] = {}
         begun, size, best = time.monotonic(), 1, 0.0
         self._time(prompt, 1)  # warms up
@@ -127,7 +127,7 @@ class Batches:
         return n_calls * n_steps * size / seconds, size
 
     def _time(self, prompt: str, n_rows: int, n_steps: int = 1) -> float:
-        """Seconds of one call."""
+        """Seconds that one call takes."""
         denoiser, shape = self.denoiser, (n_steps, n_rows, *self.denoiser.shape)
         denoiser.full_call = self.size
         x = torch.zeros(shape, device=denoiser.device, dtype=denoiser.dtype)
@@ -141,12 +141,12 @@ class Batches:
         return max(1, self.size // n_draws) if self.denoiser.prompts_share_a_call else 1
 
     def pack(self, blocks: Iterable[Block]) -> Iterator[list[Block]]:
-        """Neighbouring blocks of equally many rows that share one call."""
-        share = self.denoiser.prompts_share_a_call
+        """Consecutive blocks of equally many rows that share one call."""
+        together = self.denoiser.prompts_share_a_call
         for n_rows, group in groupby(blocks, key=lambda block: len(block.rows)):
             call: list[Block] = []
             for block in group:
-                if call and (not share or (len(call) + 1) * n_rows > self.size):
+                if call and (not together or (len(call) + 1) * n_rows > self.size):
                     yield call
                     call = []
                 call.append(block)
@@ -188,7 +188,7 @@ class Batches:
         return [chain.extend(more) for chain, more in zip(first, rest, strict=True)]
 
     def attempt(self, call: Callable[[], T], n_rows: int) -> T | None:
-        """What a call of so many rows returns; None if they are too many for the memory."""
+        """Result of a call of n_rows rows; None if they are too many for the memory."""
         if n_rows <= self.size:
             try:
                 self.denoiser.full_call = self.size
@@ -205,7 +205,7 @@ class Batches:
 
 
 def _describe(denoiser: Denoiser) -> str:
-    """Device, dtype and model."""
+    """Name of a device, a dtype and a model together."""
     device = torch.device(denoiser.device)
     place = f"{platform.machine()} {device.type}, {torch.get_num_threads()} threads"
     if device.type == "cuda":
@@ -214,7 +214,7 @@ def _describe(denoiser: Denoiser) -> str:
 
 
 def _free() -> None:
-    """Hand the failed call's memory back; after its exception, which holds on to the tensors."""
+    """Give back the memory of a failed call, once its exception no longer holds the tensors."""
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 

@@ -1,16 +1,15 @@
 """The hot loop: which energies e[a, b, k, t] are missing, and how to get them in few, full calls.
 
-Sources are worked on in tiles whose draws fill one batch; for each tile every target is predicted
-along its trajectories, one call per block, one text encoding per call. Trajectories are shared by
-all pairs of a source: that is the method's first optimisation. What is finished is kept, whatever
-interrupts.
+Sources are taken in tiles whose draws fill one batch. For each tile every target is predicted along
+its trajectories, with one call per block and one text encoding per call. All pairs of a source
+share its trajectories, which saves most of the cost. What is finished is kept, whatever interrupts.
 """
 
 from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,23 +19,16 @@ from tqdm.auto import tqdm
 
 from conjure_kernel.cache.store import open_store
 from conjure_kernel.engine.batches import Batches
-from conjure_kernel.engine.ledger import (
-    Draws,
-    Known,
-    Ledger,
-    Requests,
-    Tile,
-    make_wanted,
-)
+from conjure_kernel.engine.ledger import Known, Ledger, Requests, make_wanted
 from conjure_kernel.engine.parameters import Parameters
 from conjure_kernel.engine.settings import Settings
-from conjure_kernel.engine.tiles import cut_tiles, replayings, tracings
+from conjure_kernel.engine.tiles import Tile, cut_tiles, replayings, tracings
 from conjure_kernel.engine.workers import Job, Workers, same_answer
 from conjure_kernel.method.schedule import Grid
 from conjure_kernel.models.denoiser import Denoiser
 from conjure_kernel.models.task import Trajectory
 
-__all__ = ["Draws", "Engine", "Known", "Requests"]
+__all__ = ["Engine", "Known", "Requests"]
 
 FLUSH_SECONDS = 30.0
 WAVE_BYTES = 2**30  # trajectories that the parent of several workers holds at a time
@@ -48,22 +40,23 @@ class Engine:
     Parameters
     ----------
     denoiser : Denoiser
-        Loaded only if something is missing.
+        The model; it is loaded only if something is missing.
     settings : Settings
+        What fixes an energy beside the model, the prompts and the draws.
     weighting : {"jeffreys", "paper", "noise"}
         How the energies of noise levels are summed; it changes no energy.
     n_draws : int
-        K.
+        Number of draws, K.
     tol, max_draws : float or None, int
-        As of `ConjureDistance`; for `stopping.refine`.
-    memory
-        What `open_store` takes.
+        The parameters of `ConjureDistance`, which `stopping.refine` reads.
+    memory : "auto", None, path or joblib.Memory
+        Where energies and trajectories are kept, as `open_store` reads it.
     batch_size : int or "auto"
         Rows per network call.
     n_jobs : int, optional
-        Workers, as everywhere in joblib; this process alone writes what they find.
+        Number of workers, in joblib's convention; only this process writes to the cache.
     verbose : int
-        Above 0: a progress bar with predictions per second and the time left.
+        Above 0 there is a progress bar with predictions per second and the time left.
     """
 
     def __init__(
@@ -91,7 +84,7 @@ class Engine:
 
     @property
     def grid(self) -> Grid:
-        """Noise levels: remembered by the cache, or asked of the model."""
+        """Noise levels, from the cache if it knows them, else from the model."""
         if self._grid is None:
             self.load()
         assert self._grid is not None
@@ -111,26 +104,29 @@ class Engine:
     def _store(self) -> Any:
         return self._ledger.store
 
-    def measure(self, requests: Requests, draws: Draws | None = None) -> dict[str, Known]:
+    def measure(
+        self, requests: Requests, draws: Mapping[str, np.ndarray] | None = None
+    ) -> dict[str, Known]:
         """Energies of each source's chains under each of its targets.
 
         Parameters
         ----------
         requests : mapping of source prompt to target prompts
             A prompt may be among its own targets: that energy is 0.
-        draws : mapping of source prompt to bool (n_targets, K), optional
-            Which draws of each target. Default: all of the engine's K.
+        draws : mapping of source prompt to bool array of shape (n_targets, K), optional
+            Which draws of each target are measured. Default: all of the engine's K.
 
         Returns
         -------
         known : dict of source prompt to Known
-            In the order of the sources and targets asked for; NaN where nobody asked or knew.
+            Sources and targets are in the order of the requests; an energy that is neither
+            requested nor in the cache is NaN.
         """
         wanted = make_wanted(requests, self.n_draws, draws)
         known, ledger = self._ledger.look_up(wanted), self._ledger
         if None in known.values():
             self.load()
-            if self._ledger is not ledger:  # another behaviour: no row of the old run may stay
+            if self._ledger is not ledger:  # another behaviour: no row of the old run is used
                 known = self._ledger.look_up(wanted)
             missing = self._ledger.missing(wanted)
             total = self.settings.n_predictions(*self._ledger.count(missing))
@@ -139,15 +135,17 @@ class Engine:
                 for wave in self._waves(missing):
                     self._fill(wave)
             lacked = {s: wanted[s] for s, row in known.items() if row is None}
-            known |= self._ledger.look_up(lacked)  # with what other processes did meanwhile
+            known |= self._ledger.look_up(lacked)  # and what other processes did meanwhile
             self._store.trim()
         return {source: row for source, row in known.items() if row is not None}
 
-    def cost(self, requests: Requests, draws: Draws | None = None) -> int:
+    def cost(self, requests: Requests, draws: Mapping[str, np.ndarray] | None = None) -> int:
         """Noise predictions that `measure` would make now."""
         return self.settings.n_predictions(*self.lacking(requests, draws))
 
-    def lacking(self, requests: Requests, draws: Draws | None = None) -> tuple[int, int]:
+    def lacking(
+        self, requests: Requests, draws: Mapping[str, np.ndarray] | None = None
+    ) -> tuple[int, int]:
         """Chains that `measure` would trace now, and replays of a chain under one target."""
         wanted = make_wanted(requests, self.n_draws, draws)
         return self._ledger.count(self._ledger.missing(wanted))
@@ -158,40 +156,40 @@ class Engine:
         return self.batches.rate(prompt, self.settings.n_steps, n_rows)
 
     def images(self, prompts: Sequence[str], n: int = 1) -> np.ndarray:
-        """Pictures where the first n chains end: uint8 (n_prompts, n, H, W, 3)."""
+        """Pictures at the ends of the first n chains: uint8 (n_prompts, n, H, W, 3)."""
         chains = self.trajectories(prompts, n)
         pictures = self.denoiser.decode(torch.cat([chains[p].x0[:n] for p in prompts]))
         return pictures.reshape(len(prompts), n, *pictures.shape[1:])
 
     def trajectories(self, prompts: Sequence[str], n_draws: int) -> dict[str, Trajectory]:
-        """At least the first draws of each prompt's trajectory: kept ones, or traced now."""
+        """Each prompt's trajectory with at least n_draws draws, from the cache or traced now."""
         self.load()
-        found = {}
+        trajectories = {}
         for prompt in dict.fromkeys(prompts):
             kept = self._store.read_trajectory(prompt, self.settings.n_steps)
             if kept is None or kept.n_draws < n_draws:
                 (kept,) = self.batches.trace([prompt], range(n_draws), self._chain)
-            found[prompt] = kept
-        return found
+            trajectories[prompt] = kept
+        return trajectories
 
     def do(self, jobs: Iterable[Job], n_predictions: int) -> Iterator[tuple[Any, list]]:
-        """Other jobs than energies, under the same workers and progress bar, as they are done."""
+        """Do jobs other than energies with the same workers; yield each when it is done."""
         self.batches.tune_batch_size("", n_predictions, self.root)
         with self._progress(n_predictions) as self._bar:
             yield from self._run(jobs)
 
     def truncated(self, prompts: Sequence[str]) -> np.ndarray:
-        """Bool (n_prompts,): measured prompts of which every text encoder lost a part."""
+        """Tell which measured prompts every text encoder lost a part of: bool (n_prompts,)."""
         return self._ledger.truncated(prompts)
 
     def load(self) -> None:
-        """Bring the model in; one that answers otherwise than it did gets a run of its own."""
+        """Load the model; if its predictions have changed, its values go to another folder."""
         self.denoiser.load()
         probe, facts = self.denoiser.probe, self._store.read_run()
         if probe and facts and not same_answer(probe, facts.get("probe")):
             warnings.warn(
-                "the model answers otherwise than when this cache was filled (same weights, other "
-                "behaviour): its values are computed anew.",
+                "the model's predictions have changed since this cache was filled (same weights, "
+                "other behaviour): its values are computed again and kept apart.",
                 stacklevel=4,
             )
             behaviour = [round(value, 2) for value in probe]
@@ -208,7 +206,7 @@ class Engine:
         self._workers = Workers(self.batches, self._chain, self._n_jobs)
 
     def _waves(self, missing: Tile) -> Iterator[Tile]:
-        """What is locked and held in memory together: a tile, or for workers many of them."""
+        """Sources that are locked and held in memory together: a tile, or many for workers."""
         numbers = int(np.prod(self.denoiser.shape)) * self.settings.n_steps
         wave: Tile = {}
         n_bytes = 0
@@ -225,7 +223,7 @@ class Engine:
             yield wave
 
     def _fill(self, wave: Tile) -> None:
-        """Compute what a wave lacks; another process may have done some of it meanwhile."""
+        """Compute what a wave still lacks, as another process may have done some of it."""
         with self._store.lock(wave):
             try:
                 tiles = list(cut_tiles(self._ledger.missing(wave), self.batches))
@@ -236,13 +234,12 @@ class Engine:
                 self._trajectories.clear()
 
     def _bring_trajectories(self, tiles: list[Tile]) -> None:
-        """Draws of each source: read, extended or traced. Its own energies are 0."""
+        """Read, extend or trace the trajectory of each source; note that its own energy is 0."""
         n_nodes, jobs = self.settings.n_steps, list[Job]()
         for tile in tiles:
-            found = {source: self._store.read_trajectory(source, n_nodes) for source in tile}
-            self._trajectories |= {
-                source: kept for source, kept in found.items() if kept is not None
-            }
+            for source in tile:
+                if (kept := self._store.read_trajectory(source, n_nodes)) is not None:
+                    self._trajectories[source] = kept
             jobs += tracings(tile, self._trajectories, self.batches)
         for job, traced in self._run(jobs):
             for prompt, new in zip(job.prompts, traced, strict=True):
@@ -254,7 +251,7 @@ class Engine:
             self._ledger.note(source, source, 0, zeros)
 
     def _replay(self, tiles: list[Tile]) -> None:
-        """Predict all that is lacking along the tiles' chains; written every half minute."""
+        """Predict all that is missing along the tiles' chains; write it every half minute."""
         flushed = time.monotonic()
         jobs = (
             job
@@ -262,12 +259,10 @@ class Engine:
             for job in replayings(tile, self._trajectories, self.batches, self._workers)
         )
         for job, energies in self._run(jobs):
-            for call, found in zip(job.calls, energies, strict=True):
-                for block, values in zip(
-                    call.blocks, np.split(found, len(call.blocks)), strict=True
-                ):
-                    for (source, draw), value in zip(block.rows, values, strict=True):
-                        self._ledger.note(source, block.target, draw, value[None])
+            for call, values in zip(job.calls, energies, strict=True):
+                rows = ((block.target, *row) for block in call.blocks for row in block.rows)
+                for (target, source, draw), value in zip(rows, values, strict=True):
+                    self._ledger.note(source, target, draw, value[None])
             if time.monotonic() - flushed > FLUSH_SECONDS:
                 self._ledger.flush(self._trajectories)
                 flushed = time.monotonic()

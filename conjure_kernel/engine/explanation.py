@@ -1,7 +1,8 @@
-"""Where two meanings part: at which noise levels, in which pixels, and as what pictures.
+"""Where two meanings differ: at which noise levels, in which pixels, and in which pictures.
 
-Both prompts are asked at the same noisy points. The squared difference of their noise predictions,
-times the weight of the level, is a density in nats: summed over pixels and levels it is J itself.
+Noise is predicted for both prompts at the same noisy points. The squared difference of the two
+predictions, times the weight of the level, is a density in nats: its sum over pixels and levels is
+J itself.
 """
 
 from __future__ import annotations
@@ -30,41 +31,42 @@ __all__ = ["Explanation", "explain"]
 
 @dataclass(frozen=True)
 class Explanation:
-    """Where and when two prompts part, along K chains of each; made by `explain`.
+    """Where and when the meanings of two prompts differ, along K chains of each; see `explain`.
 
     Attributes
     ----------
     prompts : (str, str)
-        a and b.
+        The prompts a and b.
     heat : float64 array of shape ``(2, K, T, *pixels)``
-        Nats per pixel of each leg (chains of a, chains of b), draw and noise level. Pixels are
-        (height, width) of the state, which is what the network sees: for a latent model a pixel is
+        Nats per pixel of each leg (chains of a, chains of b), draw and noise level. The pixels,
+        (height, width), are those of the state, which the network sees: for a latent model, each is
         a square of the picture. A state without a known grid keeps its positions in one axis.
     views : uint8 array of shape (2, 2, T, height, width, 3)
-        The clean image predicted at each level of one chain: [whose chain, seen under which].
+        The clean image predicted at each level of one chain: [whose chain, under which prompt].
     morph : uint8 array of shape (T + 1, height, width, 3)
-        Where that chain of a ends if b takes over at `switch_log_snr`: from all b to all a.
+        The end of that chain of a if b takes over at `switch_log_snr`: from all b to all a.
     switch_log_snr : array of shape (T + 1,)
-        The last one is the clean end of the range: b never takes over.
+        The levels at which b takes over. The last is the clean end of the range, where it never
+        does.
     grid : Grid
         The noise levels.
     draw : int
-        Which chain the pictures are of.
+        The draw whose chain the pictures show.
     provenance : dict
-        Model fingerprint and settings.
+        The model's fingerprint, the settings and the versions of packages.
 
     Notes
     -----
-    The noise is that of pictures, shared by both prompts: their chains start at one state and can
-    be compared by eye. `divergence` therefore differs from that of `pairwise_divergence`, whose
-    noise is independent, within both standard errors.
+    Both prompts share their noise, as for pictures: their chains start at one state and can be
+    compared by eye. `pairwise_divergence` uses independent noise, so its J differs from
+    `divergence`, within both standard errors.
 
     Examples
     --------
     >>> from conjure_kernel import GaussianDenoiser
     >>> world = GaussianDenoiser({"a dog": [0.7, 0.0], "a cat": [-0.4, 0.0]})
-    >>> found = explain("a dog", "a cat", model=world)
-    >>> found.heat.shape, found.profile.shape
+    >>> explanation = explain("a dog", "a cat", model=world)
+    >>> explanation.heat.shape, explanation.profile.shape
     ((2, 4, 10, 2), (10,))
     """
 
@@ -79,7 +81,7 @@ class Explanation:
 
     @property
     def divergence(self) -> float:
-        """J in nats: the sum of `heat` over pixels and levels, its mean over legs and draws."""
+        """J in nats: `heat` summed over pixels and levels, its mean over legs and draws."""
         return float(self.profile.sum())
 
     @property
@@ -89,7 +91,7 @@ class Explanation:
 
     @property
     def profile(self) -> np.ndarray:
-        """Share of J that each noise level holds, (T,), noisiest first."""
+        """Part of J that each noise level holds, (T,), noisiest first; sums to J."""
         return self._profile_draws.mean(0)
 
     @property
@@ -99,7 +101,7 @@ class Explanation:
 
     @property
     def _profile_draws(self) -> np.ndarray:
-        # Shared noise correlates the legs: the error comes from their sum, draw by draw.
+        # Shared noise correlates the legs, so the error comes from their sum, draw by draw.
         return self.heat.reshape(*self.heat.shape[:3], -1).sum(-1).mean(0)
 
     def _repr_html_(self) -> str:
@@ -107,37 +109,42 @@ class Explanation:
 
 
 def explain(a: str, b: str, *, draw: int = 0, **settings: Any) -> Explanation:
-    """Where (pixels) and when (noise levels) the meanings of two prompts part.
+    """Show where (pixels) and when (noise levels) the meanings of two prompts differ.
 
     Parameters
     ----------
     a, b : str
         The prompts.
     draw : int
-        Which of the K chains is shown in pictures.
+        The draw, from 0, whose chain is shown in pictures.
     **settings
-        As of `pairwise_divergence`; nothing is cached or sent to workers, so `memory` and
+        The settings of `pairwise_divergence`. Nothing is cached or sent to workers, so `memory` and
         `n_jobs` have no effect. With guidance the chains are guided, and `views` are what the model
         predicts for each prompt without it.
 
     Returns
     -------
     explanation : Explanation
-        Arrays; a notebook shows J at each noise level, `plot.plot_explanation` draws it.
+        Arrays. A notebook shows J at each noise level; `plot.plot_explanation` makes a picture.
+
+    Raises
+    ------
+    ValueError, TypeError
+        A prompt or a setting is not valid, or there is no such draw.
 
     Notes
     -----
-    T levels, S = T * substeps: 2 S K + 2 T K predictions for the numbers, about S (T + 3) / 2 for
-    the morph, twice those along chains with guidance.
+    With T levels and S = T * substeps, the numbers cost 2 S K + 2 T K predictions, and the morph
+    about S (T + 3) / 2; steps of guided chains cost twice as many.
 
     Examples
     --------
     >>> from conjure_kernel import GaussianDenoiser
     >>> world = GaussianDenoiser({"a dog": [0.7, 0.0], "a cat": [-0.4, 0.0]})
-    >>> found = explain("a dog", "a cat", model=world)
-    >>> round(found.divergence, 3)
+    >>> explanation = explain("a dog", "a cat", model=world)
+    >>> round(explanation.divergence, 3)
     0.605
-    >>> found.heat.mean((0, 1)).sum(0).round(3)  # all of it in the first coordinate
+    >>> explanation.heat.mean((0, 1)).sum(0).round(3)  # all of it in the first coordinate
     array([0.605, 0.   ])
     """
     prompts = check_prompts([a, b], "prompts")
@@ -145,7 +152,8 @@ def explain(a: str, b: str, *, draw: int = 0, **settings: Any) -> Explanation:
     check_number(draw, "draw", least=0, integer=True)
     if draw >= engine.n_draws:
         raise ValueError(
-            f"draw={draw}: there are {engine.n_draws} draws, from 0. Raise n_draws, or choose one."
+            f"draw={draw}: expected one of 0 to {engine.n_draws - 1}; raise n_draws, or choose one "
+            "of these."
         )
     engine.load()
     denoiser, grid = engine.denoiser, engine.grid
@@ -167,12 +175,20 @@ def explain(a: str, b: str, *, draw: int = 0, **settings: Any) -> Explanation:
     )
     ends, switches = _morph(denoiser, prompts, chain, draw)
     provenance = provenance_of(engine, **asdict(fixed))
-    pair, morph = (prompts[0], prompts[1]), denoiser.decode(ends)
-    return Explanation(pair, heat, views, morph, switches, grid, draw, provenance)
+    return Explanation(
+        prompts=(prompts[0], prompts[1]),
+        heat=heat,
+        views=views,
+        morph=denoiser.decode(ends),
+        switch_log_snr=switches,
+        grid=grid,
+        draw=draw,
+        provenance=provenance,
+    )
 
 
 def _standard_error(draws: np.ndarray) -> np.ndarray:
-    """Of the mean over the first axis."""
+    """Standard error of the mean over the first axis; NaN where it has one entry."""
     if len(draws) == 1:
         return np.full(draws.shape[1:], np.nan)
     return draws.std(0, ddof=1) / math.sqrt(len(draws))
@@ -181,13 +197,13 @@ def _standard_error(draws: np.ndarray) -> np.ndarray:
 def _trace_both(
     batches: Batches, prompts: Sequence[str], n_draws: int, chain: ChainSettings
 ) -> list[Trajectory]:
-    """The chains of a and of b; of one prompt given twice, the same."""
-    found = {p: batches.trace([p], range(n_draws), chain)[0] for p in dict.fromkeys(prompts)}
-    return [found[prompt] for prompt in prompts]
+    """The chains of a and of b, which are the same if a is b."""
+    traced = {p: batches.trace([p], range(n_draws), chain)[0] for p in dict.fromkeys(prompts)}
+    return [traced[prompt] for prompt in prompts]
 
 
 def _score(batches: Batches, prompt: str, along: Trajectory, grid: Grid) -> torch.Tensor:
-    """Noise predictions of a prompt along the chains of another: (K, T, *shape)."""
+    """Noise predictions of a prompt along the chains of another one: (K, T, *shape)."""
     x = along.x.transpose(0, 1)
     parts = [
         batches.denoiser.predict_eps([prompt], part, grid).cpu()
@@ -234,12 +250,10 @@ def _decode_views(
 
 
 class _Walk:
-    """Some steps of a reverse chain, as a task."""
+    """Task of some steps of a reverse chain."""
 
     def __init__(self, reverse: ReverseChain, first: int, last: int) -> None:
-        grid = reverse.chain.grid
-        names = ("times", "log_snr", "alpha", "sigma", "is_node")
-        self.grid = replace(grid, **{name: getattr(grid, name)[first:last] for name in names})
+        self.grid = reverse.chain.grid.only(slice(first, last))
         self.reverse, self.state = reverse, reverse.x
         self.x0 = torch.empty(0)
 
@@ -262,7 +276,7 @@ def _morph(
         denoiser.n_evaluations += (last - first) * (1 if chain.guidance_scale == 1 else 2)
         return task.x0
 
-    main = ReverseChain(chain, [a], [draw], denoiser.shape, denoiser.device, denoiser.state_dtype)
+    main = denoiser.start([a], [draw], chain)
     ends = []
     for first, last in zip(cuts, [*cuts[1:], n_steps], strict=True):
         ends.append(walk(copy.copy(main), b, first, n_steps))

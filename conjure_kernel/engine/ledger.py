@@ -1,4 +1,4 @@
-"""Which energies of a run are wanted, which are known, and which are still to be written."""
+"""Which energies of a run are wanted, which are known, and which are yet to be written."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ import numpy as np
 from conjure_kernel.cache.store import DiskStore, EnergyRow, MemoryStore, digest
 from conjure_kernel.models.task import Trajectory
 
-__all__ = ["Draws", "Known", "Ledger", "Requests", "Tile", "Wanted", "make_wanted"]
+__all__ = ["Known", "Ledger", "Requests", "Wanted", "make_wanted"]
 
 Requests = Mapping[str, Sequence[str]]
-Draws = Mapping[str, np.ndarray]
 
 
 class Known(NamedTuple):
-    """Energies (n_targets, K, T) of one source, and how its text was read."""
+    """Energies (n_targets, K, T) of one source, and the `Reading` of its text."""
 
     energies: np.ndarray
     truncated: bool
@@ -35,26 +34,23 @@ class Wanted(NamedTuple):
 
     @property
     def n_draws(self) -> int:
-        """Draws that the source's trajectory must have."""
+        """Number of draws that the source's trajectory must have."""
         return int(np.flatnonzero(self.draws.any(0)).max(initial=-1)) + 1
 
     @property
     def predictions(self) -> np.ndarray:
-        """Draws of other prompts than the source, whose own energies are 0: bool (n_targets, K)."""
+        """Draws to predict, bool (n_targets, K): not under the source, as that energy is 0."""
         return self.draws & (self.names != digest(self.source).encode())[:, None]
 
 
-Tile = dict[str, Wanted]
-
-
 class Ledger:
-    """What one store knows of what is wanted of it.
+    """What one store knows of the wanted energies, and what is yet to be written to it.
 
     Parameters
     ----------
     store : MemoryStore or DiskStore
     n_nodes : int
-        T.
+        Number of nodes, T.
     """
 
     def __init__(self, store: MemoryStore | DiskStore, n_nodes: int) -> None:
@@ -62,8 +58,8 @@ class Ledger:
         self._truncated: dict[str, bool] = {}
         self._pending: dict[str, list[tuple[str, int, np.ndarray]]] = defaultdict(list)
 
-    def look_up(self, wanted: Tile) -> dict[str, Known | None]:
-        """What the store has; None for a source that lacks anything."""
+    def look_up(self, wanted: Mapping[str, Wanted]) -> dict[str, Known | None]:
+        """Look up each source; None for one that lacks anything."""
         known: dict[str, Known | None] = {}
         for source, want in wanted.items():
             row, energies = self._read(want)
@@ -72,17 +68,17 @@ class Ledger:
             known[source] = Known(energies, row.truncated, row.tokens) if complete else None
         return known
 
-    def missing(self, wanted: Tile) -> Tile:
-        """Sources that lack anything, and the draws that they lack."""
-        found = {}
+    def missing(self, wanted: Mapping[str, Wanted]) -> dict[str, Wanted]:
+        """Sources that lack anything, with the draws that they lack."""
+        missing = {}
         for source, want in wanted.items():
             lacks = want.draws & np.isnan(self._read(want)[1][..., 0])
             if lacks.any():
-                found[source] = want._replace(draws=lacks)
-        return found
+                missing[source] = want._replace(draws=lacks)
+        return missing
 
-    def count(self, missing: Tile) -> tuple[int, int]:
-        """Chains still to be traced, and replays of a chain under one target."""
+    def count(self, missing: Mapping[str, Wanted]) -> tuple[int, int]:
+        """Chains to trace, and replays of a chain under one target."""
         n_chains = n_replays = 0
         for source, want in missing.items():
             n_chains += max(0, want.n_draws - self.store.count_draws(source, self.n_nodes))
@@ -90,11 +86,11 @@ class Ledger:
         return n_chains, n_replays
 
     def truncated(self, prompts: Sequence[str]) -> np.ndarray:
-        """Bool (n_prompts,): prompts looked up of which every text encoder lost a part."""
+        """Tell which prompts, looked up before, every text encoder cut: bool (n_prompts,)."""
         return np.array([self._truncated[prompt] for prompt in prompts])
 
     def note(self, source: str, target: str, draw: int, energies: np.ndarray) -> None:
-        """Energies (m, T) of draws from `draw` on, written with the next `flush`."""
+        """Note the energies (m, T) of draws from `draw` on, to be written with the next `flush`."""
         self._pending[source].append((target, draw, energies))
 
     def flush(self, chains: Mapping[str, Trajectory]) -> None:
@@ -111,14 +107,16 @@ class Ledger:
             self.store.merge_energies(source, row)
 
     def _read(self, want: Wanted) -> tuple[EnergyRow, np.ndarray]:
-        """Row of a source, and of it the energies (n_targets, K, T) of what is wanted."""
-        found = self.store.read_energies(want.source, self.n_nodes)
-        row = found or EnergyRow.empty(self.n_nodes)
+        """Row of a source, and the energies (n_targets, K, T) in it that are wanted."""
+        stored = self.store.read_energies(want.source, self.n_nodes)
+        row = stored or EnergyRow.empty(self.n_nodes)
         return row, row.take(want.names, want.draws.shape[1])
 
 
-def make_wanted(requests: Requests, n_draws: int, draws: Draws | None) -> Tile:
-    """All of K draws of every request, unless `draws` says which, bool (n_targets, K) a source."""
+def make_wanted(
+    requests: Requests, n_draws: int, draws: Mapping[str, np.ndarray] | None
+) -> dict[str, Wanted]:
+    """What the requests want: all of n_draws draws, or those in `draws`, bool (n_targets, K)."""
     names: dict[int, np.ndarray] = {}  # lists of targets are often one and the same
     wanted = {}
     for source, targets in requests.items():

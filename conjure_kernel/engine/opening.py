@@ -1,4 +1,4 @@
-"""From the parameters of the public face to an `Engine`: checked, resolved, opened."""
+"""From the parameters of a measurement to an `Engine`: they are checked, resolved and opened."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_random_state
 
-from conjure_kernel._checks import check_choice, check_number, check_range
+from conjure_kernel._checks import check_choice, check_number, check_range, quote
 from conjure_kernel.engine.engine import Engine
 from conjure_kernel.engine.parameters import Measurement
 from conjure_kernel.engine.settings import Settings
@@ -23,7 +23,7 @@ __all__ = ["DetachedModel", "open_engine", "open_model", "resolve_seed"]
 
 
 class DetachedModel:
-    """Stands for a model object in a pickled estimator: weights do not travel."""
+    """Stands for a model object in a pickled estimator, as weights do not travel."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -35,15 +35,26 @@ class DetachedModel:
 def open_engine(
     given: Measurement | Mapping[str, Any], kind: type[Settings] = Settings, seed: int | None = None
 ) -> Engine:
-    """Engine of the parameters of the public face; missing ones are defaults.
+    """Open the engine of a measurement's parameters.
 
     Parameters
     ----------
     given : Measurement or mapping of its parameters
+        Those that are missing have their defaults.
     kind : type
-        Of the settings: `BothBranches` where guided predictions themselves are compared.
+        The kind of settings: `BothBranches` where guided predictions themselves are compared.
     seed : int, optional
-        What `random_state` was resolved to; default: it is resolved now.
+        The seed to which `random_state` was resolved. Default: it is resolved now.
+
+    Returns
+    -------
+    engine : Engine
+        Its model is not loaded yet.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A parameter is unknown, or its value is not valid.
     """
     measurement = given if isinstance(given, Measurement) else Measurement.of(given)
     settings = _check_settings(measurement, kind, seed)
@@ -68,19 +79,20 @@ def open_engine(
 
 
 def open_model(measurement: Measurement) -> Denoiser:
-    """Denoiser of `model`, `model_kwargs`, `device` and `dtype` among the parameters."""
+    """Open the model that `model`, `model_kwargs`, `device` and `dtype` name; load no weights."""
     model, place = measurement.model, (measurement.device, measurement.dtype)
     if isinstance(model, DetachedModel):
         raise ValueError(
-            f"{model!r}: model objects do not travel to other processes or into pickles. Save the "
-            "pipeline with save_pretrained and pass the folder's name as model, use n_jobs=1, or "
-            "set_params(model=...) again."
+            f"model={model!r}: expected a model, but model objects do not travel to other "
+            "processes or into pickles; save the pipeline with save_pretrained and pass the "
+            "folder's name as model, use n_jobs=1, or set_params(model=...) again."
         )
     if isinstance(model, Denoiser):
         if place != ("auto", "auto") or measurement.model_kwargs:
             raise ValueError(
-                "device, dtype and model_kwargs are for models loaded by name: "
-                "a Denoiser that is passed in stays where and as it is."
+                f"device={place[0]!r}, dtype={place[1]!r}, "
+                f"model_kwargs={quote(measurement.model_kwargs)}: expected the defaults, as a "
+                "Denoiser that is passed in stays where and as it is; leave them out."
             )
         return model
     from conjure_kernel.models.pretrained.load import open_denoiser
@@ -90,7 +102,7 @@ def open_model(measurement: Measurement) -> Denoiser:
 
 
 def resolve_seed(random_state: Any) -> int:
-    """Integer seed of an int, a RandomState or None (a new one)."""
+    """Integer seed of an int, a RandomState or None, which gives a new one."""
     if isinstance(random_state, int | np.integer) and not isinstance(random_state, bool):
         return check_number(random_state, "random_state", least=0, integer=True)
     if random_state is None:
@@ -117,12 +129,12 @@ def _check_settings(given: Measurement, kind: type[Settings], seed: int | None) 
 
 
 def _memory_of(given: Measurement) -> Any:
-    """`memory`, or None, with a warning, where the seed is a new one each time."""
+    """`memory`; None, with a warning, where every call has a new seed."""
     if given.random_state is not None or given.memory is None:
         return given.memory
     warnings.warn(
-        "random_state=None draws a new seed each time, so the cache is not used. "
-        "Pass an integer to keep what is computed.",
+        "random_state=None: every call has a new seed, so the cache is not used; pass an integer "
+        "to keep what is computed.",
         stacklevel=4,
     )
     return None

@@ -25,28 +25,36 @@ def pairwise_divergence(
 ) -> Divergence:
     """Jeffreys divergence of every prompt in `a` from every prompt in `b`.
 
-    Half the sum of both directed KL legs, in nats (weighting="jeffreys").
+    It is half the sum of both directed KL legs, in nats (weighting="jeffreys").
 
     Parameters
     ----------
     a : sequence of str, length n_a
-        Rows. Equal prompts are computed once.
+        The rows. Equal prompts are computed once.
     b : sequence of str, length n_b, optional
-        Columns. Default: `a`, a symmetric matrix with zeros on its diagonal.
+        The columns. Default: `a`, which gives a symmetric matrix with zeros on its diagonal.
     **settings
-        As of `ConjureDistance`: model, model_kwargs, n_steps, n_draws, guidance_scale, weighting,
-        sampler, substeps, nodes, log_snr_range, memory, device, dtype, batch_size, n_jobs,
-        tol, max_draws, random_state, verbose.
+        The parameters of `ConjureDistance`: model, model_kwargs, n_steps, n_draws, guidance_scale,
+        weighting, sampler, substeps, nodes, log_snr_range, memory, device, dtype, batch_size,
+        n_jobs, tol, max_draws, random_state, verbose.
 
     Returns
     -------
     divergence : Divergence
-        ``.values``, ``.standard_errors``, ``.interval()``, ``.legs``, ``.profile``,
-        ``.to_pandas()``.
+        The matrix (n_a, n_b): ``.values`` (at least 0), ``.standard_errors``, ``.interval()``,
+        ``.legs``, ``.profile``, ``.to_pandas()``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        A prompt or a setting is not valid.
+    FloatingPointError
+        The model predicts NaN or infinity.
 
     Notes
     -----
-    n prompts, T nodes, K draws: n^2 T K + n (S - T) K predictions with S = T * substeps.
+    For n prompts, T nodes and K draws the cost is n^2 T K + n (S - T) K predictions with
+    S = T * substeps.
 
     Examples
     --------
@@ -64,20 +72,27 @@ def pairwise_divergence(
 def paired_divergence(
     a: Sequence[str], b: Sequence[str] | None = None, **settings: Any
 ) -> Divergence:
-    """Jeffreys divergence of a[i] from b[i], for every i: only the pairs asked for.
+    """Jeffreys divergence of a[i] from b[i] for every i, and of no other pairs.
 
     Parameters
     ----------
     a, b : sequences of str, length n_pairs
-        The two sides; or `a` alone, a list of (text_a, text_b). Trajectories are shared between
-        pairs that share a text.
+        The two sides; or `a` alone, a list of (text_a, text_b). Pairs that share a text share its
+        trajectories.
     **settings
-        As of `pairwise_divergence`.
+        The settings of `pairwise_divergence`.
 
     Returns
     -------
     divergence : Divergence
-        With arrays of shape (n_pairs,).
+        The vector (n_pairs,), with the same attributes as the matrix of `pairwise_divergence`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        A prompt or a setting is not valid, or `a` and `b` differ in length.
+    FloatingPointError
+        The model predicts NaN or infinity.
 
     Examples
     --------
@@ -92,12 +107,15 @@ def paired_divergence(
     else:
         left, right = check_prompts(a, "a"), check_prompts(b, "b")
     if len(left) != len(right):
-        raise ValueError(f"a has {len(left)} prompts and b {len(right)}: expected equally many.")
+        raise ValueError(
+            f"a and b: expected equally many prompts, got {len(left)} and {len(right)}; pass one "
+            "of each for every pair."
+        )
     return measure_pairs(open_engine(settings), left, right)
 
 
 def requests_of_pairs(left: Sequence[str], right: Sequence[str]) -> dict[str, list[str]]:
-    """What `Engine.measure` is to be asked for these pairs: the targets of every text."""
+    """Targets of every text of these pairs, as `Engine.measure` takes them."""
     wanted: dict[str, dict[str, None]] = {prompt: {} for prompt in [*left, *right]}
     for x, y in zip(left, right, strict=True):
         wanted[x][y] = wanted[y][x] = None
@@ -117,12 +135,22 @@ def measure_pairs(engine: Engine, left: list[str], right: list[str]) -> Divergen
     if draw_weights is not None:
         used = np.stack([draw_weights[s][place[s][t]] for s, t in zip(left, right, strict=True)])
     return _checked(
-        Divergence(left, right, forward, backward, engine.grid, engine.weighting, True, spent, used)
+        Divergence(
+            prompts_a=left,
+            prompts_b=right,
+            forward=forward,
+            backward=backward,
+            grid=engine.grid,
+            weighting=engine.weighting,
+            paired=True,
+            n_evaluations=spent,
+            draw_weights=used,
+        )
     )
 
 
 def measure_matrix(engine: Engine, rows: list[str], columns: list[str]) -> Divergence:
-    """Matrix of any, also repeated, prompts: distinct ones are measured, then expanded."""
+    """Divergence of each row from each column; repeated prompts are measured once."""
     left, right = list(dict.fromkeys(rows)), list(dict.fromkeys(columns))
     twice = set(left) & set(right)
     union = list(dict.fromkeys([*right, *left]))
@@ -131,11 +159,11 @@ def measure_matrix(engine: Engine, rows: list[str], columns: list[str]) -> Diver
 
     def matrix(rows_of: Mapping[str, np.ndarray], sources: list[str], targets: list[str]) -> Any:
         first = rows_of[sources[0]]
-        found = np.empty((len(sources), len(targets), *first.shape[1:]), first.dtype)
-        for row, source in zip(found, sources, strict=True):
-            asked = requests[source]
-            row[:] = rows_of[source][slice(None) if asked == targets else _places(asked, targets)]
-        return found
+        filled = np.empty((len(sources), len(targets), *first.shape[1:]), first.dtype)
+        for row, source in zip(filled, sources, strict=True):
+            have = requests[source]
+            row[:] = rows_of[source][slice(None) if have == targets else _places(have, targets)]
+        return filled
 
     energies = {source: row.energies for source, row in known.items()}
     forward = matrix(energies, left, right)
@@ -145,10 +173,17 @@ def measure_matrix(engine: Engine, rows: list[str], columns: list[str]) -> Diver
         i, j = _places(left, rows), _places(right, columns)
         forward, backward = forward[np.ix_(i, j)], backward[np.ix_(j, i)]
         used = used if used is None else used[np.ix_(i, j)]
-    backward = backward.swapaxes(0, 1)
     return _checked(
         Divergence(
-            rows, columns, forward, backward, engine.grid, engine.weighting, False, spent, used
+            prompts_a=rows,
+            prompts_b=columns,
+            forward=forward,
+            backward=backward.swapaxes(0, 1),
+            grid=engine.grid,
+            weighting=engine.weighting,
+            paired=False,
+            n_evaluations=spent,
+            draw_weights=used,
         )
     )
 
@@ -156,7 +191,7 @@ def measure_matrix(engine: Engine, rows: list[str], columns: list[str]) -> Diver
 def _measure(
     engine: Engine, requests: Requests
 ) -> tuple[dict[str, Known], dict[str, np.ndarray] | None, int]:
-    """Energies of each source, shares of its draws if `tol` chose them, predictions spent."""
+    """Energies of each source, weights of its draws if `tol` chose them, and predictions spent."""
     before, draw_weights = engine.denoiser.n_evaluations, None
     if engine.tol is None:
         known = engine.measure(requests)
@@ -167,35 +202,35 @@ def _measure(
 
 
 def _places(names: Sequence[str], wanted: Sequence[str]) -> list[int]:
-    """Where each wanted name stands among the names."""
+    """Index of each wanted name among the names."""
     place = {name: i for i, name in enumerate(names)}
     return [place[name] for name in wanted]
 
 
 def _checked(measured: Divergence) -> Divergence:
-    """Warn where the answer hangs on the cut-off of the range, or has no standard error."""
+    """Warn where the values depend on the end of the range, or have no standard error."""
     share = measured.last_share
     if share > max(LAST_NODE_SHARE, 2 / len(measured.grid.d_log_snr)):
         warnings.warn(
             f"{share:.0%} of the divergence lies at the last noise level (log-SNR "
-            f"{measured.grid.node_log_snr[-1]:.3g}): the value depends on where the range ends. "
-            "Quote it with log_snr_range, or raise n_steps.",
+            f"{measured.grid.node_log_snr[-1]:.3g}), so its value depends on where the range ends; "
+            "quote it with log_snr_range, or raise n_steps.",
             stacklevel=4,
         )
     if measured.n_draws == 1:
         warnings.warn(
-            "n_draws=1: there is no standard error. Raise n_draws to at least 2.", stacklevel=4
+            "n_draws=1: there is no standard error; raise n_draws to at least 2.", stacklevel=4
         )
     return measured
 
 
 def _report_reading(known: dict[str, Known]) -> None:
-    """One warning for prompts that the text encoders cut, one for those they cannot tell apart."""
+    """Warn of prompts that the text encoders cut, and of those that they cannot tell apart."""
     cut = [prompt for prompt, row in known.items() if row.truncated]
     if cut:
         warnings.warn(
             f"{len(cut)} of {len(known)} prompts are longer than every text encoder of this model "
-            f"reads and were cut, e.g. {cut[0][:60]!r}. Shorten them; `truncated_` names them.",
+            f"reads and were cut, e.g. {cut[0][:60]!r}; shorten them (`truncated_` names them).",
             stacklevel=4,
         )
     readers: dict[str, list[str]] = {}
@@ -205,6 +240,6 @@ def _report_reading(known: dict[str, Known]) -> None:
     if alike:
         warnings.warn(
             f"{sum(map(len, alike))} prompts are indistinguishable after the cut, e.g. "
-            f"{alike[0][0][:40]!r} and {alike[0][1][:40]!r}: their divergence is 0.",
+            f"{alike[0][0][:40]!r} and {alike[0][1][:40]!r}, so that J is 0; shorten them.",
             stacklevel=4,
         )

@@ -1,8 +1,8 @@
 """The parameters of a measurement, declared once: their names, types and defaults.
 
-The estimators inherit them, functions take them as keywords, `Settings` and the command line read
-their defaults here; `ConjureDistance` says what each means. Importing this loads no torch.
-Without repr and eq, as those of the estimators stay scikit-learn's.
+The estimators inherit them, functions take them as keywords, and `Settings` and the command line
+read their defaults here. The docstring of `ConjureDistance` explains each. Importing this file
+loads no torch. The dataclasses have no repr and eq, as estimators have those of scikit-learn.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["PAPER", "ChainParameters", "Measurement", "ModelParameter", "Paramet
 
 @dataclass(kw_only=True, repr=False, eq=False)
 class ChainParameters:
-    """How chains are run, and where: what every measurement needs beside its model."""
+    """How and where chains are run: what every measurement needs beside its model."""
 
     n_steps: int = 10
     guidance_scale: float = 1.0
@@ -37,7 +37,7 @@ class ChainParameters:
 
 @dataclass(kw_only=True, repr=False, eq=False)
 class Parameters(ChainParameters):
-    """The same, and how many draws are made."""
+    """How and where chains are run, and how many draws there are."""
 
     n_draws: int = 4
     tol: float | None = None
@@ -46,35 +46,36 @@ class Parameters(ChainParameters):
 
 @dataclass(kw_only=True, repr=False, eq=False)
 class ModelParameter:
-    """The model, which may be passed without its name."""
+    """The model, which may be passed by position."""
 
     model: Any = field(default="embedded", kw_only=False)
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
 class Measurement(ModelParameter, Parameters):
-    """All that fixes a measurement but its prompts."""
+    """Everything that fixes a measurement but its prompts."""
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Measurement:
-        """Measurement of the parameters that are given; the others have their defaults."""
+        """Measurement with the given parameters; the others have their defaults."""
         names = [f.name for f in fields(cls)]
         if unknown := sorted(set(given) - set(names)):
             raise TypeError(
-                f"unexpected {', '.join(unknown)}: expected among {', '.join(sorted(names))}."
+                f"{', '.join(unknown)}: expected settings among {', '.join(names)}; look for a "
+                "misspelt name."
             )
         return cls(**given)
 
     @classmethod
     def of_estimator(cls, estimator: Any) -> Measurement:
-        """Measurement of an estimator's parameters, which may have further ones."""
+        """Measurement with the parameters of an estimator, which may have others too."""
         names = {f.name for f in fields(cls)}
         given = estimator.get_params(deep=False)
         return cls(**{name: value for name, value in given.items() if name in names})
 
 
-# Algorithm 1 of the paper on its model: squared score differences with g = 1 at T model times that
-# are evenly spaced. Guidance is the default of Stable Diffusion's own pipeline.
+# Algorithm 1 of the paper on its model: squared score differences with g = 1 at T evenly spaced
+# model times. The guidance is the default of Stable Diffusion's own pipeline.
 PAPER: dict[str, Any] = {
     "model": "CompVis/stable-diffusion-v1-4",
     "n_steps": 10,

@@ -1,4 +1,4 @@
-"""What a measurement will cost, before anything is measured."""
+"""The cost of a measurement, before anything is measured."""
 
 from __future__ import annotations
 
@@ -17,37 +17,39 @@ from conjure_kernel.engine.stopping import LEAST_DRAWS
 
 __all__ = ["Plan", "duration", "plan", "plan_candidates"]
 
-FILE_BYTES, DIGEST_BYTES = 1800, 32  # beside the numbers: of a prompt's two files, of a target
+FILE_BYTES, DIGEST_BYTES = 1800, 32  # beside the numbers: in a prompt's two files, for a target
 
 
 @dataclass(frozen=True, repr=False)
 class Plan:
-    """What a measurement will cost; prints as a few lines.
+    """The cost of a measurement; it prints as a few lines.
 
     Attributes
     ----------
     n_prompts, n_pairs : int
-        Distinct ones; of neighbours, at most so many pairs.
+        Numbers of distinct prompts and pairs; for neighbours, the largest possible number of pairs.
     n_predictions : int
-        Noise predictions still to be made; with `tol`, for the draws that every pair starts from;
-        of neighbours, if all are mutual.
+        Noise predictions still to be made. With `tol`, those for the draws with which every pair
+        starts; for neighbours, those needed if all candidates are mutual.
     most_predictions : int
-        With `tol`, if every pair needs `max_draws`; of neighbours, if none are mutual; else
-        `n_predictions`.
+        With `tol`, the predictions needed if every pair takes `max_draws`; for neighbours, if no
+        candidates are mutual; else `n_predictions`.
     n_cached : int or None
-        Predictions that the cache saves; of neighbours not known, and not taken off.
+        Predictions that the cache saves. For neighbours it is not known, and the cache is not
+        deducted.
     disk_bytes : int
-        What the cache grows by, at most.
+        By how much the cache grows at most.
     location : str or None
-        Of the cache; None keeps everything in memory.
+        The folder of the cache; None keeps everything in memory.
     memory_bytes : int
-        Of the results in this process, about, beside the model and its batch.
+        About how much memory the results take in this process, beside the model and its batch.
     rate : float or None
-        Predictions per second, measured just now; None, as what follows, if nothing is to be done.
+        Predictions per second, measured just now. If nothing is to be done, it is None, and so are
+        the attributes that follow.
     batch_size, device, dtype : int, str, str
-        Rows a network call, and what `rate` was measured on.
+        Rows a network call, and the device and dtype for which `rate` was measured.
     device_memory_bytes : int or None
-        Peak on a GPU while `rate` was measured, model included; None elsewhere.
+        Peak memory on a GPU while `rate` was measured, with the model; None on other devices.
     depends_on : str
         What decides between `n_predictions` and `most_predictions`, in words.
     """
@@ -69,16 +71,16 @@ class Plan:
 
     @property
     def seconds(self) -> float:
-        """Time of `n_predictions` at `rate`, in one process."""
+        """Time that `n_predictions` take at `rate` in one process."""
         return self.n_predictions / self.rate if self.rate else 0.0
 
     @property
     def most_seconds(self) -> float:
-        """Time of `most_predictions`."""
+        """Time that `most_predictions` take at `rate` in one process."""
         return self.most_predictions / self.rate if self.rate else 0.0
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it, for JSON."""
+        """All attributes and times, JSON-able."""
         return {**asdict(self), "seconds": self.seconds, "most_seconds": self.most_seconds}
 
     def __repr__(self) -> str:
@@ -104,23 +106,28 @@ class Plan:
 
 
 def plan(prompts: Sequence[Any], *, pairs: bool = False, **settings: Any) -> Plan:
-    """What `pairwise_divergence` or `ConjureDistance` would cost now, with these settings.
+    """What `pairwise_divergence` or `ConjureDistance` would cost now with these settings.
 
-    What the cache holds is counted as done. Where something is to be done, the model is loaded and
-    timed for a few seconds, in this process: more processes (`n_jobs`) are not counted.
+    What the cache holds counts as done. Where something is to be done, the model is loaded and
+    timed for a few seconds in this process; further processes (`n_jobs`) are not counted.
 
     Parameters
     ----------
     prompts : sequence of str, or of (text_a, text_b)
-        All pairs of prompts; with `pairs`, those that `paired_divergence` would measure.
+        The prompts, of which all pairs are measured; with `pairs`, the pairs.
     pairs : bool
-        Whether `prompts` are pairs.
+        Whether `prompts` are pairs, as `paired_divergence` takes them.
     **settings
-        As of `pairwise_divergence`.
+        The settings of `pairwise_divergence`.
 
     Returns
     -------
     plan : Plan
+
+    Raises
+    ------
+    ValueError, TypeError
+        A prompt or a setting is not valid.
 
     Examples
     --------
@@ -130,27 +137,24 @@ def plan(prompts: Sequence[Any], *, pairs: bool = False, **settings: Any) -> Pla
     480
     """
     engine = open_engine(settings)
-    requests, settled = _requests(prompts, pairs), engine.settings
+    requests, n_predictions = _requests(prompts, pairs), engine.settings.n_predictions
     least = most = engine.n_draws
     if engine.tol is not None:
         least, most = max(LEAST_DRAWS, least + least % 2), engine.max_draws
     if engine.cost(requests, _every(requests, most)):
-        engine.load()  # one that answers otherwise than it did has files of its own
+        engine.load()  # a model whose predictions have changed has files of its own
     work = {k: engine.lacking(requests, _every(requests, k)) for k in (least, most)}
-    now, at_most = (settled.n_predictions(*work[k]) for k in (least, most))
+    now, at_most = (n_predictions(*work[k]) for k in (least, most))
     n_others = sum(source != t for source, targets in requests.items() for t in targets)
     n_entries, widest = (f(map(len, requests.values())) for f in (sum, max))
-    root = engine.root
     disk = _disk_bytes(engine, *work[most], most) if at_most else 0
     return Plan(
         n_prompts=len(requests),
         n_pairs=n_others // 2,
         n_predictions=now,
         most_predictions=at_most,
-        n_cached=settled.n_predictions(least * len(requests), least * n_others) - now,
-        disk_bytes=0 if root is None else disk,
-        location=None if root is None else str(root),
-        memory_bytes=_result_bytes(n_entries, settled.n_steps, most) + disk * (root is None),
+        n_cached=n_predictions(least * len(requests), least * n_others) - now,
+        **_storage(engine, disk, _result_bytes(n_entries, engine.settings.n_steps, most)),
         **(_timing(engine, next(iter(requests)), work[most], most * widest) if at_most else {}),
     )
 
@@ -162,20 +166,25 @@ def plan_candidates(
     width: int,
     n_predictions: int,
 ) -> Plan:
-    """Cost of J of some pairs of prompts: the fewest and the most there can be.
+    """Cost of J of some pairs of prompts, between their smallest and their largest number.
 
     Parameters
     ----------
     engine : Engine
     prompts : sequence of str
-        Distinct.
+        The distinct prompts.
     n_pairs : (int, int)
+        The smallest and the largest possible number of pairs.
     width : int
         Pairs of each prompt.
     n_predictions : int
-        Of what comes before.
+        Predictions that are made before J is measured.
+
+    Returns
+    -------
+    plan : Plan
     """
-    n_draws, settings, root = engine.n_draws, engine.settings, engine.root
+    n_draws, settings = engine.n_draws, engine.settings
     work = [(len(prompts) * n_draws, 2 * n * n_draws) for n in n_pairs]
     least, most = (n_predictions + settings.n_predictions(*part) for part in work)
     engine.load()
@@ -187,16 +196,14 @@ def plan_candidates(
         n_predictions=least,
         most_predictions=most,
         n_cached=None,
-        disk_bytes=0 if root is None else disk,
-        location=None if root is None else str(root),
-        memory_bytes=memory + disk * (root is None),
+        **_storage(engine, disk, memory),
         depends_on="candidates are mutual",
         **_timing(engine, prompts[0], work[1], n_draws * width),
     )
 
 
 def duration(seconds: float) -> str:
-    """In the largest unit of which there are two."""
+    """Write a time in hours or minutes if there are at least two of them, else in seconds."""
     for unit, size in (("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * size:
             return f"{round(seconds / size)} {unit}"
@@ -211,12 +218,20 @@ def _requests(prompts: Sequence[Any], pairs: bool) -> Requests:
 
 
 def _every(requests: Requests, n_draws: int) -> dict[str, np.ndarray]:
-    """All of so many draws."""
+    """Bool array (n_targets, n_draws) of each source that wants all draws."""
     return {s: np.broadcast_to(True, (len(ts), n_draws)) for s, ts in requests.items()}
 
 
+def _storage(engine: Engine, disk_bytes: int, result_bytes: int) -> dict[str, Any]:
+    """Where a plan's values are kept: on disk, or without a cache in memory beside the results."""
+    if engine.root is None:
+        return {"disk_bytes": 0, "location": None, "memory_bytes": result_bytes + disk_bytes}
+    location = str(engine.root)
+    return {"disk_bytes": disk_bytes, "location": location, "memory_bytes": result_bytes}
+
+
 def _timing(engine: Engine, prompt: str, work: tuple[int, int], n_rows: int) -> dict[str, Any]:
-    """Rate of calls as full as the work makes them (`n_rows`: of one target), and where."""
+    """Rate of calls that are as full as the work makes them, of which one target has n_rows."""
     denoiser = engine.denoiser
     together = work[1] if denoiser.prompts_share_a_call else 0
     on_gpu = torch.device(denoiser.device).type == "cuda"
@@ -235,7 +250,7 @@ def _timing(engine: Engine, prompt: str, work: tuple[int, int], n_rows: int) -> 
 
 
 def _disk_bytes(engine: Engine, n_chains: int, n_replays: int, n_draws: int) -> int:
-    """Trajectories (x, eps, x0) and energies, those of a chain under its own prompt included."""
+    """Size of trajectories (x, eps, x0) and of energies, also those under a chain's own prompt."""
     denoiser, n_nodes = engine.denoiser, engine.settings.n_steps
     x, eps = denoiser.dtype.itemsize, denoiser.state_dtype.itemsize
     chain = int(np.prod(denoiser.shape)) * (n_nodes * (x + eps) + eps)
@@ -244,7 +259,7 @@ def _disk_bytes(engine: Engine, n_chains: int, n_replays: int, n_draws: int) -> 
 
 
 def _result_bytes(n_entries: int, n_nodes: int, n_draws: int) -> int:
-    """Energies of both legs in float32; their draws, J and its errors in float64."""
+    """Size of both legs' energies in float32, and of their draws, J and its errors in float64."""
     return n_entries * (8 * n_nodes * n_draws + 8 * (2 * n_draws + 6))
 
 

@@ -1,11 +1,11 @@
 """The shared pool of noisy points on which any number of prompts is scored, and its sketch.
 
 With M points per node and `w_t` the quadrature weight of node t over M, a prompt y has the vector
-of all `sqrt(w_t) (eps(x_m, t | y) - eps_m)`, where `eps_m` is what the reference predicted whose
-chain visited x_m: an origin common to all prompts that cancels in differences. Squared distances
-of such vectors are the pooled divergence. They are far too long to be kept, so each entry is
-added, with a random sign, to one of a few components on the fly (CountSketch: Charikar, Chen &
-Farach-Colton 2002), which keeps squared distances unbiased.
+of all `sqrt(w_t) (eps(x_m, t | y) - eps_m)`. Here `eps_m` is the prediction of the reference whose
+chain visited x_m: an origin that all prompts share and that cancels in differences. The squared
+distance of two such vectors is the pooled divergence. The vectors are far too long to be kept, so
+each entry is added, with a random sign, to one of a few components as soon as it is known
+(CountSketch: Charikar, Chen & Farach-Colton 2002), which keeps squared distances unbiased.
 """
 
 from __future__ import annotations
@@ -37,13 +37,14 @@ class Pool:
     Attributes
     ----------
     grid : Grid
-        Noise levels; T nodes.
+        The noise levels, of which T are nodes.
     x, eps : tensors of shape (T, M, *shape)
-        States, and the origin: predictions of the references themselves. Rows go by block.
+        The states, and the origin: the predictions of the references themselves. Rows are ordered
+        by block.
     scales : array of shape (T,)
         sqrt(w_t).
     n_blocks : int
-        Blocks B; each has M / B points per node, and its own share of the components.
+        Number of blocks, B; each has M / B points per node and its own components.
     places, signs : tensors of shape (T, M, D), or None
         Component and sign of each of the D entries of a point; None keeps all entries.
     n_components : int
@@ -61,7 +62,7 @@ class Pool:
 
     @property
     def n_points(self) -> int:
-        """Points per node, M."""
+        """Number of points per node, M."""
         return self.x.shape[1]
 
     @property
@@ -70,14 +71,14 @@ class Pool:
         return self.x.shape[0] * self.n_points
 
     def jobs(self, prompts: Sequence[str], batches: Batches) -> Iterator[Sketching]:
-        """Calls that are full, of some prompts each."""
+        """Jobs of full calls, each for some of the prompts."""
         width = batches.width(self.n_points)
         for start in range(0, len(prompts), width):
             yield Sketching(list(prompts[start : start + width]), self)
 
 
 class Sketching(NamedTuple):
-    """Vectors of these prompts."""
+    """Job that computes the vectors of these prompts."""
 
     prompts: list[str]
     pool: Pool
@@ -90,7 +91,7 @@ class Sketching(NamedTuple):
     def _sketch(
         self, batches: Batches, prompts: list[str], rows: slice
     ) -> tuple[torch.Tensor, list[Reading]]:
-        """All rows of the pool in one call; what does not fit is halved."""
+        """Vectors and readings from these rows of the pool; a call that does not fit is halved."""
         n_rows, pool = rows.stop - rows.start, self.pool
         task = _Sketch(pool, rows, len(prompts), batches.denoiser.device)
         done = batches.attempt(
@@ -111,7 +112,7 @@ class Sketching(NamedTuple):
 
 
 class _Sketch:
-    """A task along some rows of a pool: adds each prediction to the vectors on the spot."""
+    """Task along some rows of a pool that adds each prediction to the vectors at once."""
 
     def __init__(self, pool: Pool, rows: slice, n_prompts: int, device: torch.device) -> None:
         self.grid, self._pool, self._rows, self._n = pool.grid.nodes_only(), pool, rows, n_prompts
@@ -144,31 +145,34 @@ class _Sketch:
 def choose_references(
     engine: Engine, prompts: Sequence[str], n_references: int, seed: int
 ) -> list[str]:
-    """Some of `prompts`, as k-means++ chooses its seeds (Arthur & Vassilvitskii 2007).
+    """Choose some of `prompts`, as k-means++ chooses its seeds (Arthur & Vassilvitskii 2007).
 
-    The first at random; each other with probability proportional to KL(P_r || P_y), estimated
-    along one chain, from the nearest r of those before: at most 256 * n_references * T predictions.
+    The first is chosen at random. Each other one is chosen with probability proportional to
+    KL(P_r || P_y) from the nearest r of those before, estimated along one chain. This costs at most
+    256 * n_references * T predictions.
 
     Parameters
     ----------
     engine : Engine
     prompts : sequence of str
-        Distinct. All of them if they are no more than `n_references`; of more than 256, that many
-        at random are candidates.
+        The distinct prompts. If they are no more than `n_references`, all of them are chosen; if
+        they are more than 256, a random 256 of them are candidates.
     n_references : int
+        How many to choose.
     seed : int
+        The seed of the choice.
 
     Returns
     -------
     references : list of str
-        Fewer than asked for where the model tells no more of them apart.
+        Fewer than `n_references` if the model cannot tell more of them apart.
     """
     if len(prompts) <= n_references:
         return list(prompts)
     random = np.random.default_rng(seed)
     if len(prompts) > MOST_CANDIDATES:
-        kept = random.choice(len(prompts), MOST_CANDIDATES, replace=False)
-        prompts = [prompts[i] for i in sorted(kept)]
+        candidates = random.choice(len(prompts), MOST_CANDIDATES, replace=False)
+        prompts = [prompts[i] for i in sorted(candidates)]
     weights, one_draw = engine.grid.weights(engine.weighting), np.ones((len(prompts), 1), bool)
     chosen, nearest = [int(random.integers(len(prompts)))], np.full(len(prompts), np.inf)
     while len(chosen) < n_references:
@@ -191,24 +195,28 @@ def make_pool(
     n_blocks: int,
     n_components: int | None,
 ) -> Pool:
-    """Pool of points on the references' chains, which need `n_draws_needed` draws.
+    """Make a pool of points on the references' chains, which need `n_draws_needed` draws.
 
     Parameters
     ----------
     chains : mapping of reference prompt to Trajectory
     chain : ChainSettings
-        That made them.
+        The settings with which the chains were traced.
     weights : array of shape (T,)
         Quadrature weight of each node.
     n_points : int
-        M, a multiple of B. References take turns over points and nodes: few points are then spread
-        over many chains.
+        Number of points per node, M, a multiple of B. References take turns over points and nodes,
+        so that even few points come from many chains.
     n_blocks : int
-        B: block k has the draws k, k + B, ... and no others.
+        Number of blocks, B: block k has the draws k, k + B, ... and no others.
     n_components : int, optional
-        A multiple of B; None keeps every entry of every prediction.
+        Length of a prompt's vector, a multiple of B; None keeps every entry of every prediction.
+
+    Returns
+    -------
+    pool : Pool
     """
-    names, share = list(chains), n_points // n_blocks
+    names, per_block = list(chains), n_points // n_blocks
     points = [_take_turns(t, len(names), n_points, n_blocks) for t in range(len(weights))]
     x, eps = (
         torch.stack(
@@ -221,27 +229,36 @@ def make_pool(
     )
     scales = np.sqrt(weights / n_points) * chain.guidance_scale
     size = math.prod(x.shape[2:])
-    if n_components is None:
-        length = x.shape[0] * x.shape[1] * size
-        return Pool(chain.grid, x, eps, scales, n_blocks, None, None, length)
-    width = n_components // n_blocks
-    places = torch.empty(*x.shape[:2], size, dtype=torch.int64)
-    signs = torch.empty(places.shape)
-    for t, row in enumerate(points):
-        for m, (r, k) in enumerate(row):
-            place, signs[t, m] = random_signs(size, width, chain.seed, names[r], k, t)
-            places[t, m] = place + (m // share) * width
-    return Pool(chain.grid, x, eps, scales, n_blocks, places, signs, n_components)
+    places = signs = None
+    if n_components is not None:
+        width = n_components // n_blocks
+        places = torch.empty(*x.shape[:2], size, dtype=torch.int64)
+        signs = torch.empty(places.shape)
+        for t, row in enumerate(points):
+            for m, (r, k) in enumerate(row):
+                place, signs[t, m] = random_signs(size, width, chain.seed, names[r], k, t)
+                places[t, m] = place + (m // per_block) * width
+    return Pool(
+        grid=chain.grid,
+        x=x,
+        eps=eps,
+        scales=scales,
+        n_blocks=n_blocks,
+        places=places,
+        signs=signs,
+        n_components=x.shape[0] * x.shape[1] * size if n_components is None else n_components,
+    )
 
 
 def n_draws_needed(n_references: int, n_points: int, n_blocks: int) -> int:
-    """Draws of each reference that such a pool takes its points from."""
+    """Number of draws of each reference that such a pool needs."""
     return n_blocks * math.ceil(n_points / n_blocks / n_references)
 
 
 def _take_turns(t: int, n: int, n_points: int, n_blocks: int) -> list[tuple[int, int]]:
     """Reference and draw of each point of node t, among n references."""
-    share, stride = n_points // n_blocks, max(1, n // n_points)
+    per_block, stride = n_points // n_blocks, max(1, n // n_points)
     return [
-        ((t + i * stride) % n, i // share + n_blocks * (i % share // n)) for i in range(n_points)
+        ((t + i * stride) % n, i // per_block + n_blocks * (i % per_block // n))
+        for i in range(n_points)
     ]

@@ -1,4 +1,4 @@
-"""What stands behind a result: model, settings and versions, the same fields for all of them."""
+"""The provenance of a result: model, settings and versions, in the same fields for all results."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PACKAGES = ("conjure-kernel", "torch", "diffusers", "transformers", "scikit-lear
 
 
 def provenance_of(engine: Engine, **more: Any) -> dict[str, Any]:
-    """Facts of what an engine measured, JSON-able; `more` belongs to one kind of result."""
+    """Provenance of an engine's measurement, JSON-able; `more` is for one kind of result alone."""
     return {
         "model": engine.denoiser.name,
         **engine.key,
@@ -26,5 +26,5 @@ def provenance_of(engine: Engine, **more: Any) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Version of this package and of those that a number depends on."""
+    """Versions of this package and of those on which a number depends."""
     return {name: version(name) for name in PACKAGES}

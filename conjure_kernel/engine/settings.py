@@ -1,4 +1,4 @@
-"""What fixes an energy, other than the model, the prompts and the draws."""
+"""The settings, which together with the model, the prompts and the draws fix an energy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ __all__ = ["BothBranches", "Settings"]
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that fixes the energies but the model, the prompts and the draws."""
+    """Everything that fixes the energies but the model, the prompts and the draws.
+
+    The fields are the parameters of a measurement; `seed` is what `random_state` was resolved to,
+    and `shared_noise` is that of `ChainSettings`.
+    """
 
     n_steps: int = Parameters.n_steps
     substeps: int = Parameters.substeps
@@ -27,12 +31,12 @@ class Settings:
     shared_noise: bool = False
 
     def key(self, denoiser: Denoiser) -> dict[str, Any]:
-        """Fields of the cache key: never device, batch size, path or object identity."""
+        """Fields of the cache key: without device, batch size, path and object identity."""
         model = {"dtype": str(denoiser.dtype), "fingerprint": denoiser.fingerprint}
         return {**asdict(self), **model}
 
     def n_predictions(self, n_chains: int, n_replays: int) -> int:
-        """Noise predictions of tracing chains, and of replaying chains under one target each."""
+        """Noise predictions that tracing chains and replaying them under one target each cost."""
         branches = 1 if self.guidance_scale == 1 else 2
         chain = self.n_steps * (self.substeps * branches + branches - 1)
         return n_chains * chain + n_replays * self.n_steps
@@ -48,11 +52,17 @@ class Settings:
 
     def chain(self, grid: Grid) -> ChainSettings:
         """How trajectories are run on these noise levels."""
-        return ChainSettings(grid, self.sampler, self.guidance_scale, self.seed, self.shared_noise)
+        return ChainSettings(
+            grid,
+            sampler=self.sampler,
+            guidance_scale=self.guidance_scale,
+            seed=self.seed,
+            shared_noise=self.shared_noise,
+        )
 
 
 class BothBranches(Settings):
-    """Settings whose guided comparisons need the unconditional predictions, too."""
+    """Settings whose guided comparisons need the unconditional predictions too."""
 
     def n_predictions(self, n_chains: int, n_replays: int) -> int:  # noqa: D102
         branches = 1 if self.guidance_scale == 1 else 2

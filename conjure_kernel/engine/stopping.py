@@ -1,9 +1,9 @@
 """Draws where they matter: pairs get draws until their relative standard error is below `tol`.
 
-The draws of a pair are two streams, even and odd. How long one must be is judged from the other
-(Var / (2 tol^2 mean^2) of its draws so far), and J is the mean of the two stream means: a stream
-that happens to look small does not cut itself short, which costs about a fifth more draws and
-removes most of the bias of stopping.
+The draws of a pair are two streams, the even and the odd ones. The length of one is chosen by the
+other (Var / (2 tol^2 mean^2) of its draws so far), and J is the mean of the two stream means. So a
+stream whose draws happen to be small does not stop itself too early, which costs about a fifth more
+draws and removes most of the bias of stopping.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from conjure_kernel.method.divergence import leg_draws
 
 __all__ = ["LEAST_DRAWS", "refine"]
 
-PILOT = 4  # draws of each stream before it says anything about the other
+PILOT = 4  # draws of each stream before it chooses the length of the other
 LEAST_DRAWS = 2 * PILOT
 
 
 def refine(engine: Engine, requests: Requests) -> tuple[dict[str, Known], dict[str, np.ndarray]]:
-    """Energies of as many draws as each pair needs, and the share of each draw in its mean.
+    """Measure as many draws as each pair needs, and weight each draw in the pair's mean.
 
     Parameters
     ----------
     engine : Engine
-        Its n_draws, at least 8, are where every pair starts; its `tol` is the relative standard
-        error of J that is wanted, and no pair gets more than its `max_draws`.
+        Every pair starts with its n_draws, at least 8, and gets no more than its `max_draws`; its
+        `tol` is the wanted relative standard error of J.
     requests : mapping of source prompt to target prompts
-        Symmetric: who is asked of whom, both ways.
+        It is symmetric: the source of each target is among the target's own targets.
 
     Returns
     -------
     known : dict of source prompt to Known
     draw_weights : dict of source prompt to array of shape (n_targets, K)
-        0 where a draw is not used; each row sums to 1.
+        The weights, 0 where a draw is not used; each row sums to 1.
     """
     tol, max_draws = engine.tol, engine.max_draws
     assert tol is not None
@@ -60,7 +60,7 @@ def refine(engine: Engine, requests: Requests) -> tuple[dict[str, Known], dict[s
     if short := int((needs > most).any(1).sum()) // 2:
         warnings.warn(
             f"{short} of {n_pairs} pairs are above tol={tol:g} with max_draws="
-            f"{max_draws}. Raise max_draws, or tol.",
+            f"{max_draws}; raise max_draws, or tol.",
             stacklevel=5,
         )
     draw_weights = used / (2.0 * np.tile(lengths, used.shape[1] // 2))
@@ -74,7 +74,7 @@ def _used(lengths: np.ndarray) -> np.ndarray:
 
 
 def _need(values: np.ndarray, lengths: np.ndarray, tol: float) -> np.ndarray:
-    """Draws that a stream needs by what the other one, (n, K / 2) zero-padded, has seen."""
+    """Draws that a stream needs, judged by the values (n, K / 2), zero-padded, of the other."""
     mean = values.sum(1) / lengths
     seen = np.arange(values.shape[1]) < lengths[:, None]
     variance = np.where(seen, values - mean[:, None], 0)

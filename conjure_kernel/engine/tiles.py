@@ -1,7 +1,7 @@
-"""Tiles: sources that are worked on together, and the network calls that a tile takes.
+"""Tiles: sources that are measured together, and the network calls that a tile takes.
 
-A tile's chains fill one batch for some target, so that a target is predicted along all of them in
-one call, with one encoding of its text.
+A tile's chains fill one batch for some target, so that this target is predicted along all of them
+in one call, with one encoding of its text.
 """
 
 from __future__ import annotations
@@ -14,17 +14,19 @@ import numpy as np
 import torch
 
 from conjure_kernel.engine.batches import Batches, Block, Call, Row
-from conjure_kernel.engine.ledger import Tile
+from conjure_kernel.engine.ledger import Wanted
 from conjure_kernel.engine.workers import Replaying, Tracing, Workers
 from conjure_kernel.models.task import Trajectory
 
-__all__ = ["cut_tiles", "replayings", "tracings"]
+__all__ = ["Tile", "cut_tiles", "replayings", "tracings"]
 
-TILE_BATCHES = 4  # rows of a tile, in batches, where each target wants but a few of them
+TILE_BATCHES = 4  # most rows of a tile, in batches, where each target wants only a few of them
+
+Tile = dict[str, Wanted]
 
 
-def cut_tiles(missing: Tile, batches: Batches) -> Iterator[Tile]:
-    """Sources that fill a batch for some target, those that want most first."""
+def cut_tiles(missing: Mapping[str, Wanted], batches: Batches) -> Iterator[Tile]:
+    """Sources that fill a batch for some target, beginning with those that want most."""
     tile: Tile = {}
     rows, n_rows, size = Counter[bytes](), 0, batches.size
     for source in sorted(missing, key=lambda source: -len(missing[source].targets)):
@@ -44,7 +46,7 @@ def cut_tiles(missing: Tile, batches: Batches) -> Iterator[Tile]:
 def tracings(
     tile: Tile, trajectories: Mapping[str, Trajectory], batches: Batches
 ) -> Iterator[Tracing]:
-    """Draws that the trajectories of a tile's sources lack, a call each."""
+    """Jobs that trace the draws that a tile's sources lack, one call each."""
     reach = {
         source: (trajectories[source].n_draws if source in trajectories else 0, want.n_draws)
         for source, want in tile.items()
@@ -60,7 +62,7 @@ def tracings(
 def replayings(
     tile: Tile, trajectories: Mapping[str, Trajectory], batches: Batches, workers: Workers
 ) -> Iterator[Replaying]:
-    """Calls that are full of rows of one tile."""
+    """Jobs of calls that are full of rows of one tile."""
     rows: dict[str, list[Row]] = defaultdict(list)
     for source, want in tile.items():
         for i, draw in np.argwhere(want.predictions):
@@ -76,7 +78,7 @@ def replayings(
 
 
 def _blocks(rows: dict[str, list[Row]], batches: Batches) -> Iterator[Block]:
-    """For each target the rows that lack it, at most a batch of them, longest first."""
+    """Rows that lack each target, at most a batch in a block, beginning with the most lacked."""
     for target in sorted(rows, key=lambda target: -len(rows[target])):
         while rows[target]:
             size = batches.size  # it shrinks when memory runs out

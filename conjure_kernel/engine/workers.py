@@ -1,8 +1,8 @@
-"""Jobs, and who does them: this process, or joblib's workers on this machine or on others.
+"""Jobs, which are done by this process or by joblib's workers on this machine or on others.
 
-A job is work whose network calls are fixed beforehand, so that the numbers do not
-depend on how many workers there are or which of them did it. Workers open the model by name, once
-each, and return results; only the parent writes.
+The network calls of a job are fixed beforehand, so that the numbers do not depend on how many
+workers there are or on which of them does the job. Each worker opens the model by name, once, and
+returns results; only the parent writes.
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
 from threading import Lock
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -27,22 +26,22 @@ __all__ = ["Job", "Replaying", "Tracing", "Workers", "is_shared_out", "same_answ
 
 PROBE_TOLERANCE = 0.05
 LARGEST_JOB = 8  # calls that share one shipment of a tile's states
-MOST_DEATHS = 3  # of workers in a row, none of whom finished anything
+MOST_DEATHS = 3  # of workers in a row, before any of them finishes a job
 
-# A worker holds on to its model between jobs, and does one job at a time: Dask has threads.
+# A worker keeps its model between jobs, and does one job at a time, as Dask's workers have threads.
 _HELD: dict[str, Denoiser] = {}
 _BUSY = Lock()
 
 
 class Job(Protocol):
-    """Work of which every network call is fixed."""
+    """Work whose network calls are all fixed."""
 
     def do(self, batches: Batches, chain: ChainSettings) -> list:
-        """Do it with a loaded model."""
+        """Do the work with a loaded model and return its results."""
 
 
 class Tracing(NamedTuple):
-    """Run the reverse chains of these prompts for these draws."""
+    """Job that runs the reverse chains of these prompts for these draws."""
 
     prompts: list[str]
     draws: range
@@ -53,7 +52,7 @@ class Tracing(NamedTuple):
 
 
 class Replaying(NamedTuple):
-    """Predict along states x, eps (T, R, *shape) of a tile."""
+    """Job that predicts along the states x, eps (T, R, *shape) of a tile."""
 
     x: torch.Tensor
     eps: torch.Tensor
@@ -70,27 +69,18 @@ class Replaying(NamedTuple):
         return results
 
 
-@dataclass(frozen=True)
-class Order:
-    """What a worker needs besides the job."""
-
-    denoiser: Denoiser
-    chain: ChainSettings
-    size: int
-    fingerprint: str
-    probe: tuple[float, ...] | None
-
-
 class Workers:
-    """Does jobs in this process, or shares them out through joblib.
+    """Those who do the jobs: this process, or the workers of joblib.
 
     Parameters
     ----------
     batches : Batches
-        Of the loaded model.
+        The calls of the loaded model.
     chain : ChainSettings
+        How its chains are run.
     n_jobs : int, optional
-        As everywhere in joblib: None is 1 unless `joblib.parallel_config` says otherwise.
+        Number of workers, in joblib's convention: None is 1 unless `joblib.parallel_config` sets
+        another number.
     """
 
     def __init__(self, batches: Batches, chain: ChainSettings, n_jobs: int | None = None) -> None:
@@ -100,7 +90,7 @@ class Workers:
     def split(
         self, x: torch.Tensor, eps: torch.Tensor, calls: Iterable[Call]
     ) -> Iterator[Replaying]:
-        """Jobs along the states of a tile: here of one call, kept at once; elsewhere of a few."""
+        """Jobs along the states of a tile: of one call each in this process, else of a few."""
         if not self.shared_out:
             x, eps = (states.to(self._batches.denoiser.device) for states in (x, eps))
             yield from (Replaying(x, eps, [call]) for call in calls)
@@ -111,7 +101,7 @@ class Workers:
             yield Replaying(x, eps, every[start : start + size])
 
     def run(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, list]]:
-        """Each job with its result, as they are done."""
+        """Do the jobs; yield each with its result when it is done."""
         if self.shared_out:
             yield from self._share_out(dict(enumerate(jobs)))
             return
@@ -120,13 +110,19 @@ class Workers:
 
     def _share_out(self, left: dict[int, Job]) -> Iterator[tuple[Job, list]]:
         denoiser, deaths = self._batches.denoiser, 0
-        spent = denoiser.n_evaluations  # counted here: a worker may turn out to be this process
-        order = Order(
-            denoiser, self._chain, self._batches.size, denoiser.fingerprint, denoiser.probe
-        )
+        # Counted here, as a worker may be this process after all. The attribute is set before any
+        # job, as the object must not get a new one while another thread pickles it.
+        denoiser.n_evaluations = spent = denoiser.n_evaluations
+        order: dict[str, Any] = {
+            "denoiser": denoiser,
+            "chain": self._chain,
+            "size": self._batches.size,
+            "fingerprint": denoiser.fingerprint,
+            "probe": denoiser.probe,
+        }
         while left:
             parallel = Parallel(self._n_jobs, return_as="generator_unordered", batch_size=1)
-            tasks = (delayed(_serve)(order, number, job) for number, job in list(left.items()))
+            tasks = (delayed(_serve)(number, job, **order) for number, job in list(left.items()))
             try:
                 for number, result, n_evaluations in parallel(tasks):
                     denoiser.n_evaluations = spent = spent + n_evaluations
@@ -136,18 +132,19 @@ class Workers:
                 deaths += 1
                 if deaths > MOST_DEATHS:
                     raise RuntimeError(
-                        f"workers died {deaths} times in a row before any finished a job: most "
-                        "likely memory ran out. Use fewer (n_jobs) or a smaller batch_size."
+                        f"n_jobs={self._n_jobs}: workers died {deaths} times in a row before any "
+                        "finished a job, most likely because memory ran out; use fewer workers or "
+                        "a smaller batch_size."
                     ) from error
                 warnings.warn(
-                    f"a worker died; the {len(left)} jobs that are left start anew.", stacklevel=5
+                    f"a worker died: the {len(left)} jobs that are left start again.", stacklevel=5
                 )
 
 
 def is_shared_out(n_jobs: int | None, denoiser: Denoiser) -> bool:
-    """Whether joblib's active backend brings processes other than this one.
+    """Tell whether joblib's active backend has processes other than this one.
 
-    Threads share one model, which measures one thing at a time: they are not used.
+    Threads are not used: they share one model, which does one measurement at a time.
     """
     backend, _ = get_active_backend()
     forks = isinstance(backend, BACKENDS.get("multiprocessing", ()))
@@ -157,30 +154,38 @@ def is_shared_out(n_jobs: int | None, denoiser: Denoiser) -> bool:
         return False
     if forks and torch.device(denoiser.device).type == "cuda":
         raise ValueError(
-            "joblib's backend 'multiprocessing' forks, and CUDA does not survive a fork. Use the "
-            "default, 'loky': one process for each GPU."
+            "backend='multiprocessing': expected one that does not fork, as CUDA does not survive "
+            "that; use joblib's default, 'loky', with one process for each GPU."
         )
     return True
 
 
 def same_answer(probe: Sequence[float] | None, known: Sequence[float] | None) -> bool:
-    """Whether two models of one fingerprint answer the fixed question alike."""
+    """Tell whether two models of one fingerprint answer the fixed question alike."""
     return not (probe and known) or np.allclose(probe, known, atol=PROBE_TOLERANCE)
 
 
-def _serve(order: Order, number: int, job: Job) -> tuple[int, list, int]:
-    """What runs in a worker: the job's number, its result, and what it cost."""
+def _serve(
+    number: int,
+    job: Job,
+    *,
+    denoiser: Denoiser,
+    chain: ChainSettings,
+    size: int,
+    fingerprint: str,
+    probe: tuple[float, ...] | None,
+) -> tuple[int, list, int]:
+    """Do a job in a worker; return its number, its result, and the predictions that it cost."""
     with _BUSY:
-        denoiser = order.denoiser.load()
+        denoiser = denoiser.load()
         _HELD.clear()
-        _HELD[order.fingerprint] = denoiser
-        same = denoiser.fingerprint == order.fingerprint
-        if not (same and same_answer(denoiser.probe, order.probe)):
+        _HELD[fingerprint] = denoiser
+        if denoiser.fingerprint != fingerprint or not same_answer(denoiser.probe, probe):
             raise ValueError(
-                f"a worker's {denoiser!r} is another model than the parent's, or answers "
-                "otherwise. Give all machines the same files and the same versions of torch and "
-                "diffusers."
+                f"a worker's {denoiser!r}: expected the parent's model, got other weights or "
+                "other predictions; give all machines the same files and the same versions of "
+                "torch and diffusers."
             )
         before = denoiser.n_evaluations
-        result = job.do(Batches(denoiser, order.size), order.chain)
+        result = job.do(Batches(denoiser, size), chain)
         return number, result, denoiser.n_evaluations - before

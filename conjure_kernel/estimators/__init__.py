@@ -1,1 +1,1 @@
-"""The scikit-learn face: prompts in; matrices, vectors, graphs and features out."""
+"""The scikit-learn estimators: from prompts to matrices, vectors, graphs and features."""

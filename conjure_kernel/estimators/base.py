@@ -1,4 +1,4 @@
-"""What the estimators share: an engine opened on demand, weights that never travel, matrices."""
+"""What the estimators share: an engine, clones and pickles without weights, matrices of prompts."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from conjure_kernel.models.denoiser import Denoiser
 
 __all__ = ["OUTPUTS", "ModelEstimator", "PromptMatrix", "TextInput"]
 
-# What a matrix of divergences is given out as; a kernel, and directed legs, are more than a
-# function of its entries.
+# The outputs that are a function of each divergence. A kernel needs the whole matrix, and "kl"
+# the directed legs.
 OUTPUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "distance": np.sqrt,
     "divergence": np.copy,
@@ -29,51 +29,78 @@ OUTPUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 
 class ModelEstimator(BaseEstimator):
-    """Base of the estimators that measure with a model: clones share it, pickles leave it behind.
+    """Base of the estimators that measure with a model.
 
-    A subclass inherits what it needs of `engine.parameters`, and names in `_models` those of its
-    parameters that are models.
+    Clones share the model, and pickles hold no weights of a pipeline. A subclass inherits its
+    parameters from `engine.parameters` and lists in `_models` those of them that are models.
     """
 
     _models: tuple[str, ...] = ("model",)
     random_state: Any
     prompts_: list[str]
 
-    def _open(self) -> Engine:
-        """Engine of these parameters; sets `seed_` when there is none yet."""
+    def open_engine(self) -> Engine:
+        """Open a new engine with the estimator's parameters, and its seed if it has one.
+
+        Returns
+        -------
+        engine : Engine
+            It measures pairs of prompts, and knows the cache and the cost. No weights are loaded
+            before something has to be computed.
+        """
+        return open_engine(Measurement.of_estimator(self), seed=self._seed())
+
+    def _seed(self) -> int:
+        """`seed_`; resolved from `random_state` if there is none yet."""
         if not hasattr(self, "seed_"):
             self.seed_ = resolve_seed(self.random_state)
-        return open_engine(Measurement.of_estimator(self), seed=self.seed_)
+        return self.seed_
 
-    def _reopened(self) -> Engine:
+    def _begin(self) -> Engine:
+        """The engine of a new fit, under a seed that is resolved now."""
+        self.seed_ = resolve_seed(self.random_state)
+        self._engine = self.open_engine()
+        return self._engine
+
+    def _fitted_engine(self) -> Engine:
+        """The engine of the last fit; opened again after a copy or a pickle."""
         if getattr(self, "_engine", None) is None:
-            self._engine = self._open()
+            self._engine = self.open_engine()
         return self._engine
 
     @property
     def denoiser(self) -> Denoiser:
-        """The model as it measures; opened if it is not."""
-        return self._reopened().denoiser
+        """The model with which the estimator measures; opened if it is not."""
+        return self._fitted_engine().denoiser
 
     def conjure_images(self, prompts: Sequence[str] | None = None, n: int = 1) -> np.ndarray:
         """Pictures at the ends of the first `n` trajectories of each prompt.
 
         Parameters
         ----------
-        prompts : sequence of str, optional
-            Default: the fitted ones, where the estimator has any.
-        n : int
-            Pictures per prompt: the ends of draws 0 to n - 1, measured ones where there are.
+        prompts : sequence of str, length n_prompts, optional
+            Default: the fitted prompts, where the estimator keeps any.
+        n : int, default 1
+            Pictures per prompt: the ends of draws 0 to n - 1. Trajectories that were measured are
+            used again.
 
         Returns
         -------
         images : uint8 array of shape (n_prompts, n, height, width, 3)
         """
+        checked, n = self._check_pictured(prompts, n)
+        return self._fitted_engine().images(checked, n)
+
+    def _check_pictured(self, prompts: Sequence[str] | None, n: int) -> tuple[list[str], int]:
+        """The arguments of `conjure_images`, checked."""
         check_is_fitted(self)
         if prompts is None and not hasattr(self, "prompts_"):
-            raise ValueError(f"{type(self).__name__} keeps no prompts: pass those to be pictured.")
+            raise ValueError(
+                f"prompts=None: expected the prompts to picture, as {type(self).__name__} keeps "
+                "none; pass them."
+            )
         checked = self.prompts_ if prompts is None else check_prompts(prompts)
-        return self._reopened().images(checked, check_number(n, "n", least=1, integer=True))
+        return checked, check_number(n, "n", least=1, integer=True)
 
     def __sklearn_clone__(self) -> Any:
         shell = copy.copy(self)
@@ -102,7 +129,7 @@ class ModelEstimator(BaseEstimator):
 
 
 class TextInput:
-    """Mixin: the tags of an estimator whose input is texts, one or (`_columns`) two in a row."""
+    """Mixin with the tags of an estimator whose input is text: `_columns` texts in each row."""
 
     _columns = 1
 
@@ -115,10 +142,10 @@ class TextInput:
 
 
 class PromptMatrix(TextInput, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
-    """Mixin: prompts in, their divergences D from the fitted ones out, or sqrt(D), or exp(-D / h).
+    """Mixin that turns divergences D from the fitted prompts into D, sqrt(D) or exp(-D / h).
 
-    A subclass has the parameters `output`, `bandwidth` and `psd`, names in `_outputs` what it can
-    give out, and calls `_fit_output` with the divergences of the fitted prompts.
+    A subclass has the parameters `output`, `bandwidth` and `psd`, lists in `_outputs` what it can
+    return, and calls `_fit_output` with the divergences of the fitted prompts.
     """
 
     _outputs: tuple[str, ...] = (*OUTPUTS, "kernel")
@@ -135,7 +162,7 @@ class PromptMatrix(TextInput, ClassNamePrefixFeaturesOutMixin, TransformerMixin)
             check_number(self.bandwidth, "bandwidth", least=0, exclusive=True)
 
     def _fit_output(self, divergences: np.ndarray) -> None:
-        """Keep the divergences of the fitted prompts, and the kernel that they decide."""
+        """Keep the divergences of the fitted prompts, and the kernel that follows from them."""
         self.divergences_, self._kernel = divergences, None
         if self.output != "kernel":
             self.bandwidth_ = resolve_bandwidth(divergences, self.bandwidth)
@@ -145,7 +172,7 @@ class PromptMatrix(TextInput, ClassNamePrefixFeaturesOutMixin, TransformerMixin)
         self.min_eigenvalue_ = self._kernel.min_eigenvalue
 
     def _express(self, divergences: np.ndarray) -> np.ndarray:
-        """What `output` asks for."""
+        """Rows of divergences from the fitted prompts, as `output` says."""
         if self._kernel is not None:
             return self._kernel.rows(divergences)
         return OUTPUTS[self.output](divergences)

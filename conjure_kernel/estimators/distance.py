@@ -10,7 +10,6 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from conjure_kernel._checks import check_prompts
-from conjure_kernel.engine.opening import resolve_seed
 from conjure_kernel.engine.pairwise import measure_matrix
 from conjure_kernel.engine.parameters import ModelParameter, Parameters
 from conjure_kernel.engine.provenance import provenance_of
@@ -24,9 +23,9 @@ __all__ = ["ConjureDistance"]
 class ConjureDistance(PromptMatrix, ModelEstimator, ModelParameter, Parameters):
     r"""Distances between prompts by the images that they evoke in a text-to-image model.
 
-    J(a, b), half the sum of both directed KL divergences between the reverse-time diffusions that
-    the model runs under a and under b, in nats, by Monte Carlo, with standard errors. The first
-    step of a Pipeline: text in, matrix out.
+    J(a, b) is half the sum of both directed KL divergences between the reverse-time diffusions that
+    the model runs under a and under b, in nats. It is estimated by Monte Carlo, with standard
+    errors. As the first step of a Pipeline the estimator takes texts and gives their matrix.
 
     .. math:: KL(P_a \| P_b) = \tfrac{1}{2} \int E_{x_t \sim P_a}
               {\| \epsilon_a(x_t) - \epsilon_b(x_t) \|}^2 d\lambda
@@ -38,68 +37,76 @@ class ConjureDistance(PromptMatrix, ModelEstimator, ModelParameter, Parameters):
     model_kwargs : dict, optional
         Further arguments of `load_denoiser`: revision, token_env, height, width, ...
     n_steps : int, default 10
-        Noise levels T at which predictions are compared. More lowers the bias (below 2 % at 10).
+        Noise levels T at which predictions are compared. More lower the bias (below 2 % at 10).
     n_draws : int, default 4
-        Trajectories K per prompt. Standard errors fall as 1 / sqrt(K); with 1 there is none.
+        Trajectories K per prompt. Standard errors fall as 1 / sqrt(K); with one draw there is none.
     tol : float, optional
-        Relative standard error of J: pairs start from n_draws (at least 8) and get more until they
-        meet it. docs/engine.md says what that does to bias and coverage.
+        Relative standard error of J that is wanted. Pairs start from n_draws (at least 8) and get
+        more until they reach it. docs/engine.md says what that does to bias and coverage. Default:
+        every pair has n_draws.
     max_draws : int, default 64
-        No pair gets more; a warning counts those that would need them.
+        Most draws of a pair with `tol`; a warning counts the pairs that would need more.
     guidance_scale : float, default 1
         Classifier-free guidance w of trajectories and scores; 1 is the model itself.
-    weighting : {"jeffreys", "paper", "noise"}
-        "jeffreys": nats. "paper", "noise": squared score or noise differences, uniform in time.
-    sampler : {"sde", "ode", "sde1", "ode1"}
-        The reverse SDE (the definition) or probability-flow ODE; a trailing 1: first order.
+    weighting : {"jeffreys", "paper", "noise"}, default "jeffreys"
+        "jeffreys" gives nats. "paper" and "noise" give squared differences of scores or of noise
+        predictions, uniform in time.
+    sampler : {"sde", "ode", "sde1", "ode1"}, default "sde"
+        The reverse SDE (the definition) or the probability-flow ODE; a 1 makes it first order.
     substeps : int, default 2
         Steps of the chain per noise level.
-    nodes : {"log_snr", "timesteps"}
+    nodes : {"log_snr", "timesteps"}, default "log_snr"
         Noise levels equally spaced in log-SNR, or in model time as in the paper's Algorithm 1.
     log_snr_range : (float, float), optional
-        Default: the model's own, clipped to [-8, 8]. J grows with its upper end.
-    output : {"distance", "divergence", "kl", "kernel"}
+        First and last log-SNR. Default: the model's own, clipped to [-8, 8]. J grows with the last.
+    output : {"distance", "divergence", "kl", "kernel"}, default "distance"
         sqrt(J), J, the directed KL(P_row || P_column), or exp(-J / bandwidth).
-    bandwidth : "median" or float
+    bandwidth : "median" or float, default "median"
         h of the kernel, in nats; "median" is the median J of the fitted prompts.
-    psd : {"warn", "clip", "raise"}
+    psd : {"warn", "clip", "raise"}, default "warn"
         What to do when the kernel has negative eigenvalues. "clip" projects them away, new rows
         by the same linear map; the diagonal is then not exactly 1.
-    memory : "auto", path, joblib.Memory or None
-        Disk cache; "auto" is a per-user folder, None keeps everything in the fitted estimator.
+    memory : "auto", path, joblib.Memory or None, default "auto"
+        Disk cache. "auto" is a per-user folder; None keeps everything in the fitted estimator.
     device, dtype : str, default "auto"
-        Of a model loaded by name; "auto" is float16 on CUDA, bfloat16 on processors that have it,
-        float32 elsewhere.
-    batch_size : int or "auto"
-        Rows per network call; halved when memory runs out. "auto": the best is found once.
+        Where and in which precision a model loaded by name runs. "auto" is float16 on CUDA,
+        bfloat16 on processors that have it, float32 elsewhere.
+    batch_size : int or "auto", default "auto"
+        Rows per network call, halved when memory runs out. "auto" times some sizes once.
     n_jobs : int, optional
-        Processes that share the work, one for each GPU; None is 1 unless `joblib.parallel_config`
-        says otherwise (Dask, Ray). Results do not depend on it.
+        Processes that share the work, one for each GPU. Default: 1, unless
+        `joblib.parallel_config` says otherwise (Dask, Ray). Results do not depend on it.
     random_state : int, RandomState or None, default 0
-        Seed of all noise; fixed, so a cached distance is the same tomorrow. None: no cache.
+        Seed of all noise. A fixed one gives the same distance tomorrow; None uses no cache.
     verbose : int, default 0
-        Above 0: a progress bar.
+        Above 0 there is a progress bar.
 
     Attributes
     ----------
     prompts_ : list of str
-        The fitted prompts, as given (NFC-normalised).
+        The fitted prompts, as they were given (NFC-normalised).
     divergences_, standard_errors_, kl_ : arrays of shape (n_prompts, n_prompts)
         J and its Monte Carlo standard error, and the directed legs, whatever the output.
     bandwidth_ : float
         h in nats.
     min_eigenvalue_ : float
-        Of the kernel before clipping; only with output="kernel".
+        Smallest eigenvalue of the kernel before clipping; only with output="kernel".
     truncated_ : bool array of shape (n_prompts,)
-        Prompts of which every text encoder lost a part.
+        Whether every text encoder cut the prompt.
     n_evaluations_, provenance_ : int, dict
         Noise predictions that `fit` cost; model, fingerprint, settings and versions.
+
+    Raises
+    ------
+    ValueError, TypeError
+        From `fit`: a parameter or a prompt that cannot be used; with psd="raise" a kernel that is
+        not positive semi-definite.
 
     Notes
     -----
     sqrt(J) obeys no triangle inequality and `exp(-J / h)` need not be positive semi-definite.
     `SpectralClustering` needs `output="kernel"` and `affinity="precomputed"`: its default builds an
-    RBF kernel on the ROWS of whatever comes; docs/clustering.md.
+    RBF kernel on the ROWS of the matrix (docs/clustering.md).
 
     References
     ----------
@@ -121,7 +128,7 @@ class ConjureDistance(PromptMatrix, ModelEstimator, ModelParameter, Parameters):
     psd: str = "warn"
 
     def fit(self, prompts: Sequence[str], y: Any = None) -> ConjureDistance:
-        """Measure all pairs of `prompts`; they become the columns.
+        """Measure all pairs of `prompts`, which become the columns.
 
         Parameters
         ----------
@@ -135,13 +142,11 @@ class ConjureDistance(PromptMatrix, ModelEstimator, ModelParameter, Parameters):
         """
         checked = check_prompts(prompts)
         self._check_output()
-        self.seed_ = resolve_seed(self.random_state)
-        self._engine = self._open()
-        self._keep(checked, measure_matrix(self._engine, checked, checked))
+        self._keep(checked, measure_matrix(self._begin(), checked, checked))
         return self
 
     def transform(self, prompts: Sequence[str]) -> np.ndarray:
-        """Distances (or what `output` says) of `prompts` from the fitted ones.
+        """Distances of `prompts` from the fitted ones, or what `output` names instead.
 
         Parameters
         ----------
@@ -150,16 +155,16 @@ class ConjureDistance(PromptMatrix, ModelEstimator, ModelParameter, Parameters):
         Returns
         -------
         matrix : array of shape (n_new, n_prompts)
-            Rows of fitted prompts equal those of `fit_transform`. A new prompt costs its chain
-            and 2 n_prompts blocks of predictions.
+            Rows of fitted prompts equal those of `fit_transform`. A new prompt costs its chains
+            and 2 * n_prompts * T * K noise predictions.
         """
         check_is_fitted(self)
         checked = check_prompts(prompts)
-        measured = measure_matrix(self._reopened(), checked, self.prompts_)
+        measured = measure_matrix(self._fitted_engine(), checked, self.prompts_)
         return measured.legs[0] if self.output == "kl" else self._express(measured.values)
 
     def fit_transform(self, prompts: Sequence[str], y: Any = None, **fit_params: Any) -> np.ndarray:
-        """Fit, and return the square matrix of `prompts`: exactly symmetric unless output="kl"."""
+        """Fit, and return the square matrix of `prompts`, symmetric unless output="kl"."""
         self.fit(prompts, y)
         return self.kl_.copy() if self.output == "kl" else self._express_fitted()
 

@@ -1,7 +1,7 @@
 """`ConjureDrift`: how far two models part under each prompt.
 
-The same seam as between prompts: each model predicts along the other's trajectories. Both are one
-`Denoiser` to the engine (`ModelPair`), so cache, errors and progress are those of any measurement.
+Each model predicts along the other's trajectories, as each prompt does along another one's. To the
+engine both models are one `Denoiser` (`ModelPair`), so cache, errors and progress are the same.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 
-from conjure_kernel._checks import check_number, check_prompts
+from conjure_kernel._checks import check_prompts
 from conjure_kernel._table import Table
 from conjure_kernel.engine.batches import Batches
 from conjure_kernel.engine.engine import Engine
-from conjure_kernel.engine.opening import open_engine, open_model, resolve_seed
+from conjure_kernel.engine.opening import open_engine, open_model
 from conjure_kernel.engine.pairwise import measure_pairs
 from conjure_kernel.engine.parameters import Measurement, ModelParameter, Parameters
 from conjure_kernel.engine.provenance import provenance_of
@@ -33,47 +33,49 @@ __all__ = ["ConjureDrift"]
 class ConjureDrift(TextInput, ModelEstimator, Parameters):
     """How far two models part under each prompt.
 
-    For each prompt J between the reverse-time diffusions of model a and model b, in nats: b
+    For each prompt this is J between the reverse-time diffusions of model a and model b, in nats: b
     predicts along a's trajectories and a along b's, at the same log-SNR, over the range that both
-    know. What changed between a model and its fine-tuned, quantised, distilled or edited copy?
+    know. It shows what changed between a model and its fine-tuned, quantised, distilled or edited
+    copy.
 
     Parameters
     ----------
-    model_a, model_b : str, path, diffusers pipeline or Denoiser
+    model_a, model_b : str, path, diffusers pipeline or Denoiser, default "embedded"
         What `load_denoiser` takes. They must share a latent space: states of one shape that both
         decode to the same picture, or sound. Their schedules and predictions may differ.
     model_kwargs : dict, optional
-        Further arguments of `load_denoiser`, for both.
-    n_steps, n_draws, weighting, sampler, substeps, log_snr_range
-        As of `ConjureDistance`; the default range is what both models know, within [-8, 8].
+        Further arguments of `load_denoiser`, for both models.
+    n_steps, n_draws, tol, max_draws, weighting, sampler, substeps, nodes, log_snr_range
+        See `ConjureDistance`; the default range is what both models know, within [-8, 8].
     guidance_scale : float, default 1
-        The unconditional parts of two models do not cancel: other values compare the guided
-        predictions themselves, at twice the cost.
-    memory, device, dtype, batch_size, random_state, verbose
-        As of `ConjureDistance`.
+        Classifier-free guidance. The unconditional parts of two models do not cancel, so other
+        values than 1 compare the guided predictions themselves, at twice the cost.
+    memory, device, dtype, batch_size, n_jobs, random_state, verbose
+        See `ConjureDistance`; the work is done in one process whatever n_jobs is.
 
     Attributes
     ----------
     prompts_ : list of str
-        As given (NFC-normalised).
+        The prompts as they were given (NFC-normalised).
     divergences_, standard_errors_ : arrays of shape (n_prompts,)
         J between the models under each prompt, and its Monte Carlo standard error.
     measured_ : Divergence
-        The same with both legs, intervals and profile: a's and b's side of each prompt.
+        The same with both legs, intervals and profile; each prompt is a pair of model a and b.
     truncated_ : bool array of shape (n_prompts,)
-        Prompts of which every text encoder of either model lost a part.
+        Whether every text encoder of one of the models cut the prompt.
     n_evaluations_, provenance_ : int, dict
         Noise predictions that `fit` cost; models, fingerprint, settings and versions.
 
     Raises
     ------
     ValueError
-        The models share no latent space or no range of log-SNR.
+        From `fit`: the models share no latent space or no range of log-SNR.
 
     Notes
     -----
-    J is 0 where both give the same predictions. Rounding alone makes it positive: measure a model
-    against itself in another dtype for the floor below which a drift means nothing.
+    J is 0 where both models give the same predictions, and rounding alone makes it positive. A
+    model measured against itself in another dtype shows the value below which a drift means
+    nothing.
 
     Examples
     --------
@@ -98,7 +100,7 @@ class ConjureDrift(TextInput, ModelEstimator, Parameters):
         Parameters
         ----------
         prompts : sequence of str, length n_prompts
-            Equal ones are measured once.
+            Equal prompts are measured once.
         y : ignored
 
         Returns
@@ -106,64 +108,65 @@ class ConjureDrift(TextInput, ModelEstimator, Parameters):
         self : ConjureDrift
         """
         checked = check_prompts(prompts)
-        self.seed_ = resolve_seed(self.random_state)
-        self._engine = self._open()
+        engine = self._begin()
         sides = [[side + prompt for prompt in checked] for side in SIDES]
-        measured = measure_pairs(self._engine, *sides)
+        measured = measure_pairs(engine, *sides)
         self.prompts_, self.n_evaluations_ = checked, measured.n_evaluations
         self.measured_ = replace(measured, prompts_a=checked, prompts_b=checked)
         self.divergences_ = measured.values
         self.standard_errors_ = measured.standard_errors
-        self.truncated_ = np.logical_or(*(self._engine.truncated(side) for side in sides))
-        both: Any = self._engine.denoiser
+        self.truncated_ = np.logical_or(*(engine.truncated(side) for side in sides))
+        both: Any = engine.denoiser
         self.provenance_ = provenance_of(
-            self._engine, n_draws=measured.n_draws, models=[model.name for model in both.models]
+            engine, n_draws=measured.n_draws, models=[model.name for model in both.models]
         )
         return self
 
     def to_frame(self) -> Any:
-        """`ranking` as a pandas DataFrame."""
+        """`ranking` as a pandas DataFrame, one row per prompt."""
         return self.ranking().to_pandas()
 
     def ranking(self) -> Table:
-        """Table of the prompts, most drifted first: J, its error and interval, both legs."""
+        """Table of the prompts, most drifted first.
+
+        Returns
+        -------
+        table : Table
+            A row per prompt: prompt, divergence, standard_error, low and high (95 % interval),
+            kl_ab and kl_ba, in nats.
+        """
         check_is_fitted(self)
-        (low, high), (forward, backward) = self.measured_.interval(), self.measured_.legs
-        columns = {
-            "divergence": self.divergences_,
-            "standard_error": self.standard_errors_,
-            "low": low,
-            "high": high,
-            "kl_ab": forward,
-            "kl_ba": backward,
-        }
-        order = np.argsort(-self.divergences_, kind="stable")
+        numbers = self.measured_.numbers()
+        del numbers["distance"]
         return Table(
             [
-                {"prompt": self.prompts_[i], **{k: float(v[i]) for k, v in columns.items()}}
-                for i in order
+                {"prompt": self.prompts_[i], **{n: float(v[i]) for n, v in numbers.items()}}
+                for i in np.argsort(-self.divergences_, kind="stable")
             ]
         )
 
     def conjure_images(self, prompts: Sequence[str] | None = None, n: int = 1) -> np.ndarray:
-        """Pictures of both models from the same noise; not cached. Models of sound have none.
+        """Pictures that both models make from the same noise; they are not cached.
 
         Parameters
         ----------
-        prompts : sequence of str, optional
-            Default: the fitted ones.
-        n : int
+        prompts : sequence of str, length n_prompts, optional
+            Default: the fitted prompts.
+        n : int, default 1
             Pictures per prompt and model.
 
         Returns
         -------
         images : uint8 array of shape (2, n_prompts, n, height, width, 3)
-            Of model a, then of model b.
+            Pictures of model a, then of model b.
+
+        Raises
+        ------
+        ValueError
+            A model makes no pictures but sound.
         """
-        check_is_fitted(self)
-        checked = self.prompts_ if prompts is None else check_prompts(prompts)
-        n = check_number(n, "n", least=1, integer=True)
-        engine = self._reopened()
+        checked, n = self._check_pictured(prompts, n)
+        engine = self._fitted_engine()
         engine.load()
         both: Any = engine.denoiser
         chain, pictures = engine.settings.chain(engine.grid), []
@@ -174,11 +177,9 @@ class ConjureDrift(TextInput, ModelEstimator, Parameters):
             pictures.append(decoded.reshape(len(checked), n, *decoded.shape[1:]))
         return np.stack(pictures)
 
-    def _open(self) -> Engine:
-        if not hasattr(self, "seed_"):
-            self.seed_ = resolve_seed(self.random_state)
+    def open_engine(self) -> Engine:  # noqa: D102
         given = Measurement.of_estimator(self)
         models = [open_model(replace(given, model=getattr(self, name))) for name in self._models]
         placed: dict[str, Any] = {"model_kwargs": None, "device": "auto", "dtype": "auto"}
         pair = replace(given, model=ModelPair(*models), n_jobs=1, **placed)
-        return open_engine(pair, BothBranches, self.seed_)
+        return open_engine(pair, BothBranches, self._seed())

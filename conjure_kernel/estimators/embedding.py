@@ -1,4 +1,4 @@
-"""`ConjureEmbedding`: prompts in, plain vectors out, in linear time."""
+"""`ConjureEmbedding`: a plain vector for each prompt, in linear time."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from conjure_kernel._checks import check_choice, check_number, check_prompts
+from conjure_kernel._checks import check_choice, check_number, check_prompts, quote
 from conjure_kernel.cache.vectors import VectorStore
 from conjure_kernel.engine.engine import FLUSH_SECONDS
-from conjure_kernel.engine.opening import resolve_seed
 from conjure_kernel.engine.parameters import ChainParameters, ModelParameter
 from conjure_kernel.engine.pool import (
     MOST_CANDIDATES,
@@ -43,9 +42,9 @@ class ConjureEmbedding(
     ModelParameter,
     ChainParameters,
 ):
-    r"""Vectors of prompts by the images that they evoke: n prompts cost O(n), not n^2.
+    r"""Vectors of prompts by the images that they evoke, at a cost of O(n) for n prompts.
 
-    All prompts are scored on ONE pool of noisy points, from the chains of a few reference prompts.
+    All prompts are scored on one pool of noisy points from the chains of a few reference prompts.
     Squared Euclidean distances of the vectors estimate the pooled divergence, in nats:
 
     .. math:: {\|\phi(a) - \phi(b)\|}^2 \approx \tfrac{1}{2} \int E_{x_t \sim pool}
@@ -56,36 +55,38 @@ class ConjureEmbedding(
     model : str, path, diffusers pipeline or Denoiser, default "embedded"
         What `load_denoiser` takes.
     n_components : int or None, default 1024
-        Length of a vector, a multiple of `n_blocks`. A squared distance has a relative error of
-        sqrt(2 / n_components) from the sketch. None keeps every entry of every prediction: exact,
-        for small models only.
+        Length of a vector, a multiple of `n_blocks`. The sketch gives a squared distance a relative
+        error of sqrt(2 / n_components). None keeps every entry of every prediction, which is exact
+        and for small models only.
     n_references : int, default 16
-        Prompts whose chains make the pool: all that `fit` is given if they are no more; else
-        chosen as k-means++ chooses its seeds, each with probability proportional to KL(r || y)
-        from the nearest reference r so far, among at most 256 of them.
+        Prompts whose chains make the pool. If `fit` is given more, it chooses among at most 256 of
+        them as k-means++ chooses its seeds: each next one y with a probability proportional to
+        KL(r || y) from the nearest reference r so far.
     n_points : int, default 8
         Noisy points at each noise level, a multiple of `n_blocks`; the references take turns. A
         prompt costs n_steps * n_points noise predictions.
     n_blocks : int, default 8
-        Parts of the vector that share neither draws nor components; their spread is the error.
+        Parts of the vector that share neither draws nor components; the spread over them gives
+        the standard error.
     model_kwargs, n_steps, guidance_scale, weighting, sampler, substeps, nodes, log_snr_range
-        As of `ConjureDistance`.
+        See `ConjureDistance`.
     memory, device, dtype, batch_size, n_jobs, random_state, verbose
-        As of `ConjureDistance`.
+        See `ConjureDistance`.
 
     Attributes
     ----------
     references_ : list of str
-        Prompts of whose chains the pool is made.
+        The prompts whose chains make the pool.
     n_evaluations_, provenance_ : int, dict
-        Noise predictions that `fit` cost (`fit_transform`: both); model, fingerprint, settings.
+        Noise predictions that `fit` or `fit_transform` cost; model, fingerprint, settings and
+        versions.
 
     Notes
     -----
-    The pooled divergence is J(a, b) if the pool is half a's and half b's chains. Elsewhere it asks
-    what the two would do where others are: near in rank to J over a mixed set of prompts, yet no
-    bound. Standard errors are those of the draws and of the sketch, not of the choice of
-    references. `exp(-gamma * squared distance)` is positive definite.
+    The pooled divergence is J(a, b) if one half of the pool is from a's chains and the other from
+    b's. Over a mixed set of prompts its ranks are near those of J, but it is no bound of J.
+    Standard errors are those of the draws and of the sketch, not of the choice of references.
+    `exp(-gamma * squared distance)` is positive definite.
 
     Examples
     --------
@@ -98,7 +99,7 @@ class ConjureEmbedding(
     0.6
     """
 
-    _pool = cast("Pool | None", None)  # without annotations: these are no parameters
+    _pool = cast("Pool | None", None)  # an annotation would make these parameters
     _vectors = cast("VectorStore | None", None)
 
     n_components: int | None = 1024
@@ -120,14 +121,13 @@ class ConjureEmbedding(
         """
         distinct = list(dict.fromkeys(check_prompts(prompts)))
         self._check_parameters()
-        self.seed_ = resolve_seed(self.random_state)
-        self._engine, self._pool, self._vectors = self._open(), None, None
-        before = self._engine.denoiser.n_evaluations
-        self.references_ = choose_references(self._engine, distinct, self.n_references, self.seed_)
-        self._n_features_out = self._reopened_pool().n_components
-        self.n_evaluations_ = self._engine.denoiser.n_evaluations - before
+        engine, self._pool, self._vectors = self._begin(), None, None
+        before = engine.denoiser.n_evaluations
+        self.references_ = choose_references(engine, distinct, self.n_references, self.seed_)
+        self._n_features_out = self._fitted_pool().n_components
+        self.n_evaluations_ = engine.denoiser.n_evaluations - before
         self.provenance_ = provenance_of(
-            self._engine,
+            engine,
             n_draws=self._n_draws(len(self.references_)),
             references=self.references_,
             n_points=self.n_points,
@@ -137,10 +137,19 @@ class ConjureEmbedding(
         return self
 
     def n_predictions(self, n_prompts: int) -> int:
-        """Noise predictions of `fit_transform` from an empty cache, at most.
+        """Most noise predictions of `fit_transform`, from an empty cache.
 
-        Of choosing references among so many different prompts, of their chains, and of the vectors.
+        Parameters
+        ----------
+        n_prompts : int
+            Different prompts.
+
+        Returns
+        -------
+        n_predictions : int
+            Those that choose the references, run their chains and make the vectors.
         """
+        self._check_parameters()
         n_references = min(self.n_references, n_prompts)
         n_tried = min(n_prompts, MOST_CANDIDATES) - 1 if n_prompts > n_references else 0
         settings = Settings(self.n_steps, self.substeps, guidance_scale=self.guidance_scale)
@@ -148,7 +157,7 @@ class ConjureEmbedding(
         return settings.n_predictions(n_references * self._n_draws(n_references), n_replays)
 
     def transform(self, prompts: Sequence[str]) -> np.ndarray:
-        """Vectors of any prompts; those made before on this pool cost nothing.
+        """Vectors of any prompts; a prompt that has a vector on this pool costs nothing.
 
         Parameters
         ----------
@@ -170,7 +179,7 @@ class ConjureEmbedding(
         return vectors
 
     def distance_standard_error(self, a: Sequence[str], b: Sequence[str]) -> np.ndarray:
-        """Standard error of the distance of a[i] from b[i], draws and sketch included.
+        """Standard error of the Euclidean distance of a[i] from b[i], from draws and sketch.
 
         Parameters
         ----------
@@ -179,12 +188,15 @@ class ConjureEmbedding(
         Returns
         -------
         errors : float64 array of shape (n,)
-            Of the distance; NaN for equal prompts, and with one block.
+            In the unit of the distance, sqrt(nats); NaN for equal prompts, and with one block.
         """
         check_is_fitted(self)
         left, right = check_prompts(a, "a"), check_prompts(b, "b")
         if len(left) != len(right):
-            raise ValueError(f"a has {len(left)} prompts and b {len(right)}: expected as many.")
+            raise ValueError(
+                f"a and b: expected equally many prompts, got {len(left)} and {len(right)}; "
+                "pass both sides of each pair."
+            )
         gaps = self._embed(left).astype(np.float64) - self._embed(right)
         squares = (gaps.reshape(len(left), self.n_blocks, -1) ** 2).sum(2)
         if self.n_blocks == 1:
@@ -203,17 +215,18 @@ class ConjureEmbedding(
             value = getattr(self, name)
             if value is not None and value % self.n_blocks:
                 raise ValueError(
-                    f"{name}={value}: expected a multiple of n_blocks={self.n_blocks}."
+                    f"{name}={value}: expected a multiple of n_blocks={self.n_blocks}; "
+                    "change one of them."
                 )
 
     def _n_draws(self, n_references: int) -> int:
         """Draws that the pool needs of each reference."""
         return n_draws_needed(n_references, self.n_points, self.n_blocks)
 
-    def _reopened_pool(self) -> Pool:
-        """The pool, from the references' chains: kept ones, or run again from their seeds."""
+    def _fitted_pool(self) -> Pool:
+        """The pool of the references' chains, which are kept or run again from their seeds."""
         if self._pool is None:
-            engine = self._reopened()
+            engine = self._fitted_engine()
             n_draws = self._n_draws(len(self.references_))
             every = np.ones((1, n_draws), bool)
             engine.measure(
@@ -229,32 +242,34 @@ class ConjureEmbedding(
             )
         return self._pool
 
-    def _reopened_vectors(self) -> VectorStore:
+    def _fitted_vectors(self) -> VectorStore:
+        """What is kept of the vectors of this pool."""
         sizes = [self.n_points, self.n_blocks, self.n_components, self.weighting]
         text = json.dumps([self.references_, *sizes]).encode()
-        name, here = hashlib.blake2b(text, digest_size=16).hexdigest(), self._reopened().location
-        folder = here / "vectors" / name if here else None
+        name = hashlib.blake2b(text, digest_size=16).hexdigest()
+        run = self._fitted_engine().location
+        folder = run / "vectors" / name if run else None
         if self._vectors is None or self._vectors.folder != folder:
             self._vectors = VectorStore(folder)
         return self._vectors
 
     def _embed(self, prompts: list[str]) -> np.ndarray:
-        store, distinct = self._reopened_vectors(), list(dict.fromkeys(prompts))
+        store, distinct = self._fitted_vectors(), list(dict.fromkeys(prompts))
         if any(prompt not in store for prompt in distinct):
             store = self._make_vectors(distinct)
         if cut := [prompt for prompt in distinct if store.truncated(prompt)]:
             warnings.warn(
                 f"{len(cut)} of {len(prompts)} prompts are longer than every text encoder of this "
-                f"model reads and were cut, e.g. {cut[0][:60]!r}. Shorten them.",
+                f"model reads and were cut, e.g. {quote(cut[0])}; shorten them.",
                 stacklevel=3,
             )
         return np.stack([store[prompt] for prompt in prompts])
 
     def _make_vectors(self, prompts: list[str]) -> VectorStore:
-        """Score unknown prompts on the pool; what is done is kept, whatever interrupts."""
-        pool, engine, flushed = self._reopened_pool(), self._engine, time.monotonic()
-        engine.load()  # a model that answers otherwise than it did has files of its own
-        store = self._reopened_vectors()
+        """Score unknown prompts on the pool, and keep what is done even if this is interrupted."""
+        pool, engine, flushed = self._fitted_pool(), self._engine, time.monotonic()
+        engine.load()  # a model that predicts differently than before has files of its own
+        store = self._fitted_vectors()
         missing = [prompt for prompt in prompts if prompt not in store]
         work = engine.do(pool.jobs(missing, engine.batches), pool.n_predictions * len(missing))
         try:

@@ -1,8 +1,8 @@
-"""`TextKFold`: cross-validation on pairs of texts in which no text sits on both sides."""
+"""`TextKFold`: cross-validation on pairs of texts where no text is on both sides."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,24 +12,24 @@ from sklearn.utils import check_random_state
 
 from conjure_kernel._checks import check_number, check_pairs
 
-__all__ = ["TextKFold"]
+__all__ = ["TextKFold", "number_texts"]
 
 
 class TextKFold:
-    """Folds of pairs whose training side shares no text with the test side.
+    """Cross-validation folds of pairs whose training side shares no text with the test side.
 
-    Texts are dealt into `n_splits` blocks; texts that hang together by pairs stay together where
-    such a group is smaller than a block. Every pair is tested once: pairs within one block
-    together, pairs that straddle two blocks together, always trained on pairs that touch neither.
-    So there are `n_splits` folds when texts do not repeat, and up to n_splits (n_splits + 1) / 2,
-    with smaller training sides, when everything hangs together, as in word lists.
+    Texts are put into `n_splits` blocks at random. Texts that are connected by pairs stay together
+    where they are fewer than a block. Every pair is tested once: the pairs within a block are one
+    fold, the pairs between two blocks another one, and each is trained on the pairs that touch none
+    of its blocks. So there are `n_splits` folds if texts do not repeat, and up to
+    n_splits (n_splits + 1) / 2 with smaller training sides if all are connected, as in word lists.
 
     Parameters
     ----------
     n_splits : int, default 5
         Blocks of texts, at least 3.
     random_state : int, RandomState or None, default 0
-        Of the dealing.
+        Seed of the assignment to blocks.
 
     Examples
     --------
@@ -49,37 +49,69 @@ class TextKFold:
     def split(
         self, pairs: Any, y: Any = None, groups: Any = None
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield (train, test) indices of pairs; `y` and `groups` are ignored."""
+        """Yield the positions of the training and of the test pairs of each fold.
+
+        Parameters
+        ----------
+        pairs : list of (text_a, text_b), or table of shape (n_pairs, 2)
+        y, groups : ignored
+
+        Yields
+        ------
+        train, test : int arrays
+            Positions among the pairs, ascending.
+
+        Raises
+        ------
+        ValueError
+            A fold has no training pair left.
+        """
         blocks = self._blocks(pairs)
         for fold in np.unique(blocks, axis=0):
             tested = (blocks == fold).all(1)
             trained = ~np.isin(blocks, fold).any(1)
             if not trained.any():
                 raise ValueError(
-                    f"n_splits={self.n_splits}: {len(blocks)} pairs leave a fold without training "
-                    "pairs. Pass more pairs that share no text, or another n_splits."
+                    f"n_splits={self.n_splits}: expected training pairs in every fold, got a fold "
+                    f"without any from {len(blocks)} pairs; pass more pairs that share no text, or "
+                    "another n_splits."
                 )
             yield np.flatnonzero(trained), np.flatnonzero(tested)
 
     def get_n_splits(self, pairs: Any = None, y: Any = None, groups: Any = None) -> int:
-        """Number of folds, which depends on the pairs."""
+        """Number of folds of these pairs.
+
+        Parameters
+        ----------
+        pairs : list of (text_a, text_b), or table of shape (n_pairs, 2)
+        y, groups : ignored
+
+        Returns
+        -------
+        n_folds : int
+        """
         if pairs is None:
-            raise ValueError("the number of folds depends on the pairs: pass them.")
+            raise ValueError("pairs=None: expected pairs, on which the number of folds depends.")
         return len(np.unique(self._blocks(pairs), axis=0))
 
     def _blocks(self, pairs: Any) -> np.ndarray:
         """Blocks of both texts of each pair, ascending: (n_pairs, 2)."""
-        left, right = check_pairs(pairs)
-        texts, index = np.unique(np.array([left, right], dtype=object), return_inverse=True)
-        a, b = index.reshape(2, -1)
-        edges = coo_array((np.ones(len(a)), (a, b)), shape=(len(texts), len(texts)))
+        n_texts, a, b = number_texts(*check_pairs(pairs))
+        edges = coo_array((np.ones(len(a)), (a, b)), shape=(n_texts, n_texts))
         _, group = connected_components(edges, directed=False)
-        too_large = np.bincount(group)[group] * self.n_splits > len(texts)
+        too_large = np.bincount(group)[group] * self.n_splits > n_texts
         group[too_large] = group.max() + 1 + np.flatnonzero(too_large)
         _, group, sizes = np.unique(group, return_inverse=True, return_counts=True)
         order = check_random_state(self.random_state).permutation(len(sizes))
         block, filled = np.empty(len(sizes), int), np.zeros(self.n_splits)
-        for one in order[np.argsort(-sizes[order], kind="stable")]:
-            block[one] = filled.argmin()
-            filled[block[one]] += sizes[one]
+        for largest in order[np.argsort(-sizes[order], kind="stable")]:
+            block[largest] = filled.argmin()
+            filled[block[largest]] += sizes[largest]
         return np.sort(block[group][np.stack([a, b], 1)], axis=1)
+
+
+def number_texts(left: Sequence[str], right: Sequence[str]) -> tuple[int, np.ndarray, np.ndarray]:
+    """How many different texts there are, and the number of either text of each pair."""
+    texts, numbers = np.unique(np.array([list(left), list(right)], object), return_inverse=True)
+    a, b = numbers.reshape(2, -1)
+    return len(texts), a, b

@@ -28,18 +28,20 @@ class ConjureKernel(GenericKernelMixin, Kernel):
 
     .. math:: k(a, b) = \exp(-J(a, b) / h)
 
-    made positive semi-definite by dropping negative eigenvalues and scaling the diagonal back to 1;
-    rows of new texts go through the same map. Divergences are measured once and shared by all
-    copies of the kernel, so a search for the bandwidth asks nothing of the model.
+    The matrix is made positive semi-definite: negative eigenvalues become 0, and the diagonal is
+    scaled back to 1. Rows of new texts go through the same map. Divergences are measured once and
+    shared by all copies of the kernel, so a search for the bandwidth makes no more predictions.
 
     Parameters
     ----------
     distance : ConjureDistance, optional
-        Whose settings measure J; its output, bandwidth and psd are not used.
-    bandwidth : float
+        The estimator whose settings measure J; its output, bandwidth and psd are not used.
+        Default: `ConjureDistance()`.
+    bandwidth : float, default 10
         h in nats, the hyperparameter. Start near the median J (`ConjureDistance().bandwidth_`): far
-        from it the kernel is constant or the identity, and the likelihood flat.
-    bandwidth_bounds : (float, float) or "fixed"
+        from it the kernel is constant or the identity, and the likelihood is flat.
+    bandwidth_bounds : (float, float) or "fixed", default (1e-2, 1e5)
+        Range in which a fit searches the bandwidth, in nats.
 
     Examples
     --------
@@ -76,7 +78,7 @@ class ConjureKernel(GenericKernelMixin, Kernel):
         X : sequence of str, length n
         Y : sequence of str, length m, optional
             The texts that a model was fitted on. Default: X.
-        eval_gradient : bool
+        eval_gradient : bool, default False
             Also return the derivative by log(bandwidth); only without Y.
 
         Returns
@@ -87,7 +89,10 @@ class ConjureKernel(GenericKernelMixin, Kernel):
         rows = check_prompts(X, "X")
         if Y is not None:
             if eval_gradient:
-                raise ValueError("Y came with eval_gradient=True: the gradient is that of k(X, X).")
+                raise ValueError(
+                    "eval_gradient=True: expected no Y, as the gradient is that of k(X, X); "
+                    "leave Y out."
+                )
             return self._cross(rows, check_prompts(Y, "Y"))
         divergences = self._divergences(rows, rows)
         fitted = UnitKernel.fit(divergences, self.bandwidth)
@@ -103,7 +108,7 @@ class ConjureKernel(GenericKernelMixin, Kernel):
         return kernel.rows(self._divergences(rows, fitted))
 
     def diag(self, X: Any) -> np.ndarray:
-        """Ones, (n,)."""
+        """Diagonal of k(X, X): ones of shape (n,)."""
         return np.ones(len(X))
 
     def is_stationary(self) -> bool:
@@ -137,11 +142,11 @@ class _Measured:
         key = (settings, tuple(rows), tuple(columns))
         if key not in self._matrices:
             if settings not in self._engines:
-                self._engines = {settings: clone(distance)._open()}
+                self._engines = {settings: clone(distance).open_engine()}
             measured = measure_matrix(self._engines[settings], rows, columns)
             self._matrices[key] = measured.values
-            for old in list(self._matrices)[:-REMEMBERED]:
-                del self._matrices[old]
+            for oldest in list(self._matrices)[:-REMEMBERED]:
+                del self._matrices[oldest]
         return self._matrices[key]
 
     def __getstate__(self) -> dict[str, Any]:

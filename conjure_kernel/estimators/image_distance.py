@@ -1,6 +1,6 @@
 """`ImageDistance`: distances between prompts by the images that any generator makes of them.
 
-For what has no scores to compare: an API, a GAN, an autoregressive model.
+It serves where there are no scores to compare: an API, a GAN, an autoregressive model.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, check_memory
 from tqdm.auto import tqdm
 
-from conjure_kernel._checks import check_choice, check_number, check_prompts
+from conjure_kernel._checks import check_choice, check_number, check_prompts, quote
 from conjure_kernel.estimators.base import PromptMatrix
 from conjure_kernel.estimators.images import (
     METRICS,
@@ -32,47 +32,57 @@ LEAST_IMAGES = 8
 class ImageDistance(PromptMatrix, BaseEstimator):
     """Distances between prompts by sets of images of them, from any generator.
 
-    The face of `ConjureDistance` for black boxes: text in, matrix out, first step of a Pipeline.
+    It does for a black box what `ConjureDistance` does for a diffusion model: as the first step of
+    a Pipeline it takes texts and gives their matrix.
 
     Parameters
     ----------
     generate : callable
-        `generate(prompt, n_images)` -> uint8 array (n_images, H, W, 3), independent images.
+        `generate(prompt, n_images)` returns independent images, a uint8 array of shape
+        (n_images, height, width, 3).
     features : callable
-        uint8 images (n, H, W, 3) -> array (n, d). Default: `images.pixel_features`, which sees
-        colour and layout alone; pass a network's features for more.
-    metric : {"kid", "mmd", "frechet", "gaussian_jeffreys"}
+        Takes uint8 images of shape (n, height, width, 3) and returns an array of shape (n, d).
+        Default: `images.pixel_features`, which sees colour and layout alone; a network's features
+        see more.
+    metric : {"kid", "mmd", "frechet", "gaussian_jeffreys"}, default "kid"
         Squared MMD with the cubic kernel of KID or with a Gaussian one, unbiased and thus
         sometimes negative; squared Frechet distance, or half the symmetric KL, of Gaussians with
         shrunk covariances, biased upwards where images are few.
     n_images : int, default 32
-        Of each prompt, at least 8.
-    output : {"distance", "divergence", "kernel"}
+        Images of each prompt, at least 8.
+    output : {"distance", "divergence", "kernel"}, default "distance"
         sqrt(D) of the metric D clipped at 0, D itself, or exp(-D / bandwidth).
     bandwidth, psd : "median" or float, {"warn", "clip", "raise"}
-        Of the output "kernel", as of `ConjureDistance`, in units of the metric.
+        See `ConjureDistance`; the bandwidth is in units of the metric.
     name : str, optional
-        Of generator and features together, in the cache's key. Needed with `memory`: give another
-        name when either changes.
+        Name of generator and features together, a part of the cache's key. `memory` needs it; give
+        another name when either changes.
     memory : str, path or joblib.Memory, optional
         Disk cache of the features of each prompt. Default: none.
     verbose : int, default 0
-        Above 0: a progress bar over prompts.
+        Above 0 there is a progress bar over prompts.
 
     Attributes
     ----------
     prompts_ : list of str
-        The fitted prompts, as given (NFC-normalised).
+        The fitted prompts, as they were given (NFC-normalised).
     raw_ : array of shape (n_prompts, n_prompts)
-        The metric as estimated, also where negative; 0 on the diagonal.
+        The metric as estimated, also where it is negative; 0 on the diagonal.
     divergences_, standard_errors_ : arrays of shape (n_prompts, n_prompts)
         The metric clipped at 0, and its standard error by a jackknife over groups of images.
     features_ : array of shape (n_prompts, n_images, d)
-        Of the images of each fitted prompt.
+        Features of the images of each fitted prompt.
     bandwidth_, min_eigenvalue_ : float
-        As of `ConjureDistance`; the eigenvalue only with output="kernel".
+        See `ConjureDistance`; the eigenvalue only with output="kernel".
     mmd_bandwidth_ : float
-        Of MMD's own kernel, between images: their median distance; nan with another metric.
+        Bandwidth of MMD's own kernel between images, their median distance; NaN with another
+        metric.
+
+    Raises
+    ------
+    ValueError
+        From `fit` and `transform`: a parameter that cannot be used, or what `generate` or
+        `features` returned has another shape.
 
     Examples
     --------
@@ -120,7 +130,7 @@ class ImageDistance(PromptMatrix, BaseEstimator):
         self.verbose = verbose
 
     def fit(self, prompts: Sequence[str], y: Any = None) -> ImageDistance:
-        """Make images of `prompts` and compare all pairs; they become the columns.
+        """Make images of `prompts` and compare all pairs of them; the prompts become the columns.
 
         Parameters
         ----------
@@ -144,7 +154,16 @@ class ImageDistance(PromptMatrix, BaseEstimator):
         return self
 
     def transform(self, prompts: Sequence[str]) -> np.ndarray:
-        """Distances (or what `output` says) from the fitted prompts: (n_new, n_prompts)."""
+        """Distances of `prompts` from the fitted ones, or what `output` names instead.
+
+        Parameters
+        ----------
+        prompts : sequence of str, length n_new
+
+        Returns
+        -------
+        matrix : float64 array of shape (n_new, n_prompts)
+        """
         check_is_fitted(self)
         checked = check_prompts(prompts)
         known = dict(zip(self.prompts_, self.features_, strict=True))
@@ -161,8 +180,8 @@ class ImageDistance(PromptMatrix, BaseEstimator):
         n = check_number(self.n_images, "n_images", least=LEAST_IMAGES, integer=True)
         if self.memory is not None and self.name is None:
             raise ValueError(
-                "memory came without a name: two generators would share a cache. Pass name=..., "
-                "and another one when the generator or the features change."
+                "name=None: expected a name with memory, as two generators would share a cache; "
+                "pass name=..., and another one when the generator or the features change."
             )
         cached = check_memory(self.memory).cache(_features_of, ignore=["generate", "features"])
         unique = dict.fromkeys(prompts)
@@ -172,7 +191,7 @@ class ImageDistance(PromptMatrix, BaseEstimator):
     def _compare(
         self, prompts: Sequence[str], features: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The metric and its standard error, (n, n_prompts); each pair of texts once."""
+        """The metric and its standard error, each (n, n_prompts); a pair is compared once."""
         texts = list(dict.fromkeys([*self.prompts_, *prompts]))
         of = dict(zip([*prompts, *self.prompts_], [*features, *self.features_], strict=True))
         place = {text: i for i, text in enumerate(texts)}
@@ -182,32 +201,33 @@ class ImageDistance(PromptMatrix, BaseEstimator):
             for j in map(place.__getitem__, self.prompts_)
             if i != j
         }
-        found = np.zeros((2, len(texts), len(texts)))
+        compared = np.zeros((2, len(texts), len(texts)))
         if wanted:
             a, b = np.array(list(wanted)).T
             stacked, h = np.stack([of[text] for text in texts]), self.mmd_bandwidth_
             raw = set_distances(stacked, a, b, self.metric, h)
             left_out = without_groups(stacked)
             parts = np.array([set_distances(part, a, b, self.metric, h) for part in left_out])
-            found[:, a, b] = found[:, b, a] = raw, jackknife_se(parts)
+            compared[:, a, b] = compared[:, b, a] = raw, jackknife_se(parts)
         rows, columns = ([place[text] for text in side] for side in (prompts, self.prompts_))
-        return found[0][np.ix_(rows, columns)], found[1][np.ix_(rows, columns)]
+        values, errors = compared[:, np.array(rows)[:, None], columns]
+        return values, errors
 
 
 def _features_of(
     name: str | None, prompt: str, n_images: int, generate: Callable, features: Callable
 ) -> np.ndarray:
-    """Features (n_images, d) of the images of one prompt; the cache knows it by the first three."""
+    """Features (n_images, d) of the images of one prompt; the first three arguments are its key."""
     images = np.asarray(generate(prompt, n_images))
     if images.ndim != 4 or images.shape[::3] != (n_images, 3) or images.dtype != np.uint8:
         raise ValueError(
-            f"generate({prompt[:40]!r}, {n_images}) returned {images.dtype} {images.shape}: "
-            f"expected uint8 ({n_images}, height, width, 3)."
+            f"generate({quote(prompt)}, {n_images}): expected uint8 images of shape ({n_images}, "
+            f"height, width, 3), got {images.dtype} of shape {images.shape}; convert them."
         )
-    found = np.asarray(features(images), dtype=np.float64)
-    if found.ndim != 2 or len(found) != n_images or not np.isfinite(found).all():
+    rows = np.asarray(features(images), dtype=np.float64)
+    if rows.ndim != 2 or len(rows) != n_images or not np.isfinite(rows).all():
         raise ValueError(
-            f"features of {n_images} images came as {found.shape}: expected finite numbers of "
-            f"shape ({n_images}, d)."
+            f"features: expected finite numbers of shape ({n_images}, d), one row an image, got "
+            f"shape {rows.shape} with {np.sum(~np.isfinite(rows))} numbers not finite."
         )
-    return found
+    return rows

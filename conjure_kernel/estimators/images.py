@@ -38,13 +38,27 @@ class Gaussian(NamedTuple):
 
 
 def pixel_features(images: np.ndarray, side: int = 8) -> np.ndarray:
-    """Images shrunk to side x side pixels by area means: uint8 (n, H, W, 3) -> (n, d), in [0, 1].
+    """Images shrunk to side x side pixels by area means.
 
-    The plainest feature space, without a second network; pass a network's features for more.
+    The simplest features, which need no second network; those of a network see more.
+
+    Parameters
+    ----------
+    images : uint8 array of shape (n, height, width, channels)
+    side : int, default 8
+        At most the height and the width.
+
+    Returns
+    -------
+    features : float64 array of shape (n, side * side * channels)
+        In [0, 1].
     """
     n, height, width, channels = images.shape
     if height < side or width < side:
-        raise ValueError(f"images of {height} x {width} pixels: at least {side} x {side} needed.")
+        raise ValueError(
+            f"images: expected at least {side} x {side} pixels, got {height} x {width}; "
+            "pass other features."
+        )
     rows, columns = (np.linspace(0, size, side + 1).round().astype(int) for size in (height, width))
     summed = np.add.reduceat(images.astype(np.float64), rows[:-1], axis=1)
     summed = np.add.reduceat(summed, columns[:-1], axis=2)
@@ -98,16 +112,21 @@ def median_distance(features: np.ndarray) -> float:
 def set_distances(
     features: np.ndarray, a: np.ndarray, b: np.ndarray, metric: str, bandwidth: float
 ) -> np.ndarray:
-    """Distances (n_pairs,) of sets a[i] and b[i] of features (n_sets, n, d).
+    """Distances between the sets a[i] and b[i] of features.
 
     Parameters
     ----------
     features : array of shape (n_sets, n, d)
     a, b : int arrays of shape (n_pairs,)
+        Positions of sets.
     metric : str
         One of the `METRICS`.
     bandwidth : float
-        Of a metric that has one: `metric_bandwidth`.
+        What `metric_bandwidth` gives; not used by a metric that has none.
+
+    Returns
+    -------
+    distances : float64 array of shape (n_pairs,)
     """
     chosen = METRICS[check_choice(metric, "metric", tuple(METRICS))]
     sets = [chosen.summarise(of_set) for of_set in features]
@@ -117,7 +136,7 @@ def set_distances(
 
 
 class Metric(NamedTuple):
-    """What is kept of a set of features, and the distance of two such (with a bandwidth)."""
+    """What to keep of a set of features, and the distance of two such sets."""
 
     summarise: Callable[[np.ndarray], Any]
     distance: Callable[[Any, Any, float], float]
@@ -133,7 +152,7 @@ METRICS = {
 
 
 def metric_bandwidth(features: np.ndarray, metric: str) -> float:
-    """Median distance of the images of all sets for a metric that needs one, else NaN."""
+    """Median distance of the images of all sets if the metric has a bandwidth, else NaN."""
     chosen = METRICS[check_choice(metric, "metric", tuple(METRICS))]
     return median_distance(features) if chosen.has_bandwidth else np.nan
 
@@ -154,4 +173,4 @@ def _mmd(xx: np.ndarray, yy: np.ndarray, xy: np.ndarray) -> float:
 
 def _check_sizes(features: np.ndarray) -> None:
     if len(features) < 2:
-        raise ValueError(f"{len(features)} image: at least 2 of each prompt are needed.")
+        raise ValueError(f"images: expected at least 2 of each prompt, got {len(features)}.")

@@ -1,4 +1,4 @@
-"""`ConjureNeighbors`: prompts in, a sparse graph of exact divergences out."""
+"""`ConjureNeighbors`: a sparse graph of each prompt and the few nearest ones, by exact J."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.utils.validation import check_is_fitted
 
 from conjure_kernel._checks import check_choice, check_number, check_prompts
-from conjure_kernel.engine.opening import resolve_seed
 from conjure_kernel.engine.pairwise import measure_pairs
 from conjure_kernel.engine.parameters import ChainParameters, ModelParameter, Parameters
 from conjure_kernel.engine.plan import Plan, plan_candidates
@@ -21,9 +20,10 @@ from conjure_kernel.engine.provenance import provenance_of
 from conjure_kernel.estimators.base import ModelEstimator, TextInput
 from conjure_kernel.estimators.embedding import ConjureEmbedding
 
-__all__ = ["ConjureNeighbors"]
+__all__ = ["CANDIDATES_PER_NEIGHBOR", "ConjureNeighbors", "find_candidates"]
 
 MODES = ("distance", "connectivity")
+CANDIDATES_PER_NEIGHBOR = 5
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
@@ -35,44 +35,45 @@ class ConjureNeighbors(
     ModelParameter,
     Parameters,
 ):
-    """Nearest prompts by exact J, measured for a few candidates of each only.
+    """Nearest prompts by exact J, which is measured for a few candidates of each prompt only.
 
-    Candidates are the nearest vectors of a `ConjureEmbedding`; J of each of them, with its error,
-    decides. The graph goes before `SpectralClustering(affinity="precomputed_nearest_neighbors")`,
-    and `DBSCAN` or `Isomap` with metric="precomputed"; `HDBSCAN` and `UMAP`, too, but want it
-    symmetric: `graph.maximum(graph.T)`.
+    The candidates are the prompts with the nearest vectors of a `ConjureEmbedding`. J of each of
+    them is measured, with its error, and decides. The graph goes into
+    `SpectralClustering(affinity="precomputed_nearest_neighbors")`, and into `DBSCAN` or `Isomap`
+    with metric="precomputed". `HDBSCAN` and `UMAP` want it symmetric: `graph.maximum(graph.T)`.
 
     Parameters
     ----------
     model : str, path, diffusers pipeline or Denoiser, default "embedded"
         What `load_denoiser` takes.
     n_neighbors : int, default 15
-        Neighbours of a prompt, itself not counted.
+        Neighbours of a prompt, without the prompt itself.
     n_candidates : int, optional
-        Prompts whose J is measured for each; default 5 * n_neighbors.
+        Prompts whose J is measured for each prompt. Default: 5 * n_neighbors.
     embedding : ConjureEmbedding, optional
-        What finds the candidates; its own settings are kept, the model is this one. Default: one
-        with the settings given here.
-    model_kwargs, n_steps, n_draws, guidance_scale, weighting, sampler, substeps, nodes, \
-log_snr_range, memory, device, dtype, batch_size, n_jobs, random_state, verbose
-        As of `ConjureDistance`.
+        The embedding that finds the candidates, with its own settings but with the model given
+        here. Default: one with the settings given here.
+    model_kwargs, n_steps, n_draws, tol, max_draws, guidance_scale, weighting, sampler, substeps, \
+nodes, log_snr_range, memory, device, dtype, batch_size, n_jobs, random_state, verbose
+        See `ConjureDistance`.
 
     Attributes
     ----------
     prompts_ : list of str
         The fitted prompts, one column each.
     embedding_ : ConjureEmbedding
-        Fitted.
+        The fitted embedding that found the candidates.
     divergences_, standard_errors_ : csr_matrix of shape (n_prompts, n_prompts)
-        J of all candidates, of either side, and its Monte Carlo standard error.
+        J of each prompt and its candidates, in nats, in both triangles, and its Monte Carlo
+        standard error.
     n_evaluations_, provenance_ : int, dict
         Noise predictions that `fit` cost; model, fingerprint, settings and versions.
 
     Notes
     -----
-    n prompts cost about n * n_candidates * T * K noise predictions beside the embedding, twice
-    that where few candidates are mutual: `plan` says it beforehand. Which true
-    neighbours the candidates miss is measured in docs/embedding.md.
+    n prompts cost about n * n_candidates * T * K noise predictions beside the embedding, and twice
+    that where few candidates are mutual; `plan` says it beforehand. docs/embedding.md measures how
+    many true neighbours the candidates miss.
 
     Examples
     --------
@@ -90,7 +91,7 @@ log_snr_range, memory, device, dtype, batch_size, n_jobs, random_state, verbose
     embedding: ConjureEmbedding | None = None
 
     def fit(self, prompts: Sequence[str], y: Any = None) -> ConjureNeighbors:
-        """Find candidates, and measure J of each prompt and its own.
+        """Find the candidates of each prompt, and measure its J with them.
 
         Parameters
         ----------
@@ -103,23 +104,21 @@ log_snr_range, memory, device, dtype, batch_size, n_jobs, random_state, verbose
         """
         self.prompts_ = check_prompts(prompts)
         width = self._width(len(self.prompts_) - 1)
-        self.seed_ = resolve_seed(self.random_state)
-        self._engine = self._open()
-        before = self.denoiser.n_evaluations
-        vectors = self._fit_embedding()
-        self._search = NearestNeighbors(n_neighbors=width).fit(vectors)
-        found = self._search.kneighbors(return_distance=False)
-        pairs = np.stack([np.repeat(np.arange(len(found)), width), found.ravel()])
+        engine = self._begin()
+        before = engine.denoiser.n_evaluations
+        self._vectors, self._n_candidates = self._fit_embedding(), width
+        candidates = find_candidates(self._vectors, width)
+        pairs = np.stack([np.repeat(np.arange(len(candidates)), width), candidates.ravel()])
         self._measure_both_ways(np.unique(np.sort(pairs, axis=0), axis=1))
-        self.n_evaluations_ = self.denoiser.n_evaluations - before
+        self.n_evaluations_ = engine.denoiser.n_evaluations - before
         self._n_features_out = len(self.prompts_)
         return self
 
     def plan(self, prompts: Sequence[str]) -> Plan:
-        """What `fit` of these prompts costs, vectors included, when the cache knows nothing of it.
+        """What `fit` of these prompts costs from an empty cache, with the vectors.
 
-        Which pairs are candidates is known only once there are vectors: between half as many as
-        prompts times candidates, if all are mutual, and all of them.
+        Which pairs are candidates is known only after the vectors are made. There are between
+        n_prompts * n_candidates / 2 pairs, if all candidates are mutual, and twice as many.
 
         Parameters
         ----------
@@ -140,7 +139,7 @@ log_snr_range, memory, device, dtype, batch_size, n_jobs, random_state, verbose
         True
         """
         distinct, unfitted = list(dict.fromkeys(check_prompts(prompts))), clone(self)
-        n, engine = len(distinct), unfitted._open()
+        n, engine = len(distinct), unfitted.open_engine()
         width, vectors = unfitted._width(n - 1), unfitted._unfitted_embedding().n_predictions(n)
         n_pairs = (-(-n * width // 2), min(n * width, n * (n - 1) // 2))
         return plan_candidates(engine, distinct, n_pairs, width, vectors)
@@ -148,25 +147,26 @@ log_snr_range, memory, device, dtype, batch_size, n_jobs, random_state, verbose
     def kneighbors(
         self, prompts: Sequence[str] | None = None, n_neighbors: int | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Distances sqrt(J) to, and positions of, the nearest fitted prompts, nearest first.
+        """Distances sqrt(J) to the nearest fitted prompts and their positions, nearest first.
 
         Parameters
         ----------
-        prompts : sequence of str, optional
-            Default: the fitted ones, which are then not their own neighbours.
+        prompts : sequence of str, length n, optional
+            Default: the fitted prompts, which are then not their own neighbours.
         n_neighbors : int, optional
-            At most the number of candidates.
+            At most the number of candidates. Default: that of the estimator.
 
         Returns
         -------
-        distances, indices : arrays of shape (n, n_neighbors)
+        distances, indices : float64 and int arrays of shape (n, n_neighbors)
         """
         check_is_fitted(self)
         n = self.n_neighbors if n_neighbors is None else n_neighbors
-        n_known = self._search.n_neighbors + (prompts is not None)
+        n_known = self._n_candidates + (prompts is not None)
         if check_number(n, "n_neighbors", least=1, integer=True) > n_known:
             raise ValueError(
-                f"n_neighbors={n}: J of {n_known} candidates is measured. Raise n_candidates."
+                f"n_neighbors={n}: expected at most {n_known}, as J of so many candidates is "
+                "measured; raise n_candidates."
             )
         if prompts is None:
             divergences, own = self.divergences_, np.arange(len(self.prompts_))
@@ -181,14 +181,14 @@ log_snr_range, memory, device, dtype, batch_size, n_jobs, random_state, verbose
         n_neighbors: int | None = None,
         mode: str = "distance",
     ) -> csr_matrix:
-        """Graph of the nearest fitted prompts, rows by rising distance, explicit zeros kept.
+        """Graph of the nearest fitted prompts, with explicit zeros; each row by rising distance.
 
         Parameters
         ----------
         prompts, n_neighbors
-            As of `kneighbors`. A fitted prompt comes first in its own row, beside its neighbours.
-        mode : {"distance", "connectivity"}
-            sqrt(J), or ones.
+            See `kneighbors`. A fitted prompt stands first in its own row, before its neighbours.
+        mode : {"distance", "connectivity"}, default "distance"
+            Entries are sqrt(J), or ones.
 
         Returns
         -------
@@ -206,27 +206,36 @@ log_snr_range, memory, device, dtype, batch_size, n_jobs, random_state, verbose
         return csr_matrix((data.ravel(), indices.ravel(), starts), shape=shape)
 
     def transform(self, prompts: Sequence[str]) -> csr_matrix:
-        """Graph (n_new, n_prompts) of sqrt(J) to the nearest fitted prompts.
+        """Graph of sqrt(J) from new prompts to the nearest fitted ones.
 
-        As scikit-learn's `KNeighborsTransformer` gives it: n_neighbors + 1 in a row, as one may be
-        the prompt itself.
+        Parameters
+        ----------
+        prompts : sequence of str, length n_new
+
+        Returns
+        -------
+        graph : csr_matrix of shape (n_new, n_prompts)
+            n_neighbors + 1 entries in a row, as one may be the prompt itself; scikit-learn's
+            `KNeighborsTransformer` does the same.
         """
         check_is_fitted(self)
         return self.kneighbors_graph(prompts, self.n_neighbors + 1)
 
     def fit_transform(self, prompts: Sequence[str], y: Any = None, **fit_params: Any) -> csr_matrix:
-        """Fit, and return the square graph: each prompt itself (0) and its n_neighbors."""
+        """Fit, and return the square graph of each prompt: itself (0) and its n_neighbors."""
         return self.fit(prompts).kneighbors_graph()
 
     def _width(self, most: int) -> int:
         """Candidates of each prompt, checked."""
         least = check_number(self.n_neighbors, "n_neighbors", least=1, integer=True)
         if least > most:
-            raise ValueError(f"n_neighbors={least}: there are {most} other prompts to choose from.")
+            raise ValueError(
+                f"n_neighbors={least}: expected at most {most}, the number of other prompts; pass "
+                "more prompts, or lower n_neighbors."
+            )
         if self.n_candidates is None:
-            return min(5 * least, most)
-        wanted = check_number(self.n_candidates, "n_candidates", least=least, integer=True)
-        return min(wanted, most)
+            return min(CANDIDATES_PER_NEIGHBOR * least, most)
+        return min(check_number(self.n_candidates, "n_candidates", least=least, integer=True), most)
 
     def _unfitted_embedding(self) -> ConjureEmbedding:
         if self.embedding is None:
@@ -254,14 +263,24 @@ log_snr_range, memory, device, dtype, batch_size, n_jobs, random_state, verbose
 
     def _measure_new(self, prompts: list[str]) -> csr_matrix:
         """J of new prompts and their candidates, (n_new, n_prompts)."""
-        width = self._search.n_neighbors + 1
-        vectors = self.embedding_.transform(prompts)
-        found = self._search.kneighbors(vectors, width, return_distance=False)
+        width = self._n_candidates + 1
+        candidates = find_candidates(self._vectors, width, self.embedding_.transform(prompts))
+        columns = candidates.ravel()
         left = [prompt for prompt in prompts for _ in range(width)]
-        right = [self.prompts_[j] for j in found.ravel()]
-        values = measure_pairs(self._reopened(), left, right).values
-        starts, shape = np.arange(0, found.size + 1, width), (len(prompts), len(self.prompts_))
-        return csr_matrix((values, found.ravel(), starts), shape=shape)
+        right = [self.prompts_[j] for j in columns]
+        values = measure_pairs(self._fitted_engine(), left, right).values
+        starts, shape = np.arange(0, len(columns) + 1, width), (len(prompts), len(self.prompts_))
+        return csr_matrix((values, columns, starts), shape=shape)
+
+
+def find_candidates(vectors: np.ndarray, n: int, queries: np.ndarray | None = None) -> np.ndarray:
+    """Positions (n_queries, n) of the vectors that are nearest to each query, nearest first.
+
+    Vectors have the shape (n_prompts, d), queries (n_queries, d). Without queries each vector is
+    one, and is not its own neighbour.
+    """
+    search = NearestNeighbors(n_neighbors=n).fit(vectors)
+    return search.kneighbors(queries, return_distance=False)
 
 
 def _nearest(

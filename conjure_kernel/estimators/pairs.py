@@ -1,4 +1,4 @@
-"""`ConjurePairs`: pairs of texts in, features for a regression on human scores out."""
+"""`ConjurePairs`: features of pairs of texts, for a regression on human scores."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from conjure_kernel._checks import check_choice, check_pairs
-from conjure_kernel.engine.opening import resolve_seed
 from conjure_kernel.engine.pairwise import measure_pairs
 from conjure_kernel.engine.parameters import ModelParameter, Parameters
 from conjure_kernel.engine.provenance import provenance_of
@@ -27,28 +26,29 @@ FLOOR = 1e-3
 
 @dataclass(kw_only=True, repr=False, eq=False)
 class ConjurePairs(TextInput, TransformerMixin, ModelEstimator, ModelParameter, Parameters):
-    """Features of pairs of texts from the images that both evoke; the first step of a Pipeline.
+    """Features of pairs of texts from the images that both evoke, as a first step of a Pipeline.
 
-    Only the pairs asked for are measured, and pairs that share a text share its trajectories. Goes
-    before `KernelRidge`, `SVR`, `GaussianProcessRegressor` or `IsotonicRegression`, with
-    `increasing=False`: similarity falls as J grows. `cv=TextKFold()` has no text on both sides.
+    Only the given pairs are measured, and pairs that share a text share its trajectories. The next
+    step may be `KernelRidge`, `SVR`, `GaussianProcessRegressor` or `IsotonicRegression` with
+    `increasing=False`, as similarity falls when J grows. `cv=TextKFold()` keeps the texts of the
+    training and of the test side apart.
 
     Parameters
     ----------
     model, model_kwargs, n_steps, n_draws, tol, max_draws, guidance_scale, weighting, sampler, \
 substeps, nodes, log_snr_range, memory, device, dtype, batch_size, n_jobs, random_state, verbose
-        As of `ConjureDistance`.
-    features : {"log_divergence", "profile"}
+        See `ConjureDistance`.
+    features : {"log_divergence", "profile"}, default "log_divergence"
         One column, log J; or 2 T columns, the log of what each noise level adds to KL(a || b) and
-        then to KL(b || a), noisiest first. Values below 1e-3 nats (a profile: 1e-3 / T) count as
-        that, so that a text against itself has a finite feature.
+        then to KL(b || a), noisiest first. Values below 1e-3 nats (in a profile 1e-3 / T) count as
+        that value, so that a text against itself has a finite feature.
 
     Attributes
     ----------
     divergences_, standard_errors_ : arrays of shape (n_pairs,)
         J of the fitted pairs and its Monte Carlo standard error.
     truncated_ : bool array of shape (n_pairs,)
-        Pairs in which every text encoder lost a part of either text.
+        Whether every text encoder cut one of the pair's texts.
     n_evaluations_, provenance_ : int, dict
         Noise predictions that `fit` cost; model, fingerprint, settings and versions.
 
@@ -65,7 +65,7 @@ substeps, nodes, log_snr_range, memory, device, dtype, batch_size, n_jobs, rando
     features: str = "log_divergence"
 
     def fit(self, pairs: Any, y: Any = None) -> ConjurePairs:
-        """Measure `pairs`; nothing is learnt from them, but their errors and cost are kept.
+        """Measure `pairs`. Nothing is learnt from them, but their errors and cost are kept.
 
         Parameters
         ----------
@@ -80,10 +80,19 @@ substeps, nodes, log_snr_range, memory, device, dtype, batch_size, n_jobs, rando
         return self
 
     def transform(self, pairs: Any) -> np.ndarray:
-        """Features of any pairs, (n_pairs, n_features); those measured before cost nothing."""
+        """Features of any pairs; pairs that were measured before cost nothing.
+
+        Parameters
+        ----------
+        pairs : list of (text_a, text_b), or table of shape (n_pairs, 2)
+
+        Returns
+        -------
+        features : float64 array of shape (n_pairs, 1) or (n_pairs, 2 T)
+            Logarithms of nats, at least log(1e-3), in a profile log(1e-3 / T).
+        """
         check_is_fitted(self)
-        self._reopened()
-        return self._express(self._measure(pairs))
+        return self._express(measure_pairs(self._fitted_engine(), *check_pairs(pairs)))
 
     def fit_transform(self, pairs: Any, y: Any = None, **fit_params: Any) -> np.ndarray:
         """Fit, and return the features of `pairs`."""
@@ -99,26 +108,22 @@ substeps, nodes, log_snr_range, memory, device, dtype, batch_size, n_jobs, rando
 
     def _fit(self, pairs: Any) -> Divergence:
         check_choice(self.features, "features", FEATURES)
-        self.seed_ = resolve_seed(self.random_state)
-        self._engine = self._open()
-        measured = self._measure(pairs)
+        engine = self._begin()
+        measured = measure_pairs(engine, *check_pairs(pairs))
         self.divergences_, self.standard_errors_ = measured.values, measured.standard_errors
-        truncated = (self._engine.truncated(p) for p in (measured.prompts_a, measured.prompts_b))
+        truncated = (engine.truncated(side) for side in (measured.prompts_a, measured.prompts_b))
         self.truncated_ = np.logical_or(*truncated)
         self.n_evaluations_ = measured.n_evaluations
-        self.provenance_ = provenance_of(self._engine, n_draws=measured.n_draws)
+        self.provenance_ = provenance_of(engine, n_draws=measured.n_draws)
         return measured
 
-    def _measure(self, pairs: Any) -> Divergence:
-        return measure_pairs(self._engine, *check_pairs(pairs))
-
     def _express(self, measured: Divergence) -> np.ndarray:
-        """What `features` asks for."""
+        """The columns that `features` names."""
         if self.features == "log_divergence":
             return log_divergence(measured.values)[:, None]
         return log_divergence(np.hstack(measured.leg_profiles), FLOOR / measured.grid.n_nodes)
 
 
 def log_divergence(divergences: np.ndarray, floor: float = FLOOR) -> np.ndarray:
-    """Log of divergences, of which those below `floor`, 0 included, count as `floor`."""
+    """Log of divergences, where values below `floor` count as `floor`."""
     return np.log(np.maximum(divergences, floor))

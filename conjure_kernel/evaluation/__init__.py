@@ -1,4 +1,4 @@
-"""Human scores, and models against each other: data, scorers, correlations and their errors."""
+"""Agreement with human scores and between models: data, scorers, correlations and their errors."""
 
 import lazy_loader
 

@@ -1,5 +1,6 @@
 from .ablation import SWEEPS, Ablation, ablate
-from .comparison import Agreement, compare, model_agreement, rank_agreement
+from .agreement import Agreement, model_agreement
+from .comparison import compare, rank_agreement
 from .datasets import TASKS, ScoredPairs, load_pairs
 from .evaluation import Evaluation, evaluate
 from .mteb import MTEBModel

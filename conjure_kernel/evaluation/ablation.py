@@ -1,4 +1,4 @@
-"""`ablate`: one setting changed at a time, and what that does to the agreement with people."""
+"""`ablate`: how the agreement with human scores depends on each setting."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SWEEPS: dict[str, tuple] = {
     "levels": LEVELS,
     "leg": tuple(LEGS),
 }
-# What is arithmetic on energies that are there already.
+# Settings that need no new energies: each is arithmetic on those of the base.
 FREE: dict[str, Any] = {"weighting": Measurement.weighting, "levels": "all", "leg": "jeffreys"}
 
 
@@ -45,11 +45,12 @@ class Ablation:
     Attributes
     ----------
     table : Table
-        A row per setting and value, the base among them: `spearman` with its bootstrap interval
-        over pairs or texts and its `_draw_se`, and `difference` from the base by a paired
-        bootstrap; `n_evaluations`, the noise predictions that the row cost (all base rows share
-        one measurement).
+        A row per setting and value, the base among them: `spearman` in [-1, 1] with its bootstrap
+        interval over pairs or texts and its `_draw_se`; its `difference` from the base, by a
+        paired bootstrap; and `n_evaluations`, the noise predictions that the row cost (all rows of
+        the base share one measurement).
     base, provenance : dict
+        The settings of the base as texts; task, resampling and versions.
     """
 
     table: Table
@@ -60,11 +61,11 @@ class Ablation:
         return str(self.table)
 
     def to_pandas(self) -> Any:
-        """The table."""
+        """The table as a pandas DataFrame."""
         return self.table.to_pandas()
 
     def to_dict(self) -> dict[str, Any]:
-        """What a JSON file should hold."""
+        """Plain values for a JSON file."""
         return jsonable(vars(self))
 
 
@@ -78,25 +79,31 @@ def ablate(
 ) -> Ablation:
     """Sweep settings one at a time around a base and correlate each with human scores.
 
-    Only guidance_scale, n_steps, sampler and other settings of the chain cost new predictions;
-    draws, weightings, bands of noise levels and legs are arithmetic on the base's energies, which
-    are measured once with the largest number of draws.
+    Only guidance_scale, n_steps, sampler and other settings of the chain cost new predictions.
+    Draws, weightings, bands of noise levels and legs are arithmetic on the energies of the base,
+    which are measured once with the largest number of draws.
 
     Parameters
     ----------
     pairs : ScoredPairs
+        What `load_pairs` returns.
     sweeps : mapping of setting to values, optional
-        Default: `SWEEPS`. Settings are those of `ConjureDistance`, and `leg` ("jeffreys", "ab",
-        "ba": KL(P_a || P_b), KL(P_b || P_a)) and `levels` ("all", or the "early", "middle" or
-        "late" third of the noise levels, noisiest first).
-    n_bootstrap, random_state : int
+        Settings of `ConjureDistance`, and `leg` ("jeffreys", "ab" for KL(P_a || P_b), "ba" for
+        KL(P_b || P_a)) and `levels` ("all", or the "early", "middle" or "late" third of the noise
+        levels, noisiest first). Default: `SWEEPS`.
+    n_bootstrap, random_state : int, default 1000 and 0
         Resamples of the intervals, and the seed of both the resampling and the noise.
     **settings
-        The base, as of `paired_divergence`, where it is not the default.
+        Settings of the base that differ from their defaults; see `paired_divergence`.
 
     Returns
     -------
     ablation : Ablation
+
+    Raises
+    ------
+    TypeError, ValueError
+        A setting is unknown, or has a value that cannot be used.
 
     Examples
     --------
@@ -104,39 +111,42 @@ def ablate(
     >>> from conjure_kernel.evaluation.datasets import ScoredPairs
     >>> world = GaussianDenoiser({"a": 0.7, "b": -0.4, "c": 3.0})
     >>> pairs = ScoredPairs("toy", ["a", "a", "b"], ["b", "c", "c"], np.array([5.0, 2.0, 1.0]))
-    >>> found = ablate(pairs, sweeps={"n_draws": [2, 4]}, model=world, memory=None)
-    >>> [(row["value"], row["spearman"]) for row in found.table.rows]
+    >>> ablation = ablate(pairs, sweeps={"n_draws": [2, 4]}, model=world, memory=None)
+    >>> [(row["value"], row["spearman"]) for row in ablation.table.rows]
     [('2', 1.0), ('4', 1.0)]
     """
     sweeps = SWEEPS if sweeps is None else sweeps
     base = {**DEFAULTS, **FREE, **settings, "random_state": random_state}
     if unknown := sorted((set(sweeps) | set(settings)) - set(base)):
-        raise TypeError(f"unexpected {', '.join(unknown)}: expected among {', '.join(base)}.")
+        raise TypeError(
+            f"{', '.join(unknown)}: expected settings among {', '.join(sorted(base))}; "
+            "look for a misspelt name."
+        )
     measured = {
         _key(run): paired_divergence(pairs.left, pairs.right, **run)
         for run in settings_to_measure(sweeps, {**settings, "random_state": random_state})
     }
     index = list(resamples(pairs.left, pairs.right, n_bootstrap, random_state))
 
-    def result(axis: str, value: Any) -> Evaluation:
-        point = {**base, axis: value}
-        return _evaluate(f"{axis} {value}", pairs, _of(measured, point), point, index)
+    def evaluate_with(setting: str, value: Any) -> Evaluation:
+        point = {**base, setting: value}
+        return _evaluate(f"{setting} {value}", pairs, _at(point, measured), point, index)
 
-    of_base, rows = result("n_draws", base["n_draws"]), []
-    for axis, values in sweeps.items():
+    of_base, rows = evaluate_with("n_draws", base["n_draws"]), []
+    for setting, values in sweeps.items():
         for value in values:
-            found, is_base = result(axis, value), value == base[axis]
+            evaluation, is_base = evaluate_with(setting, value), value == base[setting]
             label = f"{value:g}" if isinstance(value, int | float) else str(value)
-            row = {"setting": axis, "value": label, "base": "base" if is_base else ""}
-            facts = found.table[0]
+            row = {"setting": setting, "value": label, "base": "base" if is_base else ""}
+            facts = evaluation.table[0]
             row |= {name: facts[name] for name in facts if name.startswith(("n", "spearman"))}
             gap: dict[str, Any] = {}
             if not is_base:
-                gap = compare([found, of_base], n_bootstrap=n_bootstrap)[0]
+                gap = compare([evaluation, of_base], n_bootstrap=n_bootstrap)[0]
             for name in ("", "_low", "_high", "_p", "_draw_se"):
                 row[f"difference{name}"] = gap.get(f"difference{name}", np.nan)
-            free = not is_base and (axis in FREE or axis == "n_draws")
-            rows.append({**row, "n_evaluations": 0 if free else found.n_evaluations})
+            free = not is_base and (setting in FREE or setting == "n_draws")
+            rows.append({**row, "n_evaluations": 0 if free else evaluation.n_evaluations})
     about = {"task": pairs.provenance, "n_bootstrap": n_bootstrap, "versions": versions()}
     return Ablation(Table(rows), {name: str(value) for name, value in base.items()}, about)
 
@@ -148,21 +158,21 @@ def settings_to_measure(
     base = {name: value for name, value in settings.items() if name not in FREE}
     n_draws = base.get("n_draws", DEFAULTS["n_draws"])
     runs = [{**base, "n_draws": max([n_draws, *sweeps.get("n_draws", ())])}]
-    for axis, values in sweeps.items():
-        if axis not in FREE and axis != "n_draws":
-            plain = base.get(axis, DEFAULTS.get(axis))
-            runs += [{**base, axis: value} for value in values if value != plain]
+    for setting, values in sweeps.items():
+        if setting not in FREE and setting != "n_draws":
+            plain = base.get(setting, DEFAULTS.get(setting))
+            runs += [{**base, setting: value} for value in values if value != plain]
     return runs
 
 
 def _key(settings: Mapping[str, Any]) -> str:
-    """What tells measurements apart, whatever the number of draws."""
+    """The settings by which measurements differ, other than the number of draws, as one text."""
     whole = {**DEFAULTS, **settings}
     return repr(sorted((n, repr(v)) for n, v in whole.items() if n not in (*FREE, "n_draws")))
 
 
-def _of(measured: Mapping[str, Divergence], point: Mapping[str, Any]) -> Divergence:
-    """The measurement of a point, with as many draws and the weighting that it asks for."""
+def _at(point: Mapping[str, Any], measured: Mapping[str, Divergence]) -> Divergence:
+    """The measurement with the settings of a point, its number of draws and its weighting."""
     whole, n_draws = measured[_key(point)], point["n_draws"]
     forward, backward = whole.forward[:, :n_draws], whole.backward[:, :n_draws]
     return replace(whole, forward=forward, backward=backward, weighting=point["weighting"])
@@ -177,15 +187,21 @@ def _evaluate(
 ) -> Evaluation:
     levels = _band(point["levels"], measured.grid.n_nodes)
     scored = score_divergence(measured, leg=point["leg"], levels=levels)
-    everything = {("aggregate", "all"): np.ones(len(pairs), bool)}
-    table = tabulate(pairs.scores, scored.similarities, everything, resampled, scored.replicates)
-    cost = measured.n_evaluations
+    whole = {("aggregate", "all"): np.ones(len(pairs), bool)}
+    table = tabulate(pairs.scores, scored.similarities, whole, resampled, scored.replicates)
     return Evaluation(
-        name, pairs.name, table, pairs, scored.similarities, scored.replicates, n_evaluations=cost
+        name=name,
+        task=pairs.name,
+        table=table,
+        pairs=pairs,
+        similarities=scored.similarities,
+        replicates=scored.replicates,
+        n_evaluations=measured.n_evaluations,
     )
 
 
 def _band(name: str, n_nodes: int) -> slice:
+    """The noise levels of a third of them, or all."""
     third = LEVELS.index(check_choice(name, "levels", LEVELS)) - 1
     if third < 0:
         return slice(None)

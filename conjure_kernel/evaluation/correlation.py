@@ -1,8 +1,8 @@
-"""Rank correlations of paired scores, with bootstrap intervals that know when texts repeat.
+"""Rank correlations of paired scores, with bootstrap intervals that heed repeated texts.
 
-Resampling pairs treats them as independent, which they are not where texts repeat: then the texts
-are resampled, and a pair comes as often as the product of the draws of both its texts (Owen
-& Eckles 2012, "Bootstrapping data arrays of arbitrary order"; conservative).
+Resampling pairs takes them as independent, which they are not where texts repeat. There the texts
+are resampled, and a pair comes as often as its one text comes times as often as its other text
+comes (Owen & Eckles 2012, "Bootstrapping data arrays of arbitrary order"; conservative).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 from scipy import stats
 
 from conjure_kernel._table import Table
+from conjure_kernel.estimators.folds import number_texts
 from conjure_kernel.evaluation.datasets import ScoredPairs
 from conjure_kernel.method.jackknife import jackknife_se
 
@@ -49,12 +50,12 @@ TESTS = {"spearman": stats.spearmanr, "pearson": stats.pearsonr, "kendall": stat
 
 
 def correlate(statistic: str, x: np.ndarray, y: np.ndarray) -> float:
-    """Correlation in [-1, 1]; NaN where one side is constant or there are fewer than 3 pairs."""
+    """Correlation in [-1, 1]; NaN if one side is constant or there are fewer than 3 pairs."""
     return STATISTICS[statistic](x, y) if len(x) >= 3 else np.nan
 
 
 def p_value(statistic: str, x: np.ndarray, y: np.ndarray) -> float:
-    """Two-sided p-value of no correlation; it takes the pairs as independent."""
+    """Two-sided p-value of no correlation, as if the pairs were independent."""
     if len(x) < 3:
         return np.nan
     with warnings.catch_warnings():
@@ -62,26 +63,27 @@ def p_value(statistic: str, x: np.ndarray, y: np.ndarray) -> float:
         return float(TESTS[statistic](x, y).pvalue)
 
 
-def interval(values: Any, level: float = 0.95) -> tuple[float, float]:
-    """Percentile interval of bootstrap values; NaN where more than a tenth of them are missing."""
+def interval(values: Any, n_pairs: int = FEWEST, level: float = 0.95) -> tuple[float, float]:
+    """Percentile interval of bootstrap values over pairs.
+
+    NaN if there are fewer than 10 pairs, or if more than a tenth of the values are missing.
+    """
     values = np.asarray(values, dtype=float)
-    found = values[np.isfinite(values)]
-    if len(found) < 0.9 * max(1, len(values)):
+    known = values[np.isfinite(values)]
+    if n_pairs < FEWEST or len(known) < 0.9 * max(1, len(values)):
         return np.nan, np.nan
-    low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
 def resamples(left: Sequence[str], right: Sequence[str], n: int, seed: int) -> Iterator[np.ndarray]:
-    """Yield n resamples as indices of pairs, by text where texts repeat, by pair elsewhere.
+    """Yield n resamples as positions of pairs, by text where texts repeat, by pair elsewhere.
 
-    The units that are drawn: every text that is in more than one pair, and every pair without such
-    a text.
+    What is resampled are the texts in more than one pair, and the pairs without such a text.
     """
-    texts, index = np.unique(np.array([list(left), list(right)], object), return_inverse=True)
-    a, b = index.reshape(2, -1)
-    occurs = np.bincount(a, minlength=len(texts)) + np.bincount(b, minlength=len(texts))
-    occurs -= np.bincount(a[a == b], minlength=len(texts))  # a text against itself is one pair
+    n_texts, a, b = number_texts(left, right)
+    occurs = np.bincount(a, minlength=n_texts) + np.bincount(b, minlength=n_texts)
+    occurs -= np.bincount(a[a == b], minlength=n_texts)  # a text against itself is one pair
     repeats = occurs > 1
     unit_of = np.cumsum(repeats) - 1
     alone = ~repeats[a] & ~repeats[b]
@@ -98,7 +100,7 @@ def resamples(left: Sequence[str], right: Sequence[str], n: int, seed: int) -> I
 def parts_of(
     pairs: ScoredPairs, truncated: np.ndarray | None = None
 ) -> dict[tuple[str, str], np.ndarray]:
-    """Boolean masks by (kind, part): all pairs, corpora, strata of length and of truncation.
+    """Boolean masks by (kind, part) of all pairs, of corpora, and of strata by length and cut.
 
     The length of a pair is the number of words of its longer text.
     """
@@ -126,19 +128,19 @@ def tabulate(
     resampled: Iterable[np.ndarray],
     replicates: np.ndarray | None = None,
 ) -> Table:
-    """Correlations of each part and of the means over corpora, with intervals and draw errors."""
+    """Correlations in each part and their means over corpora, with intervals and draw errors."""
     corpora = [i for i, (kind, _) in enumerate(parts) if kind == "corpus"]
     sizes = np.array([mask.sum() for mask in parts.values()])
 
     def values(x: np.ndarray, index: np.ndarray | slice = slice(None)) -> np.ndarray:
-        """(n_statistics, n_parts), followed by both means where there are corpora."""
+        """Correlations (n_statistics, n_parts), then both means where there are corpora."""
         inside = [mask[index] for mask in parts.values()]
         x, y = x[index], scores[index]
-        found = np.array([[correlate(s, x[m], y[m]) for m in inside] for s in STATISTICS])
+        rho = np.array([[correlate(s, x[m], y[m]) for m in inside] for s in STATISTICS])
         if not corpora:
-            return found
-        means = [found[:, corpora].mean(1), found[:, corpora] @ sizes[corpora] / len(scores)]
-        return np.hstack([found, np.array(means).T])
+            return rho
+        means = [rho[:, corpora].mean(1), rho[:, corpora] @ sizes[corpora] / len(scores)]
+        return np.hstack([rho, np.array(means).T])
 
     names = [*parts, *([("aggregate", mean) for mean in MEANS] if corpora else [])]
     point = values(similarities)
@@ -149,7 +151,7 @@ def tabulate(
         mask = parts.get((kind, part), parts["aggregate", "all"])
         row: dict[str, Any] = {"kind": kind, "part": part, "n": int(mask.sum())}
         for j, statistic in enumerate(STATISTICS):
-            low, high = interval(boot[:, j, i]) if row["n"] >= FEWEST else (np.nan, np.nan)
+            low, high = interval(boot[:, j, i], row["n"])
             of_mean = part in MEANS and kind == "aggregate"
             p = np.nan if of_mean else p_value(statistic, similarities[mask], scores[mask])
             row |= {statistic: float(point[j, i]), f"{statistic}_low": low}

@@ -1,7 +1,7 @@
-"""Pairs of texts with human similarity scores: from a hub at run time, or from a local file.
+"""Pairs of texts with human similarity scores, from a hub at run time or from a local file.
 
-Nothing is bundled: the sets have licences of their own (STS12 and STS-B hold texts that ask for
-agreement to terms, SICK is non-commercial).
+The package holds none of them, as they have licences of their own: STS12 and STS-B hold texts
+whose users must agree to terms, and SICK is non-commercial.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from conjure_kernel._checks import check_number, check_pairs, import_optional
+from conjure_kernel._checks import check_number, check_pairs, import_optional, quote
 
 __all__ = ["TASKS", "ScoredPairs", "load_pairs"]
 
@@ -39,15 +39,15 @@ class ScoredPairs:
     Attributes
     ----------
     name : str
-        Of the task.
+        Name of the task.
     left, right : list of str, length n_pairs
         The two texts of each pair.
     scores : float64 array of shape (n_pairs,)
-        As published; larger is more alike.
+        Human scores in their published unit; larger is more alike.
     corpora : list of str, length n_pairs, or None
         The sub-corpus of each pair.
     provenance : dict
-        Where they came from.
+        Where the pairs came from.
     """
 
     name: str
@@ -62,14 +62,14 @@ class ScoredPairs:
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
-        """What `ConjurePairs` and `evaluate` take."""
+        """List of (text_a, text_b), as `ConjurePairs` takes it."""
         return list(zip(self.left, self.right, strict=True))
 
     def take(self, chosen: Iterable[int], how: str) -> ScoredPairs:
-        """The pairs at these places, in this order; `how` goes into the provenance."""
+        """The pairs at these positions, in this order; `how` goes into the provenance."""
         at = [int(i) for i in chosen]
         if not at:
-            raise ValueError(f"{self.name}: no pair is left ({how}).")
+            raise ValueError(f"{self.name}: expected at least one pair, got none ({how}).")
         corpora = None if self.corpora is None else [self.corpora[i] for i in at]
         left, right = [self.left[i] for i in at], [self.right[i] for i in at]
         subset = f"{len(at)} of {len(self)}: {how}"
@@ -79,7 +79,7 @@ class ScoredPairs:
         return ScoredPairs(self.name, left, right, self.scores[at], corpora, provenance)
 
     def sample(self, n: int, seed: int = 0) -> ScoredPairs:
-        """At most n pairs, drawn without replacement; the same seed draws the same."""
+        """At most n pairs, chosen at random without replacement; a seed always gives the same."""
         n = check_number(n, "n", least=1, integer=True)
         if n >= len(self):
             return self
@@ -87,7 +87,7 @@ class ScoredPairs:
         return self.take(np.sort(chosen), f"drawn with seed {seed}")
 
     def within(self, texts: Iterable[str], what: str = "both texts known") -> ScoredPairs:
-        """Pairs whose texts are both among `texts`."""
+        """The pairs whose texts are both among `texts`."""
         known = set(texts)
         both = (a in known and b in known for a, b in self.pairs)
         return self.take(np.flatnonzero(list(both)), what)
@@ -100,25 +100,34 @@ def load_pairs(
     columns: Sequence[str] | None = None,
     revision: str | None = None,
 ) -> ScoredPairs:
-    r"""Scored pairs of a task by name, or of a .tsv or .csv file.
+    r"""Load scored pairs of a named task, or of a .tsv or .csv file.
 
     Parameters
     ----------
     source : str or path
-        "sts12" ... "sts16", "sts-b" or "sick-r", fetched from the Hugging Face hub (extra
-        "scores"); or a UTF-8 file with a header: .tsv, tabs, quotes are literal; .csv, commas,
-        quoted. Word sets (MEN, SimLex-999, WordSim-353, RG-65) come as files.
-    split : str
-        Of a hub task.
+        "sts12" ... "sts16", "sts-b" or "sick-r", which are fetched from the Hugging Face hub (extra
+        "scores"); or a UTF-8 file with a header. In a .tsv file tabs separate and quotes are
+        literal; in a .csv file commas separate and quotes quote. Word sets (MEN, SimLex-999,
+        WordSim-353, RG-65) come as files.
+    split : str, default "test"
+        Split of a task from the hub.
     columns : (str, str, str), optional
-        Names of both texts and the score. Default: sentence1, sentence2 (or word1, word2; or
-        text_a, text_b) and score. A column source, dataset or genre gives the sub-corpora.
+        Names of the columns of both texts and of the score. Default: sentence1, sentence2 (or
+        word1, word2; or text_a, text_b) and score. A column source, dataset or genre gives the
+        sub-corpora.
     revision : str, optional
-        Commit, tag or branch of a hub task.
+        Commit, tag or branch of a task from the hub. Default: the newest.
 
     Returns
     -------
     pairs : ScoredPairs
+
+    Raises
+    ------
+    ValueError, TypeError
+        The file, or the task, does not hold what is expected; the message names the line.
+    OSError
+        The hub cannot be reached, or the file cannot be read.
 
     Examples
     --------
@@ -143,11 +152,11 @@ def load_pairs(
         provenance = {"source": path.name}
     else:
         raise ValueError(
-            f"{str(source)!r}: expected a file that ends in .tsv or .csv, or one of the tasks "
-            f"{', '.join(TASKS)}."
+            f"source={str(source)!r}: expected a file that ends in .tsv or .csv, or one of the "
+            f"tasks {', '.join(TASKS)}."
         )
     if not rows:
-        raise ValueError(f"{place} holds no pairs: a header and one pair a line are needed.")
+        raise ValueError(f"{place}: expected a header and one pair a line, got no pairs.")
     a, b, score = _columns(names, columns, place)
     scores = np.array(
         [_number(r[score], f"{place}, {where(i)}", score) for i, r in enumerate(rows)]
@@ -171,12 +180,14 @@ def _read(path: Path) -> tuple[list[str], list[Mapping[str, Any]]]:
             for fields in reader:
                 if len(fields) != len(names):
                     raise ValueError(
-                        f"'{path}', line {reader.line_num}: {len(fields)} fields came, the header "
-                        f"has {len(names)} ({', '.join(names)})."
+                        f"'{path}', line {reader.line_num}: expected {len(names)} fields, as in "
+                        f"the header ({', '.join(names)}), got {len(fields)}."
                     )
                 rows.append({**dict(zip(names, fields, strict=True)), "": reader.line_num})
     except UnicodeDecodeError as error:
-        raise ValueError(f"'{path}' is not UTF-8 ({error.reason}): save it as UTF-8.") from None
+        raise ValueError(
+            f"'{path}': expected UTF-8, got other bytes ({error.reason}); save it as UTF-8."
+        ) from None
     return names, rows
 
 
@@ -186,22 +197,22 @@ def _fetch(task: str, split: str, revision: str | None) -> list[Mapping[str, Any
         return list(datasets.load_dataset(TASKS[task], split=split, revision=revision))
     except Exception as error:  # whatever hub, network and parser raise
         raise OSError(
-            f"task {task!r}: {TASKS[task]} (split {split!r}) could not be fetched: "
-            f"{type(error).__name__}: {error}. Check the network, HF_ENDPOINT and HF_HUB_OFFLINE, "
+            f"source={task!r}: {TASKS[task]} (split {split!r}) could not be fetched: "
+            f"{type(error).__name__}: {error}; check the network, HF_ENDPOINT and HF_HUB_OFFLINE, "
             "or pass a local .tsv or .csv file."
         ) from error
 
 
 def _columns(names: list[str], given: Sequence[str] | None, place: str) -> tuple[str, str, str]:
-    """Names of both texts' and the scores' column."""
+    """Names of the columns of both texts and of the score."""
     choices = [(*texts, "score") for texts in TEXTS] if given is None else [tuple(given)]
     for choice in choices:
         if len(choice) == 3 and set(choice) <= set(names):
             return choice[0], choice[1], choice[2]
     wanted = " or ".join(", ".join(choice) for choice in choices)
     raise ValueError(
-        f"{place}: expected the columns {wanted}; it has {', '.join(names)}. Name them with "
-        "columns=(text_a, text_b, score)."
+        f"{place}: expected the columns {wanted}, got {', '.join(names)}; name three of these in "
+        "columns=."
     )
 
 
@@ -212,6 +223,6 @@ def _number(value: Any, place: str, column: str) -> float:
         number = math.nan
     if not math.isfinite(number):
         raise ValueError(
-            f"{place}: {column} is {value!r}, a finite number is needed. Drop such rows first."
+            f"{place}: {column}={quote(value)}: expected a finite number; drop such rows first."
         )
     return number

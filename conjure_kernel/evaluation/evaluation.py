@@ -1,8 +1,8 @@
-"""How well similarities agree with people: correlations and their uncertainty.
+"""How well similarities agree with human scores: correlations and their uncertainty.
 
-Two kinds of error are told apart. An interval `[low, high]` is a bootstrap over pairs, or over
-texts where they repeat: other pairs might have been asked about. `draw_se` is a jackknife over
-draws: other noise might have been drawn.
+There are two kinds of error. An interval `[low, high]` is a bootstrap over pairs, or over texts
+where they repeat: people might have scored other pairs. `draw_se` is a jackknife over draws: the
+noise might have been other noise.
 """
 
 from __future__ import annotations
@@ -31,23 +31,25 @@ class Evaluation:
     Attributes
     ----------
     name, task : str
-        Of the scorer and of the pairs.
+        Names of the scorer and of the pairs.
     table : Table
-        A row per part: `all` pairs together; the `mean` of the sub-corpora and the same weighted
-        by their sizes, `wmean`; each sub-corpus; strata of prompt length (words of the longer
-        text) and of truncation. Columns: n, and spearman, pearson and kendall, each with `_low`
-        and `_high`, `_p` (takes pairs as independent) and `_draw_se`.
+        A row per part: `all` pairs together; the `mean` over the sub-corpora and, weighted by
+        their sizes, `wmean`; each sub-corpus; strata of prompt length (words of the longer
+        text) and of truncation. Columns: n, and spearman, pearson and kendall in [-1, 1], each
+        with `_low` and `_high` (95 % interval), `_p` (as if the pairs were independent) and
+        `_draw_se`.
     pairs : ScoredPairs
         The pairs with a similarity, and their human scores.
-    similarities : array of shape (n_pairs,)
+    similarities : float64 array of shape (n_pairs,)
+        The scorer's similarities, larger for more alike.
     replicates : array of shape (K, n_pairs), or None
-        Similarities with one draw left out.
+        The similarities with one draw left out.
     n_missing : int
         Pairs that the scorer could not score; they are left out everywhere.
     n_evaluations, seconds : int, float
         Noise predictions and wall time that scoring took.
     provenance : dict
-        Task, scorer, resampling and version.
+        Task, scorer, resampling and versions.
     """
 
     name: str
@@ -67,11 +69,11 @@ class Evaluation:
         return f"{about}; {cost}\n\n{self.table}"
 
     def to_pandas(self) -> Any:
-        """The table."""
+        """The table as a pandas DataFrame."""
         return self.table.to_pandas()
 
     def pairs_to_pandas(self) -> Any:
-        """Each pair with its human score and its similarity."""
+        """Pandas DataFrame with each pair, its human score and its similarity."""
         pd = import_optional("pandas", "tables", "pairs_to_pandas")
 
         columns: dict[str, Any] = {"text_a": self.pairs.left, "text_b": self.pairs.right}
@@ -81,7 +83,7 @@ class Evaluation:
         return pd.DataFrame(columns)
 
     def to_dict(self) -> dict[str, Any]:
-        """What a JSON file should hold: everything but the single draws."""
+        """Plain values for a JSON file: everything but the single draws."""
         facts = {n: v for n, v in vars(self).items() if n not in ("pairs", "replicates")}
         pairs = {"text_a": self.pairs.left, "text_b": self.pairs.right, "score": self.pairs.scores}
         return jsonable({**facts, "pairs": pairs})
@@ -102,22 +104,29 @@ def evaluate(
     Parameters
     ----------
     scorer : callable
-        `scorer(left, right)` -> similarities, larger for more alike (see `scorers`).
+        `scorer(left, right)` returns similarities of shape (n_pairs,), larger for more alike, or
+        `PairScores`.
     pairs : ScoredPairs, or list of (text_a, text_b)
+        What `load_pairs` returns, or plain pairs with `scores`.
     scores : array of shape (n_pairs,), optional
         Human scores, larger for more alike; only with a plain list.
     corpora : sequence of str, length n_pairs, optional
         Sub-corpus of each pair; only with a plain list.
     name : str, optional
-        Of the scorer. Default: its own.
-    n_bootstrap : int
-        Resamples; 0 for no intervals. Fewer than 10 pairs have none.
-    random_state : int
+        Name of the scorer. Default: its own.
+    n_bootstrap : int, default 1000
+        Resamples; 0 gives no intervals. Fewer than 10 pairs have none either.
+    random_state : int, default 0
         Seed of the resampling.
 
     Returns
     -------
     evaluation : Evaluation
+
+    Raises
+    ------
+    ValueError, TypeError
+        Scores, corpora or similarities do not fit the pairs.
 
     Examples
     --------
@@ -129,7 +138,9 @@ def evaluate(
     if not isinstance(pairs, ScoredPairs):
         pairs = _as_pairs(pairs, scores, corpora)
     elif scores is not None or corpora is not None:
-        raise TypeError("pairs hold their scores and corpora already: pass them alone.")
+        raise TypeError(
+            "scores, corpora: expected none with ScoredPairs, which hold their own; leave them out."
+        )
     n_bootstrap = check_number(n_bootstrap, "n_bootstrap", least=0, integer=True)
     start = time.perf_counter()
     scored = scorer(pairs.left, pairs.right)
@@ -138,42 +149,45 @@ def evaluate(
         scored = PairScores(np.asarray(scored, dtype=np.float64))
     if scored.similarities.shape != (len(pairs),):
         raise ValueError(
-            f"the scorer gave similarities of shape {scored.similarities.shape}: expected "
-            f"({len(pairs)},), one a pair."
+            f"scorer: expected similarities of shape ({len(pairs)},), one a pair, got shape "
+            f"{scored.similarities.shape}."
         )
-    found = np.isfinite(scored.similarities)
-    kept = pairs if found.all() else pairs.take(np.flatnonzero(found), "those with a similarity")
-    replicates = None if scored.replicates is None else scored.replicates[:, found]
-    truncated = None if scored.truncated is None else scored.truncated[found]
-    similarities = scored.similarities[found]
+    known = np.isfinite(scored.similarities)
+    kept = pairs if known.all() else pairs.take(np.flatnonzero(known), "those with a similarity")
+    replicates = None if scored.replicates is None else scored.replicates[:, known]
+    truncated = None if scored.truncated is None else scored.truncated[known]
+    similarities = scored.similarities[known]
     resampled = resamples(kept.left, kept.right, n_bootstrap, random_state)
     table = tabulate(kept.scores, similarities, parts_of(kept, truncated), resampled, replicates)
     about = {"task": pairs.provenance, "scorer": scored.provenance, "n_bootstrap": n_bootstrap}
     about |= {"random_state": random_state, "versions": versions()}
+    own_name = getattr(scorer, "name", getattr(scorer, "__name__", type(scorer).__name__))
     return Evaluation(
-        name or str(getattr(scorer, "name", getattr(scorer, "__name__", type(scorer).__name__))),
-        pairs.name,
-        table,
-        kept,
-        similarities,
-        replicates,
-        int((~found).sum()),
-        scored.n_evaluations,
-        seconds,
-        about,
+        name=name or str(own_name),
+        task=pairs.name,
+        table=table,
+        pairs=kept,
+        similarities=similarities,
+        replicates=replicates,
+        n_missing=int((~known).sum()),
+        n_evaluations=scored.n_evaluations,
+        seconds=seconds,
+        provenance=about,
     )
 
 
 def _as_pairs(pairs: Any, scores: Any, corpora: Sequence[str] | None) -> ScoredPairs:
     left, right = check_pairs(pairs)
     if scores is None:
-        raise ValueError("pairs came without scores: pass scores, or the result of load_pairs.")
+        raise ValueError(
+            "scores=None: expected a score for each pair; pass scores, or what load_pairs returns."
+        )
     values = np.asarray(scores, dtype=np.float64)
     if values.shape != (len(left),) or not np.isfinite(values).all():
         raise ValueError(
-            f"scores of shape {values.shape}, {np.sum(~np.isfinite(values))} of them not finite: "
-            f"expected {len(left)} finite numbers, one a pair."
+            f"scores: expected {len(left)} finite numbers, one a pair, got shape {values.shape} "
+            f"with {np.sum(~np.isfinite(values))} numbers not finite."
         )
     if corpora is not None and len(corpora) != len(left):
-        raise ValueError(f"{len(corpora)} corpora for {len(left)} pairs: expected one a pair.")
+        raise ValueError(f"corpora: expected {len(left)}, one a pair, got {len(corpora)}.")
     return ScoredPairs("pairs", left, right, values, None if corpora is None else list(corpora))

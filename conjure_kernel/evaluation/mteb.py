@@ -1,4 +1,4 @@
-"""`MTEBModel`: the STS tasks of the Massive Text Embedding Benchmark with -log J."""
+"""`MTEBModel`: -log J on the STS tasks of the Massive Text Embedding Benchmark."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ __all__ = ["MTEBModel"]
 
 
 class MTEBModel(ConjureScorer):
-    """A model for `mteb.evaluate`: STS tasks, similarity -log J; needs the extra "mteb".
+    """Model for `mteb.evaluate` on STS tasks with the similarity -log J; needs the extra "mteb".
 
-    There is no vector behind a pair distance. What `encode` returns stands for its texts, which
-    `similarity_pairwise` then measures, so that in a result `spearman` and `pearson` are those of
-    -log J, while `main_score` and every other figure, made from vectors, are NaN.
+    A distance of pairs has no vectors. What `encode` returns stands for its texts, and
+    `similarity_pairwise` measures these. In a result, `spearman` and `pearson` are those of -log J,
+    while `main_score` and all other figures, which are made from vectors, are NaN.
 
     Parameters
     ----------
     model, leg, **settings
-        As of `ConjureScorer`.
+        See `ConjureScorer`.
 
     Examples
     --------
@@ -37,7 +37,7 @@ class MTEBModel(ConjureScorer):
 
     @cached_property
     def mteb_model_meta(self) -> Any:
-        """Name and revision, by which mteb keeps results: the revision names the settings too."""
+        """Name and revision under which mteb keeps results; the settings fix the revision."""
         of_mteb = import_optional("mteb.models.model_meta", "mteb", "MTEBModel")
         engine = open_engine({"model": self.model, **self.settings})
         settings = [engine.key, engine.n_draws, engine.weighting, self.leg]
@@ -50,11 +50,11 @@ class MTEBModel(ConjureScorer):
         )
 
     def encode(self, inputs: Any, *, task_metadata: Any, **options: Any) -> np.ndarray:
-        """Rows that stand for texts; every other type of task is refused."""
+        """Array of shape (n_texts, 1) whose rows stand for the texts; a TypeError if not STS."""
         if task_metadata.type != "STS":
             raise TypeError(
-                f"task {task_metadata.name!r} is of type {task_metadata.type!r}: a distance of "
-                "pairs can run STS tasks only. Pass mteb.get_tasks(task_types=['STS'])."
+                f"task {task_metadata.name!r}: expected the type 'STS', the only one for distances "
+                f"of pairs, got {task_metadata.type!r}; pass mteb.get_tasks(task_types=['STS'])."
             )
         texts = [text for batch in inputs for text in batch["text"]]
         rows = np.ones((len(texts), 1)).view(_Rows)
@@ -62,12 +62,12 @@ class MTEBModel(ConjureScorer):
         return rows
 
     def similarity_pairwise(self, embeddings1: Any, embeddings2: Any) -> np.ndarray:
-        """-log J of the texts behind the rows, shape (n_pairs,)."""
+        """Similarities -log J, of shape (n_pairs,), of the texts for which the rows stand."""
         return self(embeddings1.texts, embeddings2.texts).similarities
 
     def similarity(self, embeddings1: Any, embeddings2: Any) -> np.ndarray:
-        """Refuse: STS tasks ask for no matrix."""
-        raise TypeError("a matrix of similarities was asked for: only STS tasks can be run.")
+        """Raise a TypeError: STS tasks need no matrix of similarities."""
+        raise TypeError("similarity: expected an STS task, which needs no matrix; run STS tasks.")
 
 
 class _Rows(np.ndarray):

@@ -1,13 +1,13 @@
-"""Scorers: pairs of texts in, similarities out, whatever they are made of.
+"""Scorers, which give the similarity of the two texts of each pair.
 
-A scorer is called with two lists of texts, `scorer(left, right)`, and returns an array of
-similarities, larger for more alike, or `PairScores`; it may have a `name`.
+A scorer is called with two lists of texts, `scorer(left, right)`. It returns an array of
+similarities, larger for more alike, or `PairScores`, and may have a `name`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -35,17 +35,17 @@ class PairScores:
 
     Attributes
     ----------
-    similarities : array of shape (n_pairs,)
+    similarities : float64 array of shape (n_pairs,)
         Larger is more alike; NaN where a pair cannot be scored.
     replicates : array of shape (K, n_pairs), optional
-        The similarities with one draw (or one group of images) left out: for Monte Carlo errors.
+        The similarities with one draw (or one group of images) left out, for Monte Carlo errors.
         None where pairs have different numbers of draws (`tol=`).
     truncated : bool array of shape (n_pairs,), optional
-        Pairs of which the scorer did not read the whole text.
+        Whether the scorer cut one of the pair's texts.
     n_evaluations : int
-        Noise predictions that they cost.
+        Noise predictions that the similarities cost.
     provenance : dict
-        What they were made of.
+        The model and the settings that made them, and versions.
     """
 
     similarities: np.ndarray
@@ -58,41 +58,45 @@ class PairScores:
 def score_divergence(
     measured: Divergence, *, leg: str = "jeffreys", levels: slice = slice(None)
 ) -> PairScores:
-    """Similarity -log J of measured pairs, or of one leg, or of some of their noise levels.
+    """Similarity -log J of measured pairs, or that of one leg or of some noise levels.
 
     Parameters
     ----------
     measured : Divergence
-        Of `paired_divergence`.
-    leg : {"jeffreys", "ab", "ba"}
+        What `paired_divergence` returns.
+    leg : {"jeffreys", "ab", "ba"}, default "jeffreys"
         J, KL(P_a || P_b) or KL(P_b || P_a).
     levels : slice
-        Of the noise levels, noisiest first.
+        Which noise levels to use, noisiest first. Default: all.
+
+    Returns
+    -------
+    scores : PairScores
+        Similarities of at most -log(1e-3).
     """
     check_choice(leg, "leg", tuple(LEGS))
     used = LEGS[leg]
     values = sum(measured.leg_profiles[i][..., levels].sum(-1) for i in used) / len(used)
     replicates = None
     if measured.n_draws > 1 and measured.draw_weights is None:
-        weights, both = (
-            measured.grid.weights(measured.weighting),
-            (measured.forward, measured.backward),
-        )
-        draws = sum(both[i][..., levels] @ weights[levels] for i in used) / len(used)
+        weights = measured.grid.weights(measured.weighting)[levels]
+        sides = measured.forward, measured.backward
+        draws = sum(sides[i][..., levels] @ weights for i in used) / len(used)
         replicates = -log_divergence(leave_one_out(draws))
     return PairScores(-log_divergence(values), replicates, n_evaluations=measured.n_evaluations)
 
 
 class ConjureScorer:
-    """-log J of the images that both texts evoke.
+    """Similarity -log J of two texts, by the images that both evoke.
 
     Parameters
     ----------
-    model : as of `ConjureDistance`
-    leg : {"jeffreys", "ab", "ba"}
-        J or one directed KL.
+    model : str, path, diffusers pipeline or Denoiser, default "embedded"
+        What `load_denoiser` takes.
+    leg : {"jeffreys", "ab", "ba"}, default "jeffreys"
+        J, KL(P_a || P_b) or KL(P_b || P_a).
     **settings
-        As of `paired_divergence`.
+        See `paired_divergence`.
 
     Examples
     --------
@@ -114,25 +118,23 @@ class ConjureScorer:
         scored = score_divergence(measured, leg=self.leg)
         truncated = engine.truncated(measured.prompts_a) | engine.truncated(measured.prompts_b)
         about = provenance_of(engine, n_draws=measured.n_draws, leg=self.leg)
-        return PairScores(
-            scored.similarities, scored.replicates, truncated, scored.n_evaluations, about
-        )
+        return replace(scored, truncated=truncated, provenance=about)
 
 
 class TextEncoderScorer:
-    """Cosine of the model's own text encoder features: what it knows before it draws anything.
+    """Cosine of the features of the model's own text encoders, before any image is made.
 
     Parameters
     ----------
-    model : str, path or pipeline
-        As of `load_denoiser`.
+    model : str, path or pipeline, default "embedded"
+        What `load_denoiser` takes.
     **options
         Further arguments of `load_denoiser`.
 
     Examples
     --------
-    >>> found = TextEncoderScorer()(["dog", "dog"], ["cat", "bus"]).similarities
-    >>> bool(found[0] > found[1])
+    >>> cat, bus = TextEncoderScorer()(["dog", "dog"], ["cat", "bus"]).similarities
+    >>> bool(cat > bus)
     True
     """
 
@@ -149,23 +151,17 @@ class TextEncoderScorer:
         texts, a, b = _distinct(left, right)
         features = text_features(denoiser.pipeline, texts)
         cosines = (features[a] * features[b]).sum(1)
-        return PairScores(
-            cosines,
-            provenance={
-                "model": denoiser.name,
-                "fingerprint": denoiser.fingerprint,
-                "versions": versions(),
-            },
-        )
+        about = {"model": denoiser.name, "fingerprint": denoiser.fingerprint}
+        return PairScores(cosines, provenance={**about, "versions": versions()})
 
 
 class SentenceTransformerScorer:
-    """Cosine of a sentence-transformers model; needs the extra "scores".
+    """Cosine of the vectors of a sentence-transformers model; needs the extra "scores".
 
     Parameters
     ----------
     model : str
-        Name on the hub, or a folder.
+        Name on the hub, or path of a folder.
     **options
         Further arguments of `SentenceTransformer`.
 
@@ -189,21 +185,22 @@ class SentenceTransformerScorer:
 
 
 class ImageScorer:
-    """Minus a distance of the images made of both texts, in a feature space.
+    """Negative distance between images of the two texts, in the space of some features.
 
     Parameters
     ----------
-    metric : {"frechet", "gaussian_jeffreys", "kid", "mmd"}
-        As of `ImageDistance`.
-    n_images : int
-        Of each text.
+    metric : {"frechet", "gaussian_jeffreys", "kid", "mmd"}, default "frechet"
+        See `ImageDistance`.
+    n_images : int, default 16
+        Images of each text, at least 8.
     generate : callable, optional
-        `generate(text, n_images)` -> uint8 (n_images, H, W, 3), from any generator. Default: the
-        ends of the trajectories of `settings`.
+        `generate(text, n_images)` returns a uint8 array of shape (n_images, height, width, 3), from
+        any generator. Default: the ends of the trajectories of the model in `settings`.
     features : callable
-        uint8 images (n, H, W, 3) -> array (n, d). Default: `images.pixel_features`.
+        Takes uint8 images of shape (n, height, width, 3) and returns an array of shape (n, d).
+        Default: `images.pixel_features`.
     **settings
-        As of `paired_divergence`; only without `generate`.
+        See `paired_divergence`; only without `generate`.
 
     Examples
     --------
@@ -227,7 +224,10 @@ class ImageScorer:
         self.metric = check_choice(metric, "metric", tuple(images.METRICS))
         self.n_images = check_number(n_images, "n_images", least=8, integer=True)
         if generate is not None and settings:
-            raise TypeError(f"generate came with {', '.join(settings)}: pass one or the other.")
+            raise TypeError(
+                f"{', '.join(settings)}: expected no settings of a model with generate; pass "
+                "one or the other."
+            )
         self.generate, self.features, self.settings = generate, features, settings
         self.name = f"images, {metric}"
 
@@ -236,27 +236,28 @@ class ImageScorer:
         features, spent, about = self._features(texts)
         bandwidth = images.metric_bandwidth(features, self.metric)
         sets = [features, *images.without_groups(features, IMAGE_GROUPS)]
-        apart = np.array([images.set_distances(f, a, b, self.metric, bandwidth) for f in sets])
+        distances = np.array([images.set_distances(f, a, b, self.metric, bandwidth) for f in sets])
         about |= {"metric": self.metric, "n_images": self.n_images}
-        return PairScores(-apart[0], -apart[1:], n_evaluations=spent, provenance=about)
+        return PairScores(-distances[0], -distances[1:], n_evaluations=spent, provenance=about)
 
     def _features(self, texts: list[str]) -> tuple[np.ndarray, int, dict[str, Any]]:
         """Features (n_texts, n_images, d); their cost in predictions; where they come from."""
         if self.generate is not None:
-            made = (self.generate(text, self.n_images) for text in texts)
-            return np.array([self.features(one) for one in made]), 0, {"versions": versions()}
+            sets = (self.generate(text, self.n_images) for text in texts)
+            rows = np.array([self.features(of_text) for of_text in sets])
+            return rows, 0, {"versions": versions()}
         engine = open_engine({**self.settings, "n_draws": self.n_images})
         before = engine.denoiser.n_evaluations
         engine.measure({text: [text] for text in texts})  # the trajectories alone, kept on disk
         bar = tqdm(texts, unit="text", leave=False, disable=not self.settings.get("verbose"))
-        found = np.array([self.features(engine.images([text], self.n_images)[0]) for text in bar])
-        return found, engine.denoiser.n_evaluations - before, provenance_of(engine)
+        rows = np.array([self.features(engine.images([text], self.n_images)[0]) for text in bar])
+        return rows, engine.denoiser.n_evaluations - before, provenance_of(engine)
 
 
 def _distinct(
     left: Sequence[str], right: Sequence[str]
 ) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """Distinct texts, and where those of each pair stand among them."""
+    """Different texts, and the positions of those of each pair among them."""
     a, b = check_prompts(left, "left"), check_prompts(right, "right")
     texts = list(dict.fromkeys([*a, *b]))
     place = {text: i for i, text in enumerate(texts)}

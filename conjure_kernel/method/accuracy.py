@@ -12,18 +12,18 @@ __all__ = ["accuracy_bound", "divergence_for_accuracy"]
 def accuracy_bound(divergence: Any) -> np.ndarray:
     """Largest accuracy with which any viewer can tell two prompts apart from one image.
 
-    The images come from either prompt with equal odds. `(2A - 1) log(A / (1 - A)) <= J`: from
-    J >= TV log((1 + TV) / (1 - TV)) and A = (1 + TV) / 2.
+    The image comes from either prompt with equal odds. Then `(2A - 1) log(A / (1 - A)) <= J`, which
+    follows from J >= TV log((1 + TV) / (1 - TV)) and A = (1 + TV) / 2.
 
     Parameters
     ----------
-    divergence : array
-        J (half the sum of the legs), in nats.
+    divergence : float or array
+        J (half the sum of the legs), in nats; at least 0.
 
     Returns
     -------
     accuracy : array of the same shape
-        In [0.5, 1).
+        The bound on A, in [0.5, 1).
 
     Examples
     --------
@@ -42,11 +42,26 @@ def accuracy_bound(divergence: Any) -> np.ndarray:
 def divergence_for_accuracy(accuracy: float) -> float:
     """Smallest J with which a viewer can reach this accuracy: the inverse of `accuracy_bound`.
 
+    Parameters
+    ----------
+    accuracy : float
+        A, in [0.5, 1).
+
+    Returns
+    -------
+    divergence : float
+        J (half the sum of the legs), in nats.
+
+    Raises
+    ------
+    ValueError
+        `accuracy` is outside that range.
+
     Examples
     --------
     >>> round(divergence_for_accuracy(0.75), 4)
     0.5493
     """
     if not 0.5 <= accuracy < 1:
-        raise ValueError(f"accuracy={accuracy!r}: expected a number in [0.5, 1).")
+        raise ValueError(f"accuracy={accuracy!r}: expected a number in [0.5, 1); choose e.g. 0.75.")
     return (2 * accuracy - 1) * float(np.log(accuracy / (1 - accuracy)))

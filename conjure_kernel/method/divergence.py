@@ -1,13 +1,13 @@
 """From energies to divergences: KL legs, Jeffreys, their errors, profiles and what they mean.
 
 An energy is `e[a, b, k, t] = ||eps_a - eps_b||^2` at node t of draw k of a's chain. With node
-weights w_t (design: half the width in log-SNR)::
+weights w_t (by default half the width in log-SNR)::
 
     KL(P_a || P_b) = mean_k sum_t w_t e[a, b, k, t]
     J(a, b)        = [ KL(P_a || P_b) + KL(P_b || P_a) ] / 2
 
-Half the sum, in nats (Liu & Soatto, arXiv 2410.16431, whose convention this is); other texts call
-the sum itself Jeffreys.
+J is half the sum, in nats: the convention of Liu & Soatto, arXiv 2410.16431. Other texts call the
+sum itself Jeffreys.
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ class Divergence:
     grid : Grid
         Noise levels and quadrature weights.
     weighting : {"jeffreys", "paper", "noise"}
-        "jeffreys" is in nats.
+        How the energies of noise levels are summed; only "jeffreys" is in nats.
     paired : bool
         Whether entries belong to pairs rather than to a matrix.
     n_evaluations : int
         Noise predictions that this call cost (0 from a warm cache).
     draw_weights : array of shape (..., K), optional
-        Share of each draw in the mean where pairs have different numbers of them (`tol=`); 0 where
-        a draw is not used. Default: 1 / K.
+        Weight of each draw in the mean where pairs have different numbers of draws (`tol=`); 0
+        where a draw is not used. Default: 1 / K.
 
     Notes
     -----
@@ -67,11 +67,11 @@ class Divergence:
     --------
     >>> from conjure_kernel import GaussianDenoiser, pairwise_divergence
     >>> world = GaussianDenoiser({"a dog": 0.7, "a cat": -0.4}, {"a dog": 0.5, "a cat": 1.3})
-    >>> found = pairwise_divergence(["a dog", "a cat"], model=world, memory=None)
-    >>> found.values.shape, found.profile.shape
+    >>> measured = pairwise_divergence(["a dog", "a cat"], model=world, memory=None)
+    >>> measured.values.shape, measured.profile.shape
     ((2, 2), (2, 2, 10))
-    >>> low, high = found.interval()
-    >>> bool(low[0, 1] < found.values[0, 1] < high[0, 1])
+    >>> low, high = measured.interval()
+    >>> bool(low[0, 1] < measured.values[0, 1] < high[0, 1])
     True
     """
 
@@ -90,12 +90,12 @@ class Divergence:
 
     @property
     def n_draws(self) -> int:
-        """Number of draws, K, of the pair that has most."""
+        """Number of draws, K, of the pair that has most of them."""
         return self.forward.shape[-2]
 
     @property
     def draws_used(self) -> np.ndarray:
-        """Draws of every pair: K unless `tol` set it."""
+        """Number of draws of each pair: K, unless `tol` chose it."""
         if self.draw_weights is None:
             return np.full(self.forward.shape[:-2], self.n_draws)
         return (self.draw_weights > 0).sum(-1)
@@ -147,8 +147,18 @@ class Divergence:
     def interval(self, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
         """Confidence interval of J: J exp(+- t se / J), Welch degrees of freedom.
 
-        On the log scale because J is positive and skewed; around the estimator's own limit, which
-        differs from the integral by the discretisation bias.
+        It is taken on the log scale because J is positive and skewed. It covers the estimator's own
+        limit, which differs from the integral by the discretisation bias.
+
+        Parameters
+        ----------
+        level : float
+            Coverage, between 0 and 1.
+
+        Returns
+        -------
+        low, high : arrays of the shape of `values`
+            In nats, above 0 where J is; NaN with one draw.
         """
         forward, backward = (self._variance(leg) for leg in self.leg_draws)
         squares = _ratio(forward**2 + backward**2, (forward + backward) ** 2, empty=1.0)
@@ -160,7 +170,7 @@ class Divergence:
 
     @property
     def profile(self) -> np.ndarray:
-        """Share of J that each node holds, (..., T), noisiest first; sums to J."""
+        """Part of J that each node holds, (..., T), noisiest first; sums to J."""
         profile = self._mean(self.forward.swapaxes(-1, -2))
         profile += self._mean(self.backward.swapaxes(-1, -2))  # in place: it is the largest array
         profile *= self.grid.weights(self.weighting) / 2
@@ -168,14 +178,14 @@ class Divergence:
 
     @property
     def leg_profiles(self) -> tuple[np.ndarray, np.ndarray]:
-        """Share of KL(P_a || P_b) and of KL(P_b || P_a) that each node holds, each (..., T)."""
+        """Part of KL(P_a || P_b) and of KL(P_b || P_a) that each node holds, each (..., T)."""
         weights, both = self.grid.weights(self.weighting), (self.forward, self.backward)
         forward, backward = (self._mean(e.swapaxes(-1, -2)) * weights for e in both)
         return forward, backward
 
     @property
     def last_share(self) -> float:
-        """Share of the sum of all J that the last noise level holds."""
+        """Share of the sum of all J that the last noise level holds, in [0, 1]."""
         last = sum(self._mean(e[..., -1]).sum() for e in (self.forward, self.backward)) / 2
         total = self.values.sum()
         return float(last * self.grid.weights(self.weighting)[-1] / total) if total else 0.0
@@ -195,23 +205,37 @@ class Divergence:
     def detection_log_snr(self, accuracy: float = 0.75) -> np.ndarray:
         """Log-SNR below which no viewer tells a from b with this accuracy; NaN if none does.
 
-        Where the cumulative profile crosses `divergence_for_accuracy(accuracy)`: finite, and
-        robust to where the log-SNR range is cut off. Needs nats, so weighting="jeffreys".
+        This is where the cumulative profile crosses `divergence_for_accuracy(accuracy)`. It hardly
+        depends on where the log-SNR range is cut off.
+
+        Parameters
+        ----------
+        accuracy : float
+            In [0.5, 1).
+
+        Returns
+        -------
+        log_snr : array of the shape of `values`
+
+        Raises
+        ------
+        ValueError
+            `accuracy` is outside that range, or the weighting is not in nats.
         """
         if self.weighting != "jeffreys":
             raise ValueError(
-                f"weighting={self.weighting!r} is not in nats, which a bound on accuracy needs. "
-                'Measure with weighting="jeffreys".'
+                f"weighting={self.weighting!r}: expected 'jeffreys', as a bound on accuracy needs "
+                "nats; measure with that weighting."
             )
         threshold = divergence_for_accuracy(accuracy)
         edges = self.grid.log_snr_range[0] + np.cumsum(np.r_[0.0, self.grid.d_log_snr])
         rising = np.concatenate([np.zeros((*self.profile.shape[:-1], 1)), self.cumulative], -1)
         flat = rising.reshape(-1, rising.shape[-1])
-        found = [np.interp(threshold, row, edges, right=np.nan) for row in flat]
-        return np.reshape(found, rising.shape[:-1])
+        crossings = [np.interp(threshold, row, edges, right=np.nan) for row in flat]
+        return np.reshape(crossings, rising.shape[:-1])
 
     def _mean(self, draws: np.ndarray) -> np.ndarray:
-        """Mean over draws (..., K), or (..., T, K)."""
+        """Mean over the draws of an array (..., K) or (..., T, K)."""
         if self.draw_weights is None:
             return draws.mean(-1, dtype=float)
         draw_weights = _stretched(self.draw_weights, draws.ndim)
@@ -228,15 +252,14 @@ class Divergence:
         n_draws = (draw_weights > 0).sum(-1)
         return np.square(spread).sum(-1) / (n_draws - 1) * np.square(draw_weights).sum(-1)
 
-    def to_pandas(self) -> Any:
-        """Long table, one row per pair (of a matrix: every cell)."""
-        pd = import_optional("pandas", "tables", "to_pandas")
+    def numbers(self) -> dict[str, np.ndarray]:
+        """What is known of each pair, by name: arrays of the shape of `values`.
 
-        a, b = self.prompts_a, self.prompts_b
-        if not self.paired:
-            a, b = [x for x in a for _ in b], [y for _ in a for y in b]
+        J, its standard error and 95 % interval and both legs, in nats, then sqrt(J): "divergence",
+        "standard_error", "low", "high", "kl_ab", "kl_ba" and "distance".
+        """
         (low, high), (forward, backward) = self.interval(), self.legs
-        columns = {
+        return {
             "divergence": self.values,
             "standard_error": self.standard_errors,
             "low": low,
@@ -245,15 +268,25 @@ class Divergence:
             "kl_ba": backward,
             "distance": self.distances,
         }
-        flat = {name: np.ravel(column) for name, column in columns.items()}
-        return pd.DataFrame({"prompt_a": a, "prompt_b": b, **flat})
+
+    def columns(self) -> dict[str, Any]:
+        """Long table by columns: the prompts and `numbers`, one entry per pair or cell."""
+        a, b = self.prompts_a, self.prompts_b
+        if not self.paired:
+            a, b = [x for x in a for _ in b], [y for _ in a for y in b]
+        flat = {name: np.ravel(array) for name, array in self.numbers().items()}
+        return {"prompt_a": a, "prompt_b": b, **flat}
+
+    def to_pandas(self) -> Any:
+        """`columns` as a pandas DataFrame."""
+        return import_optional("pandas", "tables", "to_pandas").DataFrame(self.columns())
 
     def _repr_html_(self) -> str:
         return divergence_html(self.prompts_a, self.prompts_b, self.values, self.standard_errors)
 
 
 def _stretched(draw_weights: np.ndarray, n_axes: int) -> np.ndarray:
-    """Shares (..., K) beside draws (..., T, K)."""
+    """Weights (..., K) in a shape that multiplies draws of n_axes axes, (..., K) or (..., T, K)."""
     return draw_weights if draw_weights.ndim == n_axes else draw_weights[..., None, :]
 
 

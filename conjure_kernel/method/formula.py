@@ -1,4 +1,4 @@
-"""The whole method as one function: what the engine computes, in full calls, from the cache."""
+"""The whole method as one function; the engine computes the same with full calls and a cache."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ def jeffreys(
            {\| \epsilon_a(x_t) - \epsilon_b(x_t) \|}^2 \, d\lambda \\
        J(a, b) &= \tfrac{1}{2} [ KL(P_a \| P_b) + KL(P_b \| P_a) ]
 
-    Liu & Soatto, arXiv 2410.16431, with their half of the sum. `pairwise_divergence` gives the same
-    number, and its error.
+    Half the sum is the convention of Liu & Soatto, arXiv 2410.16431. `pairwise_divergence` gives
+    the same number with its error.
 
     Parameters
     ----------
     denoiser : Denoiser
+        The model.
     a, b : str
         The prompts.
     n_steps, n_draws : int
-        Noise levels T and chains K of each prompt.
+        Numbers of noise levels, T, and of chains of each prompt, K.
     substeps, seed : int
         Steps of the chain per noise level, and the seed of all noise.
 

@@ -29,7 +29,7 @@ class FittedKernel:
     bandwidth : float
         h, in the unit of the divergences.
     min_eigenvalue : float
-        Of the matrix of the fitted prompts, before any repair.
+        The smallest eigenvalue of the fitted prompts' matrix, before any repair.
     projection : array of shape (n, n), or None
         The linear map that repairs rows; None where none is wanted or needed.
     """
@@ -40,14 +40,21 @@ class FittedKernel:
 
     @classmethod
     def fit(cls, divergences: np.ndarray, bandwidth: float | str, psd: str) -> FittedKernel:
-        """Kernel of the matrix J (n, n) of fitted prompts.
+        """Fit the kernel to the matrix J of the fitted prompts.
 
         Parameters
         ----------
         divergences : array of shape (n, n)
+            J, in nats.
         bandwidth : "median" or float
+            h, or the median of the positive divergences.
         psd : {"warn", "clip", "raise"}
             What is done where the smallest eigenvalue is below -1e-8 of the trace.
+
+        Raises
+        ------
+        ValueError
+            The matrix is not positive semi-definite, and `psd` is "raise".
         """
         width = resolve_bandwidth(divergences, bandwidth)
         kernel = jeffreys_kernel(divergences, width)
@@ -65,17 +72,18 @@ class UnitKernel:
     """exp(-J / h) made positive semi-definite with a unit diagonal, for Gaussian processes.
 
     Negative eigenvalues are dropped, which raises the diagonal, and the diagonal is scaled back
-    to 1. Rows of new prompts go through the same map, after they are moved to the nearest rows that
-    a positive semi-definite matrix can have: the fitted matrix with such a row and a diagonal entry
-    as large as the largest of its own.
+    to 1. A new prompt's row is first moved to the nearest row with which the fitted matrix would
+    stay positive semi-definite, if the new diagonal entry were as large as the largest of its own;
+    then it goes through the same map.
 
     Attributes
     ----------
     bandwidth : float
+        h, in the unit of the divergences.
     values, vectors : arrays of shape (n,) and (n, n)
         Eigenvalues of exp(-J / h), negative ones too, and eigenvectors in columns.
     diagonal : array of shape (n,)
-        Of the clipped matrix, before it is scaled; at least 1.
+        The diagonal of the clipped matrix before it is scaled; at least 1.
     """
 
     bandwidth: float
@@ -85,13 +93,13 @@ class UnitKernel:
 
     @classmethod
     def fit(cls, divergences: np.ndarray, bandwidth: float) -> UnitKernel:
-        """Kernel of the matrix J (n, n) of fitted prompts."""
+        """Fit the kernel to the matrix J (n, n) of the fitted prompts."""
         values, vectors = np.linalg.eigh(jeffreys_kernel(divergences, bandwidth))
         return cls(bandwidth, values, vectors, (vectors**2 * values.clip(0)).sum(1))
 
     @property
     def matrix(self) -> np.ndarray:
-        """Of the fitted prompts, (n, n): ones on the diagonal."""
+        """Kernel matrix of the fitted prompts, (n, n); its diagonal is 1."""
         kernel = self.scaled((self.vectors * self.values.clip(0)) @ self.vectors.T)
         np.fill_diagonal(kernel, 1)
         return kernel
@@ -112,9 +120,9 @@ class UnitKernel:
 
 
 def nearest_in_ellipsoid(points: np.ndarray, squares: np.ndarray, radius: float) -> np.ndarray:
-    """Nearest to each of `points` (m, k) with sum of x^2 / squares at most `radius`.
+    """Move each point c (m, k) to the nearest x with sum of x^2 / squares at most `radius`.
 
-    x_j = c_j s_j / (s_j + mu), with the smallest mu >= 0 that is enough, by bisection.
+    x_j = c_j s_j / (s_j + mu), with the smallest mu >= 0 that is enough, found by bisection.
     """
     outside = (points**2 / squares).sum(1) > radius
     if not outside.any():
@@ -133,7 +141,7 @@ def nearest_in_ellipsoid(points: np.ndarray, squares: np.ndarray, radius: float)
 
 
 def resolve_bandwidth(divergences: np.ndarray, bandwidth: float | str) -> float:
-    """The number that is given, or `median_bandwidth` where it is "median"."""
+    """Return the number that is given, or `median_bandwidth` where it is "median"."""
     return median_bandwidth(divergences) if bandwidth == "median" else float(bandwidth)
 
 
@@ -150,7 +158,7 @@ def jeffreys_kernel(divergences: np.ndarray, bandwidth: float) -> np.ndarray:
 
 
 def warn_if_flat(kernel: np.ndarray, divergences: np.ndarray, bandwidth: float) -> None:
-    """Warn about a kernel that is nearly the identity or nearly constant (fitted, square)."""
+    """Warn where the kernel matrix of the fitted prompts is nearly the identity or constant."""
     apart = np.triu(divergences > 0, 1)  # equal prompts say nothing about the bandwidth
     if not apart.any():
         return
@@ -160,7 +168,7 @@ def warn_if_flat(kernel: np.ndarray, divergences: np.ndarray, bandwidth: float) 
         usable = median_bandwidth(divergences)
         warnings.warn(
             f"bandwidth={bandwidth:.4g}: the kernel is nearly {looks} (median similarity "
-            f'{middle:.2g}). Try bandwidth="median", here {usable:.4g}.',
+            f'{middle:.2g}); try bandwidth="median", here {usable:.4g}.',
             stacklevel=3,
         )
 
@@ -178,9 +186,10 @@ def psd_projection(kernel: np.ndarray) -> np.ndarray:
 
 
 def check_psd(kernel: np.ndarray, psd: str) -> tuple[float, np.ndarray | None]:
-    """Smallest eigenvalue, and the projection if `psd="clip"` and it is needed.
+    """Return the smallest eigenvalue, and the projection if `psd="clip"` and it is needed.
 
-    "warn" warns and "raise" raises where the smallest eigenvalue is below -1e-8 of the trace.
+    Where the smallest eigenvalue is below -1e-8 of the trace, "warn" warns, and "raise" raises a
+    ValueError.
     """
     smallest = smallest_eigenvalue(kernel)
     if smallest >= -NEGLIGIBLE * np.trace(kernel):
@@ -189,8 +198,8 @@ def check_psd(kernel: np.ndarray, psd: str) -> tuple[float, np.ndarray | None]:
         return smallest, psd_projection(kernel)
     message = (
         f"the kernel is not positive semi-definite here: smallest eigenvalue {smallest:.3g}, "
-        f'trace {np.trace(kernel):.3g}. Use psd="clip" for methods that need it '
-        "(SVMs, Gaussian processes, KernelPCA), or ignore it for spectral clustering."
+        f'trace {np.trace(kernel):.3g}; use psd="clip" for methods that need it (SVMs, Gaussian '
+        'processes, KernelPCA), or psd="warn" for those that do not, such as spectral clustering.'
     )
     if psd == "raise":
         raise ValueError(message)

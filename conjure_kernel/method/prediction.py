@@ -1,8 +1,8 @@
-"""What a network's output means: epsilon, v, x_0, velocity of flow, or EDM's; all read as epsilon.
+"""What a network's output means: epsilon, v, x_0, a flow's velocity, or EDM's; all become epsilon.
 
 With x_t = alpha x_0 + sigma eps: v = alpha eps - sigma x_0, flow = eps - x_0, whatever the
 schedule's alpha and sigma. edm_v_prediction is v of data scaled to unit variance, edm_epsilon its
-negative. Works on tensors and on arrays.
+negative. The functions work on tensors and on arrays.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["PREDICTIONS", "Parametrisation", "from_eps", "to_eps"]
 
 
 class Parametrisation(NamedTuple):
-    """Both ways between an output and eps, as functions of (it, x_t, alpha, sigma)."""
+    """Both ways between a network's output and eps: functions of (value, x_t, alpha, sigma)."""
 
     to_eps: Callable[[Any, Any, float, float], Any]
     from_eps: Callable[[Any, Any, float, float], Any]
@@ -31,7 +31,7 @@ def to_eps(output: Any, x_t: Any, alpha: float, sigma: float, prediction: str) -
 
 
 def from_eps(eps: Any, x_t: Any, alpha: float, sigma: float, prediction: str) -> Any:
-    """Output that a network of the given parametrisation would give for this noise prediction."""
+    """Output of a network of the given parametrisation that means this noise prediction."""
     check_choice(prediction, "prediction", tuple(PREDICTIONS))
     return PREDICTIONS[prediction].from_eps(eps, x_t, alpha, sigma)
 

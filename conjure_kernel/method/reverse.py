@@ -5,8 +5,9 @@ With half-log-SNR step h, x0 the clean prediction and D1 = (x0_i - x0_{i-1}) h /
     ODE  x' = (s'/s) x        + a' [ (1 - e^-h)  x0 + ((h - 1 + e^-h) / h)         D1 ]
     SDE  x' = (s'/s) e^-h x   + a' [ (1 - e^-2h) x0 + (1 - (1 - e^-2h) / (2h))     D1 ] + s' r z
 
-with r = sqrt(1 - e^-2h): exponential integrators exact for x0 linear in log-SNR (DPM-Solver++ 2M,
-"heun" coefficient; Lu et al. 2022, arXiv 2211.01095). First order drops D1 (DDIM is the ODE's).
+with r = sqrt(1 - e^-2h). These exponential integrators are exact for x0 linear in log-SNR
+(DPM-Solver++ 2M with the "heun" coefficient; Lu et al. 2022, arXiv 2211.01095). First order drops
+D1; the first-order ODE step is DDIM.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ START = -1
 
 
 class Sampler(NamedTuple):
-    """Reverse SDE or probability-flow ODE, and the order of its steps."""
+    """Whether the chain is the reverse SDE or the probability-flow ODE, and its steps' order."""
 
     stochastic: bool
     order: int
@@ -56,13 +57,19 @@ class ChainSettings:
     guidance_scale : float
         w of eps_w = eps_0 + w (eps_y - eps_0), along the trajectory.
     seed : int
-        Of all noise.
+        The seed of all noise.
     shared_noise : bool
-        Draw k uses the same noise for every prompt (pictures, `explain`). Default: independent,
-        which has the smaller variance for a divergence.
+        Whether draw k uses the same noise for every prompt (pictures, `explain`). By default it is
+        independent, which has the smaller variance for a divergence.
     both_branches : bool
-        Guided predictions themselves are compared, which costs two branches. Default: conditional
-        ones times w, the same between prompts of one model, whose unconditional part cancels.
+        Whether guided predictions themselves are compared, which costs two branches. By default
+        conditional predictions times w are compared: between prompts of one model that is the
+        same, as the unconditional part cancels.
+
+    Raises
+    ------
+    ValueError
+        `sampler` is none of these.
     """
 
     grid: Grid
@@ -79,7 +86,7 @@ class ChainSettings:
 def standard_normal(
     shape: Sequence[int], *, seed: int, prompt: str, draw: int, step: int
 ) -> torch.Tensor:
-    """Float32 normal numbers that depend on (seed, prompt, draw, step) and nothing else."""
+    """Float32 normal numbers that depend on (seed, prompt, draw, step) and on nothing else."""
     generator = keyed_generator(seed, draw, step, prompt)
     return torch.randn(tuple(shape), generator=generator, dtype=torch.float32)
 
@@ -105,11 +112,11 @@ class ReverseChain:
     chain : ChainSettings
         The law of the chain.
     prompts, draws : sequences of length R
-        What each row is: they name its noise.
+        The prompt and the draw of each row, which fix its noise.
     shape : tuple of int
-        Of one state.
-    device, dtype
-        Of the states; float32 whatever the network's own dtype, or float64.
+        The shape of one state.
+    device, dtype : torch.device, torch.dtype
+        Where the states live, and their dtype: float32 whatever the network's own, or float64.
     """
 
     def __init__(
@@ -131,7 +138,7 @@ class ReverseChain:
         self.x = math.hypot(grid.alpha[0], grid.sigma[0]) * self._start
 
     def advance(self, eps: torch.Tensor) -> torch.Tensor:
-        """Move every row to the next level; return the clean prediction x0 at the level left."""
+        """Move every row to the next level; return the clean prediction x0 at the level it left."""
         grid, i = self.chain.grid, self._step
         x0 = (self.x - grid.sigma[i] * eps) / grid.alpha[i]
         if i == 0 and not grid.is_node[0]:
@@ -157,7 +164,7 @@ class ReverseChain:
         return x
 
     def _noise(self, step: int) -> torch.Tensor:
-        """Row by row, so that batches, order and further draws cannot shift it."""
+        """Make noise row by row, so that batches, order and further draws cannot shift it."""
         chain = self.chain
         rows = [
             standard_normal(

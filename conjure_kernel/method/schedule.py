@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,7 +33,7 @@ class Schedule(ABC):
 
     @abstractmethod
     def time(self, log_snr: np.ndarray) -> np.ndarray:
-        """Model time at each log-SNR, in the unit that the network is handed."""
+        """Model time at each log-SNR, in the unit that the network expects."""
 
     @abstractmethod
     def log_snr(self, time: np.ndarray) -> np.ndarray:
@@ -45,7 +45,7 @@ class Schedule(ABC):
 
 
 class _Tabulated(Schedule):
-    """Log-SNR known at rising `times` and interpolated between."""
+    """Log-SNR known at rising `times` and interpolated in between."""
 
     times: np.ndarray
     table: np.ndarray
@@ -62,7 +62,7 @@ class _Tabulated(Schedule):
 
 
 class VariancePreserving(_Tabulated):
-    """alpha^2 + sigma^2 = 1, known at integer model times and interpolated in log-SNR between.
+    """alpha^2 + sigma^2 = 1, known at integer model times; log-SNR is interpolated in between.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ class VariancePreserving(_Tabulated):
 
 
 class Preconditioned(_Tabulated):
-    """EDM's x_t = (x_0 + s eps) / sqrt(s^2 + sigma_data^2); `noise` are rising s at `times`."""
+    """EDM's x_t = (x_0 + s eps) / sqrt(s^2 + sigma_data^2), with rising `noise` s at `times`."""
 
     def __init__(self, noise: np.ndarray, times: np.ndarray, sigma_data: float) -> None:
         self.times, self.table, self.sigma_data = times, -2 * np.log(noise), sigma_data
@@ -137,15 +137,15 @@ class Grid:
     Attributes
     ----------
     times, log_snr, alpha, sigma : arrays of shape (S,)
-        Of every step of the chain.
+        Model time, log-SNR and both amplitudes of every step of the chain.
     is_node : bool array of shape (S,)
-        Where predictions are compared.
+        The steps at which predictions are compared.
     d_log_snr : array of shape (T,)
         Width of each node's interval: the quadrature weights of the integral over log-SNR.
     time_share : array of shape (T,)
         Share of model time in each node's interval; sums to 1.
     log_snr_range : (float, float)
-        What the intervals cover.
+        The range that the intervals cover.
     """
 
     times: np.ndarray
@@ -173,36 +173,36 @@ class Grid:
         return WEIGHTINGS[weighting](self)
 
     def nodes_only(self) -> Grid:
-        """The same measurement with the nodes as its only steps (what a replay visits)."""
-        levels = (self.times, self.log_snr, self.alpha, self.sigma, self.is_node)
-        times, log_snr, alpha, sigma, nodes = (level[self.is_node] for level in levels)
-        widths = (self.d_log_snr, self.time_share)
-        return Grid(times, log_snr, alpha, sigma, nodes, *widths, self.log_snr_range)
+        """The same measurement with the nodes as its only steps, which are those of a replay."""
+        return self.only(self.is_node)
+
+    def only(self, steps: np.ndarray | slice) -> Grid:
+        """The same measurement with these steps of the chain alone."""
+        names = ("times", "log_snr", "alpha", "sigma", "is_node")
+        return replace(self, **{name: getattr(self, name)[steps] for name in names})
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able form; `from_dict` restores it exactly."""
+        """Plain lists and numbers, for JSON; `from_dict` restores the grid exactly."""
         return {name: np.asarray(value).tolist() for name, value in vars(self).items()}
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Grid:
-        """Grid from what `to_dict` gave."""
+        """Grid from what `to_dict` returned."""
         arrays = {k: np.asarray(v) for k, v in fields.items() if k != "log_snr_range"}
         low, high = fields["log_snr_range"]
         return cls(**arrays, log_snr_range=(low, high))
 
 
 WEIGHTINGS: dict[str, Callable[[Grid], np.ndarray]] = {
-    # Half the width in log-SNR: nats.
-    "jeffreys": lambda grid: grid.d_log_snr / 2,
+    "jeffreys": lambda grid: grid.d_log_snr / 2,  # nats
     # Squared score differences, uniform in model time: the paper's g = 1.
     "paper": lambda grid: grid.time_share / grid.sigma[grid.is_node] ** 2,
-    # Squared noise differences, uniform in model time.
-    "noise": lambda grid: grid.time_share,
+    "noise": lambda grid: grid.time_share,  # squared noise differences, uniform in model time
 }
 
 
 class _Axis(NamedTuple):
-    """On what nodes are evenly spaced: maps to and from it, and its values at given levels."""
+    """The scale on which nodes are evenly spaced: maps to and from it, and its value at a level."""
 
     to_time: Callable[[np.ndarray], np.ndarray]
     to_log_snr: Callable[[np.ndarray], np.ndarray]
@@ -229,20 +229,19 @@ def make_grid(
     nodes: str = "log_snr",
     snap: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> Grid:
-    """Nodes at the midpoints of T equal intervals, in log-SNR or in model time.
+    """Place nodes at the midpoints of T equal intervals, in log-SNR or in model time.
 
     Parameters
     ----------
     schedule : Schedule
         Translates log-SNR to model time.
-    n_steps : int
-        Number of nodes, T.
-    substeps : int
-        Steps of the chain per node; with 2 the chain starts at the noisy end of the range.
+    n_steps, substeps : int
+        Number of nodes, T, and steps of the chain per node; with 2 the chain starts at the noisy
+        end of the range.
     log_snr_range : (float, float), optional
         Default: the schedule's own, clipped to [-8, 8].
     nodes : {"log_snr", "timesteps"}
-        In what the intervals are equal.
+        The scale on which the intervals are equal.
     snap : callable, optional
         Rounds model times to those that the network can represent; log-SNR and weights follow.
     """
@@ -252,13 +251,12 @@ def make_grid(
     offsets = ((substeps / 2) % 1 + np.arange(substeps)) / substeps
     position = (np.arange(n_steps)[:, None] + offsets).ravel() / n_steps
     times = axis.to_time(ends[0] + (ends[1] - ends[0]) * position)
-    if snap is not None:
-        times = snap(times)
+    times = times if snap is None else snap(times)
     log_snr = schedule.log_snr(times)
     if not (np.diff(log_snr) > 0).all():
         raise ValueError(
-            f"n_steps={n_steps}: noise levels coincide in the network's dtype. "
-            'Use fewer steps, substeps=1 or dtype="float32".'
+            f"n_steps={n_steps}: expected noise levels that the network's dtype can tell apart; "
+            'use fewer steps, substeps=1 or dtype="float32".'
         )
     is_node = np.tile(np.arange(substeps) == substeps // 2, n_steps)
     centre = axis.at(times, log_snr)[is_node]
@@ -267,31 +265,35 @@ def make_grid(
     share = np.diff(edge_times) / (edge_times[-1] - edge_times[0])
     widths = np.diff(axis.to_log_snr(edges))
     alpha, sigma = schedule.alpha_sigma(log_snr)
-    return Grid(times, log_snr, alpha, sigma, is_node, widths, share, (low, high))
+    levels = {"times": times, "log_snr": log_snr, "alpha": alpha, "sigma": sigma}
+    return Grid(
+        **levels, is_node=is_node, d_log_snr=widths, time_share=share, log_snr_range=(low, high)
+    )
 
 
 def common_range(
     schedules: Sequence[Schedule], log_snr_range: tuple[float, float] | None = None
 ) -> tuple[float, float]:
-    """Log-SNR range that all of some models know, within the given one or their own [-8, 8]."""
+    """Log-SNR range that all these models know, within the given range or else [-8, 8]."""
     known = [_resolve_range(schedule, log_snr_range) for schedule in schedules]
     low, high = max(low for low, _ in known), min(high for _, high in known)
     if low >= high:
-        raise ValueError(f"the models know the log-SNR ranges {known}, which do not overlap.")
+        raise ValueError(
+            f"log_snr_range={log_snr_range!r}: expected a range in common, got {known}, which do "
+            "not overlap; choose other models."
+        )
     return low, high
 
 
-def _resolve_range(
-    schedule: Schedule, log_snr_range: tuple[float, float] | None
-) -> tuple[float, float]:
+def _resolve_range(schedule: Schedule, given: tuple[float, float] | None) -> tuple[float, float]:
     own_low, own_high = schedule.log_snr_range
-    if log_snr_range is None:
+    if given is None:
         return max(own_low, WIDEST_RANGE[0]), min(own_high, WIDEST_RANGE[1])
-    low, high = (float(end) for end in log_snr_range)
+    low, high = (float(end) for end in given)
     slack = 1e-6 * (1 + abs(low) + abs(high))
     if low < own_low - slack or high > own_high + slack:
         raise ValueError(
-            f"log_snr_range={log_snr_range!r}: this model knows only "
-            f"[{own_low:.4g}, {own_high:.4g}]. Choose a range within it."
+            f"log_snr_range={given!r}: expected a part of [{own_low:.4g}, {own_high:.4g}], "
+            "which is all that this model knows; choose a range within it."
         )
     return max(low, own_low), min(high, own_high)

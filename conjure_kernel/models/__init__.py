@@ -1,4 +1,4 @@
-"""What predicts noise: the `Denoiser`, worlds with closed forms, and pipelines of diffusers.
+"""The models that predict noise: the `Denoiser`, closed-form worlds and pipelines of diffusers.
 
 `gaussian.py` has worlds whose answers are known exactly; `pretrained/` measures a pipeline through
 its own loop; `pair.py` makes one model of two. The weights of the small model that ships with the

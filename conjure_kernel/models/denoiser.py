@@ -1,7 +1,7 @@
-"""The Denoiser: what the estimator asks of a text-conditioned diffusion model.
+"""The `Denoiser`: what the package needs of a text-conditioned diffusion model.
 
-A model needs one method, `run`, that feeds its predictions to a task; `Denoiser` makes trajectories
-and energies out of it.
+A model needs one method, `run`, which feeds its predictions to a task. `Denoiser` makes
+trajectories and energies with it.
 """
 
 from __future__ import annotations
@@ -21,29 +21,31 @@ __all__ = ["Denoiser"]
 
 
 class Denoiser(ABC):
-    """A text-conditioned diffusion model as the estimator sees it.
+    """A text-conditioned diffusion model as the estimators see it.
 
-    A subclass says what it is (`schedule`, `shape`, `fingerprint`) and drives a task (`run`).
-    It is heavy and read-only: clones of an estimator share it.
+    A subclass has the attributes `schedule`, `shape` and `fingerprint`, and its method `run` drives
+    a task. A model is heavy and is only read: clones of an estimator share it.
 
     Attributes
     ----------
     schedule : Schedule
-        Law of the forward process.
+        The law of the forward process.
     shape : tuple of int
-        Of one state x_t.
+        The shape of one state x_t.
     dtype, state_dtype, device : torch.dtype, torch.dtype, torch.device
-        Of the network, of the chain's arithmetic, and where states live.
+        The dtype of the network, that of the chain's arithmetic, and where states live.
     n_evaluations : int
-        Noise predictions made so far (rows through the network), pictures and calibration apart.
+        Noise predictions made so far (rows through the network), without those for pictures and
+        for calibration.
     prompts_share_a_call : bool
-        Several prompts may go through one call without changing each other's rows.
+        Whether several prompts may go through one call without changing each other's rows.
     leading_steps : int
-        Steps that every run takes before the first, their predictions discarded.
+        Steps that every run takes before the first one; their predictions are discarded.
     probe : tuple of float, optional
-        Answer to one fixed question, once loaded: tells models of equal fingerprint apart.
+        Once loaded, the answer to one fixed question, which tells models of equal fingerprint
+        apart.
     compiled, full_call : bool, int
-        The network is compiled for calls of that many rows; shorter ones are filled up.
+        Whether the network is compiled, and for how many rows a call; shorter calls are filled up.
 
     Examples
     --------
@@ -75,23 +77,38 @@ class Denoiser(ABC):
     def run(
         self, task: Task, prompts: Sequence[str], rows_per_prompt: int, guidance_scale: float
     ) -> list[Reading]:
-        """Drive `task` through the model; rows are grouped by prompt: one `Reading` for each."""
+        """Drive `task` through the model.
+
+        Parameters
+        ----------
+        task : Task
+            Its R rows are grouped by prompt.
+        prompts : sequence of str, length P
+        rows_per_prompt : int
+            R / P.
+        guidance_scale : float
+            w of eps_0 + w (eps_y - eps_0); 1 is the conditional prediction.
+
+        Returns
+        -------
+        readings : list of Reading, length P
+        """
 
     @abstractmethod
     def decode(self, x0: torch.Tensor) -> np.ndarray:
         """Pictures of clean states ``(R, *shape)``: uint8 array of shape (R, H, W, 3)."""
 
     def render(self, x0: torch.Tensor) -> np.ndarray:
-        """What the model makes of clean states, floats (R, ...): pictures in [0, 1], or sound."""
+        """What the model makes of clean states: pictures in [0, 1] or sound, as floats (R, ...)."""
         return self.decode(x0) / 255
 
     @property
     def name(self) -> str:
-        """What it is called in messages and in the provenance of a result."""
+        """Name of the model in messages and in the provenance of a result."""
         return type(self).__name__
 
     def load(self) -> Denoiser:
-        """Bring the weights into memory, if they are not; returns the denoiser."""
+        """Bring the weights into memory, unless they are there; return the denoiser."""
         return self
 
     def __sklearn_clone__(self) -> Denoiser:
@@ -113,12 +130,30 @@ class Denoiser(ABC):
     ) -> list[Trajectory]:
         """Run the reverse chain of each prompt for each draw.
 
-        Costs len(prompts) * len(draws) predictions a step, twice that with guidance, plus one per
-        node with guidance for the prompt's own conditional predictions.
+        Parameters
+        ----------
+        prompts : sequence of str
+        draws : sequence of int
+            The numbers of the draws, which fix their noise.
+        chain : ChainSettings
+
+        Returns
+        -------
+        trajectories : list of Trajectory
+            One for each prompt, with len(draws) draws.
+
+        Raises
+        ------
+        FloatingPointError
+            The model predicts NaN or infinity.
+
+        Notes
+        -----
+        The cost is len(prompts) * len(draws) predictions a step, twice that with guidance, and with
+        guidance one more per node for the prompt's own conditional predictions.
         """
         names, numbers = [p for p in prompts for _ in draws], [*draws] * len(prompts)
-        reverse = ReverseChain(chain, names, numbers, self.shape, self.device, self.state_dtype)
-        task = Trace(reverse)
+        task = Trace(self.start(names, numbers, chain))
         guided = chain.guidance_scale != 1
         readings = self.run(task, prompts, len(draws), chain.guidance_scale)
         n_steps = len(chain.grid.times) + self.leading_steps
@@ -134,6 +169,14 @@ class Denoiser(ABC):
             for x, eps, x0, r in parts
         ]
 
+    def start(
+        self, prompts: Sequence[str], draws: Sequence[int], chain: ChainSettings
+    ) -> ReverseChain:
+        """Reverse chains of this model at their noisy end, one for each prompt with its draw."""
+        return ReverseChain(
+            chain, prompts, draws, self.shape, device=self.device, dtype=self.state_dtype
+        )
+
     def predict(
         self, prompts: Sequence[str], x: torch.Tensor, eps: torch.Tensor, chain: ChainSettings
     ) -> torch.Tensor:
@@ -144,15 +187,21 @@ class Denoiser(ABC):
         prompts : sequence of str, length P
             The targets b; rows are grouped by prompt.
         x, eps : tensors of shape ``(T, R, *shape)``
-            The sources' states and own conditional predictions; R a multiple of P.
+            The sources' states and own conditional predictions; R is a multiple of P.
         chain : ChainSettings
-            The chain that made them.
+            The settings of the chain that visited the states.
 
         Returns
         -------
         energies : tensor of shape (T, R), on the CPU
-            With guidance the unconditional part cancels at equal x_t, so that they are w^2 times
-            the conditional ones, without an unconditional prediction, unless `both_branches`.
+            At least 0. With guidance the unconditional part cancels at equal x_t, so that energies
+            are w^2 times the conditional ones and need no unconditional prediction, unless
+            `both_branches` is set.
+
+        Raises
+        ------
+        FloatingPointError
+            The model predicts NaN or infinity.
         """
         scale = chain.guidance_scale
         task = Replay(chain.grid.nodes_only(), x.to(self.device), eps.to(self.device))
@@ -172,7 +221,7 @@ class Denoiser(ABC):
     def replay(
         self, task: Task, prompts: Sequence[str], guidance_scale: float = 1.0
     ) -> list[Reading]:
-        """Drive a task along fixed states, under conditional predictions alone by default."""
+        """Drive a task along fixed states, by default with conditional predictions alone."""
         n_rows, branches = len(task.state), 1 if guidance_scale == 1 else 2
         readings = self.run(task, prompts, n_rows // len(prompts), guidance_scale)
         self.n_evaluations += branches * (len(task.grid.times) + self.leading_steps) * n_rows
@@ -181,12 +230,12 @@ class Denoiser(ABC):
     def check_finite(
         self, values: torch.Tensor, grid: Grid, prompts: Sequence[str], rows_per_prompt: int
     ) -> None:
-        """Raise FloatingPointError where one of `values` (T, R) of replayed rows is not finite."""
+        """Raise FloatingPointError if one of the `values` (T, R) of replayed rows is not finite."""
         bad = ~torch.isfinite(values)
         if bad.any():
             node, row = (int(i) for i in bad.nonzero()[0])
             raise FloatingPointError(
                 f"prompt {prompts[row // rows_per_prompt]!r}: the model predicted NaN or infinity "
-                f"at log-SNR {grid.node_log_snr[node]:.3g} in {self.dtype}. Try dtype='bfloat16' "
+                f"at log-SNR {grid.node_log_snr[node]:.3g} in {self.dtype}; try dtype='bfloat16' "
                 "or 'float32', a narrower log_snr_range or a smaller guidance_scale."
             )

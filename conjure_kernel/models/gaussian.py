@@ -1,9 +1,9 @@
 """Closed-form worlds: prompts that evoke known Gaussians, or mixtures of them.
 
 `GaussianDenoiser` knows its noise prediction and its divergences exactly, so that the estimator,
-the samplers and every parametrisation can be held against the truth, without a network.
-`MixtureDenoiser` has exact predictions for several modes per prompt; its divergence is found by
-brute force on densities. For tests, docs and teaching.
+the samplers and every parametrisation can be compared with the truth, without a network.
+`MixtureDenoiser` has exact predictions for several modes per prompt; its divergence is computed by
+brute force on densities. Both are for tests, docs and teaching.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from conjure_kernel._checks import check_choice
 from conjure_kernel.method.prediction import PREDICTIONS, from_eps, to_eps
 from conjure_kernel.method.reverse import standard_normal
 from conjure_kernel.method.schedule import Schedule, VariancePreserving
@@ -66,12 +67,12 @@ class MixtureDenoiser(Denoiser):
     Parameters
     ----------
     mixtures : mapping of str to (weights, means, covariances)
-        weights (M,) summing to 1, means (M, d), covariances (M, d, d) or variances (M, d). The
+        weights (M,) that sum to 1, means (M, d), covariances (M, d, d) or variances (M, d). The
         empty prompt, if present, is the unconditional model that guidance needs.
     schedule : Schedule, optional
         Default: log-SNR linear in time over [-8, 8].
     prediction : {"epsilon", "v_prediction", "sample", "flow"}
-        Parametrisation in which the exact answer is given to the adapter's arithmetic.
+        The parametrisation in which the exact prediction is expressed, as a network's output would.
 
     Examples
     --------
@@ -94,14 +95,15 @@ class MixtureDenoiser(Denoiser):
         schedule: Schedule | None = None,
         prediction: str = "epsilon",
     ) -> None:
-        if prediction not in PREDICTIONS:
-            raise ValueError(f"prediction={prediction!r}: expected one of {PREDICTIONS}.")
         self.schedule = schedule or VariancePreserving.log_linear()
-        self.prediction = prediction
+        self.prediction = check_choice(prediction, "prediction", tuple(PREDICTIONS))
         self._mixtures = {prompt: _as_mixture(prompt, *m) for prompt, m in mixtures.items()}
         sizes = {mixture.means.shape[1] for mixture in self._mixtures.values()}
         if len(sizes) != 1:
-            raise ValueError(f"means of {sorted(sizes)} dimensions: expected one number for all.")
+            raise ValueError(
+                f"means: expected one number of dimensions, got {sorted(sizes)}; give all means "
+                "the same length."
+            )
         self.shape = (sizes.pop(),)
 
     @property
@@ -154,8 +156,8 @@ class MixtureDenoiser(Denoiser):
         except KeyError:
             known = ", ".join(map(repr, self.prompts[:5]))
             raise ValueError(
-                f"prompt {prompt!r} is not in this world, which knows {known}"
-                f"{', ...' if len(self.prompts) > 5 else ''}. Add it to the world."
+                f"prompt {prompt!r} is not in this world: expected one of {known}"
+                f"{', ...' if len(self.prompts) > 5 else ''}; add it to the world."
             ) from None
 
     def monte_carlo(
@@ -194,9 +196,9 @@ class GaussianDenoiser(MixtureDenoiser):
     means : mapping of str to float or (d,), or array of shape (n, d)
         What each prompt evokes on average. An array names its prompts "prompt 0", "prompt 1", ...
     covariances : float, mapping, or sequence of length n
-        Per prompt a variance, variances (d,) or a covariance (d, d); one float: shared by all.
+        Per prompt a variance, variances (d,) or a covariance (d, d); all prompts share one float.
     schedule, prediction
-        As for `MixtureDenoiser`.
+        The same as those of `MixtureDenoiser`.
 
     Examples
     --------
@@ -233,9 +235,10 @@ class GaussianDenoiser(MixtureDenoiser):
     def exact(
         self, a: str, b: str, log_snr_range: tuple[float, float] = (-np.inf, np.inf)
     ) -> Exact:
-        """True KL legs on a log-SNR range: KL of images noised to its end minus to its start.
+        """True KL legs on a log-SNR range, in nats: KL at its end minus KL at its start.
 
-        The default, the whole line, is the KL of the image distributions themselves.
+        At both ends it is the KL between the images noised to that level. On the whole line, the
+        default, it is the KL between the image distributions themselves.
         """
         low, high = log_snr_range
         legs = (
@@ -266,18 +269,20 @@ def _as_mixture(prompt: str, weights: Any, means: Any, covariances: Any) -> _Mix
     fitting = (*means.shape, means.shape[-1]) if variances.ndim == 3 else tuple(means.shape)
     if means.ndim != 2 or shapes[0] != shapes[1][:1] or shapes[2] != fitting:
         raise ValueError(
-            f"prompt {prompt!r}: weights, means, covariances of shapes {shapes}: "
-            "expected (M,), (M, d) and (M, d) or (M, d, d)."
+            f"prompt {prompt!r}: expected weights (M,), means (M, d) and covariances (M, d) or "
+            f"(M, d, d), got shapes {shapes}; reshape them."
         )
     bases = torch.eye(means.shape[1], dtype=torch.float64).expand(len(means), -1, -1)
     if variances.ndim == 3:
         variances, bases = torch.linalg.eigh(variances)
     if not variances.min() >= -NEGLIGIBLE * variances.max():
         raise ValueError(
-            f"prompt {prompt!r}: smallest variance {variances.min():.4g}, expected at least 0."
+            f"prompt {prompt!r}: expected variances of at least 0, got {variances.min():.4g}; "
+            "correct its covariances."
         )
     if not (weights.min() >= 0 and abs(weights.sum() - 1) < NEGLIGIBLE):
         raise ValueError(
-            f"prompt {prompt!r}: weights={weights.tolist()}, expected shares that sum to 1."
+            f"prompt {prompt!r}: expected weights of at least 0 that sum to 1, got "
+            f"{weights.tolist()}; divide them by their sum."
         )
     return _Mixture(weights, means, variances.clamp(min=0), bases)

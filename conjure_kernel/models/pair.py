@@ -1,6 +1,6 @@
-"""Two models that share a latent space, as one `Denoiser` whose prompts say which is meant.
+"""Two models that share a latent space, as one `Denoiser` whose prompts name the model.
 
-So all that measures two prompts under one model measures one prompt under two models.
+In this way everything that compares two prompts under one model compares one prompt under two.
 """
 
 from __future__ import annotations
@@ -23,16 +23,21 @@ __all__ = ["SIDES", "ModelPair"]
 
 SIDES = ("model a: ", "model b: ")
 SECOND_SEED = 2**32  # b's noise is not a's: the legs must be independent
-SAME = 0.25  # of the contrast of what is decoded; other autoencoders differ by more than all of it
+SAME = 0.25  # of the decoded contrast; different autoencoders differ by more than all of it
 LEAST_CONTRAST = 1 / 255
 LEVEL_GAP = 0.01  # in log-SNR
 
 
 class ModelPair(Denoiser):
-    """Two models as one, whose prompts begin with one of `SIDES`.
+    """Two models as one; each prompt begins with one of `SIDES`, which names its model.
 
-    The levels are those of the model with the coarser dtype, the states of a trajectory those of
-    its own model: at one log-SNR two Gaussian processes differ by a factor.
+    The noise levels are those of the model with the coarser dtype. The states of a trajectory are
+    those of its own model: at one log-SNR, the states of two Gaussian processes differ by a factor.
+
+    Parameters
+    ----------
+    model_a, model_b : Denoiser
+        The models. `load` raises a ValueError if their latent spaces differ.
     """
 
     def __init__(self, model_a: Denoiser, model_b: Denoiser) -> None:
@@ -74,7 +79,7 @@ class ModelPair(Denoiser):
         if gap > LEVEL_GAP:
             warnings.warn(
                 f"the models' noise levels differ by up to {gap:.2g} in log-SNR, as both "
-                'round their model times. Load them with dtype="float32".',
+                'round their model times; load them with dtype="float32".',
                 stacklevel=6,
             )
         return grid
@@ -82,14 +87,14 @@ class ModelPair(Denoiser):
     def trace(  # noqa: D102
         self, prompts: Sequence[str], draws: Sequence[int], chain: ChainSettings
     ) -> list[Trajectory]:
-        found: dict[str, Trajectory] = {}
+        trajectories: dict[str, Trajectory] = {}
         for side, model, places in self._by_model(prompts):
             own = [prompts[i] for i in places]
             seed = chain.seed + (SECOND_SEED if side == SIDES[1] else 0)
             chains = model.trace(_bare(own), draws, self.chain_of(model, chain, seed))
             for prompt, trajectory in zip(own, chains, strict=True):
-                found[prompt] = replace(trajectory, tokens=side + trajectory.tokens)
-        return [found[prompt] for prompt in prompts]
+                trajectories[prompt] = replace(trajectory, tokens=side + trajectory.tokens)
+        return [trajectories[prompt] for prompt in prompts]
 
     def predict(  # noqa: D102
         self, prompts: Sequence[str], x: torch.Tensor, eps: torch.Tensor, chain: ChainSettings
@@ -119,11 +124,11 @@ class ModelPair(Denoiser):
                 yield side, model, places
 
     def chain_of(self, model: Denoiser, chain: ChainSettings, seed: int) -> ChainSettings:
-        """The same chain on a model's own times and amplitudes, with noise of a seed."""
+        """The same chain in a model's own times and amplitudes, with the noise of this seed."""
         return replace(chain, grid=self._grid_of(model, chain.grid), seed=seed, both_branches=True)
 
     def _grid_of(self, model: Denoiser, grid: Grid) -> Grid:
-        """The same log-SNRs in a model's own times and amplitudes."""
+        """The same log-SNRs with a model's own times and amplitudes."""
         times = grid.times
         if model is not self._leader:
             times = model.snap(model.schedule.time(grid.log_snr))
@@ -133,7 +138,7 @@ class ModelPair(Denoiser):
     def _handed_over(
         self, x: torch.Tensor, dtype: torch.dtype, model: Denoiser, grid: Grid
     ) -> torch.Tensor:
-        """States (T, R, *shape) of the other model's trajectories as `model` writes them."""
+        """States (T, R, *shape) of the other model's trajectories, on the scale of `model`."""
         other = self.models[model is self.models[0]]
         own, its = (m.schedule.alpha_sigma(grid.node_log_snr)[0] for m in (model, other))
         if (own == its).all():
@@ -151,14 +156,14 @@ def _coarseness(model: Denoiser) -> float:
 
 
 def _check_one_space(model_a: Denoiser, model_b: Denoiser) -> None:
-    """Refuse models whose states are not of one space: they decode one state otherwise."""
+    """Raise a ValueError unless the models' states have one shape and one meaning when decoded."""
     if model_a is model_b:
         return
     if model_a.shape != model_b.shape:
         raise ValueError(
-            f"the states of {model_a!r} are {model_a.shape}, those of {model_b!r} {model_b.shape}: "
-            "drift needs models that share a latent space. Give both one height and width with "
-            "model_kwargs, or compare their distances with `conjure agree`."
+            "models: expected a shared latent space, but the states of "
+            f"{model_a!r} are {model_a.shape}, those of {model_b!r} {model_b.shape}; give both one "
+            "height and width with model_kwargs, or compare their distances with `conjure agree`."
         )
     state = standard_normal((1, *model_a.shape), seed=0, prompt="", draw=0, step=0)
     seen, other = (model.render(state) for model in (model_a, model_b))
@@ -167,8 +172,8 @@ def _check_one_space(model_a: Denoiser, model_b: Denoiser) -> None:
         apart = np.sqrt(np.square(seen - other).mean()) / max(LEAST_CONTRAST, seen.std())
     if not apart <= SAME:
         raise ValueError(
-            f"{model_a!r} and {model_b!r} decode one latent state to different pictures or sounds "
-            f"(apart by {apart:.2g} of their contrast, at most {SAME} is allowed): they have "
-            "different autoencoders, or scale their latents otherwise. Drift needs models that "
-            "share a latent space; compare their distances with `conjure agree`."
+            f"models: expected a shared latent space, but {model_a!r} and {model_b!r} decode one "
+            f"state to different pictures or sounds (apart by {apart:.2g} of their contrast, at "
+            f"most {SAME} is allowed), as they have different autoencoders or scale their latents "
+            "differently; compare their distances with `conjure agree`."
         )

@@ -1,7 +1,7 @@
-"""What is driven through a model, one noise prediction a step, and what comes of it.
+"""Tasks, which take one noise prediction of a model at each step, and what they result in.
 
-`Trace` runs the reverse chain and records states and predictions at the nodes; `Replay` walks along
-recorded states, whatever the model says there, and compares. A `Trajectory` is what a trace leaves.
+`Trace` runs the reverse chain and records states and predictions at the nodes, as a `Trajectory`.
+`Replay` goes along recorded states, whatever the model predicts there, and compares predictions.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["Reading", "Replay", "Task", "Trace", "Trajectory"]
 
 @dataclass
 class Trajectory:
-    """What the reverse chains of one prompt visited.
+    """The states that the reverse chains of one prompt visited.
 
     Attributes
     ----------
@@ -28,11 +28,11 @@ class Trajectory:
     eps : tensor of shape (K, T, *shape)
         The prompt's own conditional noise predictions there.
     x0 : tensor of shape (K, *shape)
-        Clean prediction at the end of each chain: the picture that was conjured.
+        Clean prediction at the end of each chain, which is decoded to its picture.
     truncated : bool
-        Every text encoder lost part of the prompt.
+        Whether every text encoder lost a part of the prompt.
     tokens : str
-        Digest of what the text encoders were given.
+        Digest of the tokens that the text encoders were given.
     """
 
     x: torch.Tensor
@@ -47,29 +47,37 @@ class Trajectory:
         return len(self.x)
 
     def extend(self, more: Trajectory) -> Trajectory:
-        """The same prompt with further draws."""
+        """Trajectory of the same prompt with further draws."""
         x, eps, x0 = (torch.cat([getattr(self, n), getattr(more, n)]) for n in ("x", "eps", "x0"))
         return Trajectory(x, eps, x0, more.truncated, more.tokens)
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What the text encoders made of one prompt."""
+    """What the text encoders read of one prompt.
+
+    Attributes
+    ----------
+    truncated : bool
+        Whether every text encoder lost a part of the prompt.
+    tokens : str
+        Digest of the tokens that they were given.
+    """
 
     truncated: bool = False
     tokens: str = ""
 
 
 class Task(Protocol):
-    """Something to do along a chain of noise levels."""
+    """What is done with the predictions along a chain of noise levels."""
 
     @property
     def grid(self) -> Grid:
-        """The levels."""
+        """The noise levels."""
 
     @property
     def state(self) -> torch.Tensor:
-        """States to predict at first, shape (R, *shape)."""
+        """The first states at which noise is predicted, (R, *shape)."""
 
     def step(self, eps: torch.Tensor, x_t: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Take the prediction at x_t; return the next states and the clean prediction."""
@@ -77,7 +85,7 @@ class Task(Protocol):
 
 @dataclass
 class Trace:
-    """Run the reverse chain; record (x_t, eps, x0) at the nodes."""
+    """Task that runs the reverse chain and records (x_t, eps, x0) at the nodes."""
 
     reverse: ReverseChain
     x: list[torch.Tensor] = field(default_factory=list)
@@ -104,9 +112,9 @@ class Trace:
 
 @dataclass
 class Replay:
-    """Predict along recorded states x (T, R, *shape).
+    """Task that predicts along recorded states x (T, R, *shape).
 
-    With `eps`, reduces ||prediction - eps||^2 at once to `energies` (T, R); else keeps predictions.
+    With `eps` it keeps the `energies` ||prediction - eps||^2 (T, R), else the `predictions`.
     """
 
     grid: Grid

@@ -1,8 +1,9 @@
 """Pictures: matrix, map, Shepard diagram, legs, profile, explanation, human scores.
 
-J is the Jeffreys divergence: half the sum of both legs, in nats unless told otherwise. Tree, map
-and colour scale all run with sqrt(J). Every view takes `ax=` and returns it. The only place that
-imports matplotlib and bokeh; `coordinates` and `labels` have the geometry of maps.
+J is the Jeffreys divergence, half the sum of both legs, in nats where nothing else is said. Tree,
+map and colour scale all run with sqrt(J). The functions that plot one diagram take `ax=` and return
+it. This folder alone imports matplotlib and bokeh; `coordinates` and `labels` hold the geometry of
+maps.
 """
 
 import lazy_loader

@@ -1,6 +1,6 @@
 from .coordinates import layout, layout_vectors, position_errors, representatives, stress
 from .explanation import plot_explanation, plot_morph, plot_strip
-from .maps import drawn_labels, plot_map
+from .maps import placed_labels, plot_map
 from .matrix import plot_matrix
 from .models import plot_agreement, plot_drift
 from .overview import plot_overview
@@ -8,9 +8,9 @@ from .relations import plot_legs, plot_profile, plot_shepard
 from .scores import plot_ablation, plot_evaluations
 
 __all__ = [
-    "drawn_labels",
     "layout",
     "layout_vectors",
+    "placed_labels",
     "plot_ablation",
     "plot_agreement",
     "plot_drift",

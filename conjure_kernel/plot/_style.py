@@ -1,4 +1,4 @@
-"""What all pictures share: colours, fonts (the user's) and checks; nothing stays in rcParams."""
+"""What all pictures share: colours, fonts, axes and checks; the user's rcParams stay unchanged."""
 
 from __future__ import annotations
 
@@ -7,11 +7,16 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from conjure_kernel._checks import check_prompts, check_square
+from conjure_kernel.plot.labels import fit_limits
 
-__all__ = ["BLUE", "COLOURS", "GREY", "HUES", "INK", "STYLE", "check", "check_images", "new_axes"]
+__all__ = ["BLUE", "COLOURS", "GREY", "HUES", "INK", "STYLE", "WIDER", "check", "check_images"]
+__all__ += ["check_labels", "fit_axes", "new_axes", "new_figure", "text_sizes"]
 
 INK, GREY, BLUE = "#2b2b33", "#85858f", "#0e6096"
 # Dark is near. Equal steps of lightness in OKLab, hence perceptually uniform.
@@ -21,33 +26,72 @@ STYLE: dict[str, Any] = {"axes.facecolor": "white", "figure.facecolor": "white"}
 STYLE |= {"font.size": 7.5, "axes.titlesize": 9, "xtick.labelsize": 7, "axes.grid": False}
 STYLE |= {"axes.labelsize": 7.5, "ytick.labelsize": 7}
 STYLE |= dict.fromkeys(["text.color", "axes.titlecolor", "xtick.color", "ytick.color"], INK)
+WIDER = 1.17  # text at 90 dots an inch is up to a sixth wider than at others
 
 
 def check(
     divergences: np.ndarray, labels: Sequence[str], standard_errors: np.ndarray | None
 ) -> tuple[np.ndarray, list[str], np.ndarray]:
     """Matrix, names and standard errors (NaN where unknown) that belong together."""
-    matrix, names = check_square(divergences, "divergences"), check_prompts(labels, "labels")
+    matrix = check_square(divergences, "divergences")
     if matrix.trace() > 0:
-        raise ValueError(f"divergences: trace {matrix.trace():.6g} came, 0 is needed. A kernel?")
-    if len(names) != len(matrix):
-        raise ValueError(f"labels: {len(names)} came, {len(matrix)} are needed, one a row.")
+        raise ValueError(
+            f"divergences: expected a diagonal of 0, got the trace {matrix.trace():.6g}; pass "
+            "divergences and not a kernel."
+        )
+    names = check_labels(labels, len(matrix))
     errors = np.array(matrix * np.nan if standard_errors is None else standard_errors, dtype=float)
     if errors.shape != matrix.shape:
-        raise ValueError(f"standard_errors: shape {errors.shape} came, {matrix.shape} is needed.")
+        raise ValueError(
+            f"standard_errors: expected the shape {matrix.shape} of the divergences, got "
+            f"{errors.shape}."
+        )
     return matrix, names, errors
 
 
-def check_images(images: np.ndarray, n: int) -> np.ndarray:
+def check_labels(labels: Sequence[str], n: int) -> list[str]:
+    """The n prompts of as many rows or points."""
+    names = check_prompts(labels, "labels")
+    if len(names) != n:
+        raise ValueError(f"labels: expected {n}, one for each prompt, got {len(names)}.")
+    return names
+
+
+def check_images(images: np.ndarray, n: int, several: bool = False) -> np.ndarray:
+    """One image of each of n prompts (n, H, W, 3), or several of each (n, n_images, H, W, 3)."""
     rgb = np.asarray(images)
-    if rgb.ndim != 4 or rgb.shape[::3] != (n, 3) or rgb.dtype != np.uint8:
-        came = f"{rgb.dtype} {rgb.shape}"
-        raise ValueError(f"images: {came} came, uint8 ({n}, height, width, 3) is needed.")
+    axes = "n_images, height, width, 3" if several else "height, width, 3"
+    fits = rgb.ndim == 4 + several and rgb.shape[0] == n and rgb.shape[-1] == 3
+    if not fits or rgb.dtype != np.uint8:
+        raise ValueError(
+            f"images: expected uint8 of shape ({n}, {axes}), got {rgb.dtype} of shape {rgb.shape}."
+        )
     return rgb
 
 
 def new_axes(side: float) -> Axes:
+    """Axes on a new pyplot figure."""
     from matplotlib import pyplot
 
     figure = pyplot.figure(figsize=(1.65 * side, 1.25 * side), dpi=150)
     return figure.add_axes((0.12, 0.12, 0.62, 0.8))
+
+
+def new_figure(width: float, height: float, **options: Any) -> Figure:
+    """A figure of so many inches, outside pyplot, that lays itself out."""
+    figure = Figure((width, height), layout="constrained", **options)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def fit_axes(ax: Axes, points: np.ndarray, margin: np.ndarray) -> None:
+    """Limits in which all points lie at least `margin` pixels inside, on one scale."""
+    low, high = fit_limits(points, np.array(ax.get_window_extent().size), margin)
+    ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+    ax.set_aspect("equal", adjustable="datalim")
+
+
+def text_sizes(ax: Axes, texts: Sequence[Text]) -> np.ndarray:
+    """Widths and heights (n, 2) of texts in pixels, before anything is plotted."""
+    ruler = RendererAgg(1, 1, ax.figure.dpi)
+    return np.array([text.get_window_extent(ruler).size for text in texts])

@@ -1,30 +1,30 @@
-"""Where prompts go on a map, and how far to trust it: of a matrix of J, or of thousands of vectors.
+"""Coordinates of prompts on a map, and how much to trust them.
 
-`layout`, `stress` and `position_errors` are about points whose distances resemble sqrt(J);
-`layout_vectors` and `representatives` are linear in the number of prompts, or nearly so. All are
-public through `plot`. No drawing; scikit-learn and umap are imported where they are used.
+`layout`, `stress` and `position_errors` are for a matrix of J: points whose distances resemble
+sqrt(J). `layout_vectors` and `representatives` are for thousands of vectors and take time that is
+about linear in their number. All are public through `plot`. scikit-learn and umap are imported
+where they are used.
 """
 
 from __future__ import annotations
 
 import warnings
-from typing import Any
 
 import numpy as np
 from scipy.linalg import orthogonal_procrustes
 from scipy.spatial.distance import pdist, squareform
 
-from conjure_kernel._checks import check_choice, check_number, check_square
+from conjure_kernel._checks import (
+    check_choice,
+    check_coordinates,
+    check_number,
+    check_square,
+    check_vectors,
+)
 from conjure_kernel.method.jackknife import jackknife_se, leave_one_out
 
-__all__ = ["MANY", "N_REPRESENTATIVES", "check_coordinates", "check_vectors", "layout"]
-__all__ += [
-    "layout_vectors",
-    "position_errors",
-    "principal_components",
-    "representatives",
-    "stress",
-]
+__all__ = ["MANY", "METHODS", "N_REPRESENTATIVES", "layout", "layout_vectors", "position_errors"]
+__all__ += ["principal_components", "representatives", "stress"]
 
 RandomState = int | np.random.RandomState | None
 METHODS = ("mds", "umap")
@@ -44,18 +44,18 @@ def layout(
     ----------
     divergences : array of shape (n, n)
         Symmetric Jeffreys divergences.
-    method : {"mds", "umap"}
-        "mds" minimises the squared errors of all distances: the best of a classical and a few
-        random starts. "umap" starts there and keeps neighbourhoods; its distances mean little.
-        It needs five prompts: with fewer it warns and falls back to "mds".
-    random_state : int, RandomState or None
-        The same seed gives the same coordinates on the same machine.
+    method : {"mds", "umap"}, default "mds"
+        "mds" minimises the squared errors of all distances, from a classical and a few random
+        starts. "umap" starts from its result and keeps neighbourhoods; its distances mean little.
+        It needs five prompts, and with fewer it warns and gives "mds".
+    random_state : int, RandomState or None, default 0
+        Seed; the same one gives the same coordinates on the same machine.
 
     Returns
     -------
     coordinates : ndarray of shape (n, 2)
-        Centred, greatest extent along the first axis. In the unit of sqrt(J) for "mds", in none
-        for "umap".
+        Centred, with the greatest extent along the first axis. Those of "mds" have the unit of
+        sqrt(J), those of "umap" none.
 
     Examples
     --------
@@ -69,7 +69,8 @@ def layout(
     coordinates = _mds(distances, random_state)
     if method == "umap" and len(distances) < FEWEST_FOR_UMAP:
         warnings.warn(
-            f'method="umap" needs {FEWEST_FOR_UMAP} prompts, {len(distances)} came: "mds" is used.',
+            f"method='umap': expected at least {FEWEST_FOR_UMAP} prompts, got {len(distances)}; "
+            "'mds' is used.",
             stacklevel=2,
         )
     elif method == "umap" and distances.any():
@@ -87,12 +88,13 @@ def stress(divergences: np.ndarray, coordinates: np.ndarray) -> float:
     divergences : array of shape (n, n)
         Symmetric Jeffreys divergences.
     coordinates : array of shape (n, 2)
-        The layout, with distances d; neither its unit nor its scale matters.
+        The layout, whose distances are d; its unit and its scale do not matter.
 
     Returns
     -------
     stress : float
-        0 (all distances right) to 1. 0.05 is good, 0.1 fair; above 0.2 distances mislead.
+        From 0, if all distances are right, to 1. 0.05 is good, 0.1 fair; above 0.2 distances
+        mislead.
 
     Examples
     --------
@@ -102,30 +104,30 @@ def stress(divergences: np.ndarray, coordinates: np.ndarray) -> float:
     """
     matrix = check_square(divergences, "divergences")
     wanted = squareform(np.sqrt(matrix), checks=False)
-    drawn = pdist(check_coordinates(coordinates, len(matrix)))
-    if not wanted.any() or not drawn.any():
-        return float(wanted.any() or drawn.any())
-    wanted *= (wanted @ drawn) / (wanted @ wanted)
-    return float(np.sqrt(np.sum((wanted - drawn) ** 2) / np.sum(drawn**2)))
+    on_map = pdist(check_coordinates(coordinates, len(matrix)))
+    if not wanted.any() or not on_map.any():
+        return float(wanted.any() or on_map.any())
+    wanted *= (wanted @ on_map) / (wanted @ wanted)
+    return float(np.sqrt(np.sum((wanted - on_map) ** 2) / np.sum(on_map**2)))
 
 
 def position_errors(draws: np.ndarray, coordinates: np.ndarray) -> np.ndarray:
     """Standard errors of the positions on a map, from the Monte Carlo draws of its divergences.
 
-    Delete-one-draw jackknife: the layout is made anew without each draw, from where it was, and
-    turned back onto the whole. What a map cannot show of the distances (its stress) is not in it.
+    This is a jackknife: the layout is computed again without each draw, from the coordinates on,
+    and turned back onto them. What a map cannot show of the distances (its stress) is not in it.
 
     Parameters
     ----------
     draws : array of shape (n, n, K)
-        J of every draw: `Divergence.draws`; at least two.
+        J of each of at least two draws: `Divergence.draws`.
     coordinates : array of shape (n, 2)
         `layout` of their mean, with method "mds".
 
     Returns
     -------
     errors : ndarray of shape (n, 2)
-        In the unit of the coordinates.
+        Standard errors along both axes, in the unit of the coordinates.
 
     Examples
     --------
@@ -139,7 +141,7 @@ def position_errors(draws: np.ndarray, coordinates: np.ndarray) -> np.ndarray:
     values = np.asarray(draws, dtype=np.float64)
     n_draws = values.shape[-1] if values.ndim == 3 else 0
     if n_draws < 2:
-        raise ValueError(f"draws: shape {values.shape} came, (n, n, K) with K > 1 is needed.")
+        raise ValueError(f"draws: expected the shape (n, n, K) with K > 1, got {values.shape}.")
     points = check_coordinates(coordinates, len(values))
     turned, centre = [], points.mean(0)
     for others in leave_one_out(values):
@@ -159,18 +161,18 @@ def layout_vectors(
     Parameters
     ----------
     vectors : array of shape (n, d)
-        From `ConjureEmbedding`.
-    method : {"umap", "mds"}
-        "mds" are the first two principal components: classical scaling of the distances. "umap"
-        starts there and keeps neighbourhoods of 15 within the first 64 principal components; its
-        distances mean little. With fewer than five vectors it is "mds".
-    random_state : int, RandomState or None
-        The same seed gives the same coordinates on the same machine.
+        Vectors from `ConjureEmbedding`.
+    method : {"umap", "mds"}, default "umap"
+        "mds" gives the first two principal components, which is classical scaling of the distances.
+        "umap" starts from these and keeps neighbourhoods of 15 within the first 64 principal
+        components; its distances mean little. With fewer than five vectors it gives "mds".
+    random_state : int, RandomState or None, default 0
+        Seed; the same one gives the same coordinates on the same machine.
 
     Returns
     -------
     coordinates : ndarray of shape (n, 2)
-        Centred, greatest extent along the first axis.
+        Centred, with the greatest extent along the first axis.
 
     Examples
     --------
@@ -189,21 +191,21 @@ def layout_vectors(
 def representatives(
     vectors: np.ndarray, n: int = N_REPRESENTATIVES, *, random_state: RandomState = 0
 ) -> np.ndarray:
-    """Positions of prompts that stand for all: the vectors nearest to the centres of k-means.
+    """Positions of prompts that represent all: the vectors nearest to the centres of k-means.
 
     Parameters
     ----------
     vectors : array of shape (n_prompts, d)
-        From `ConjureEmbedding`.
-    n : int
-        How many are wanted.
-    random_state : int, RandomState or None
-        Of k-means (mini-batches, in the first 64 principal components).
+        Vectors from `ConjureEmbedding`.
+    n : int, default 300
+        Positions that are wanted.
+    random_state : int, RandomState or None, default 0
+        Seed of k-means (mini-batches, in the first 64 principal components).
 
     Returns
     -------
     positions : int array of shape (at most n,)
-        Increasing. Fewer than n where vectors coincide.
+        Increasing; fewer than n where vectors coincide.
 
     Examples
     --------
@@ -218,32 +220,12 @@ def representatives(
     distinct, first = np.unique(reduced, axis=0, return_index=True)
     if len(distinct) <= n:
         return np.sort(first)
-    found = MiniBatchKMeans(n, n_init=1, random_state=random_state).fit(reduced)
-    return np.unique(pairwise_distances_argmin(found.cluster_centers_, reduced))
-
-
-def check_coordinates(coordinates: np.ndarray, n: int) -> np.ndarray:
-    """Float64 copy of n finite points in the plane."""
-    points = np.array(coordinates, dtype=np.float64)
-    if points.shape != (n, 2):
-        raise ValueError(f"coordinates: shape {points.shape} came, ({n}, 2) is needed.")
-    if not np.isfinite(points).all():
-        raise ValueError("coordinates hold NaN or infinity: drop those prompts first.")
-    return points
-
-
-def check_vectors(vectors: Any) -> np.ndarray:
-    """Finite rows of numbers."""
-    rows = np.asarray(vectors)
-    if rows.ndim != 2 or not rows.size:
-        raise ValueError(f"vectors: shape {rows.shape} came, (n, d) is needed.")
-    if not np.isfinite(rows).all():
-        raise ValueError("vectors hold NaN or infinity: drop those prompts first.")
-    return rows
+    clusters = MiniBatchKMeans(n, n_init=1, random_state=random_state).fit(reduced)
+    return np.unique(pairwise_distances_argmin(clusters.cluster_centers_, reduced))
 
 
 def principal_axes(coordinates: np.ndarray) -> np.ndarray:
-    """Centred, turned to the axes of greatest extent, each with its farthest point positive."""
+    """Points centred and turned to their principal axes, each with its farthest point positive."""
     centred = coordinates - coordinates.mean(axis=0)
     turned = centred @ np.linalg.svd(centred.T @ centred)[0]
     farthest = turned[np.abs(turned).argmax(axis=0), [0, 1]]
@@ -282,10 +264,10 @@ def _mds(distances: np.ndarray, random_state: RandomState) -> np.ndarray:
 def _umap(
     rows: np.ndarray, start: np.ndarray, random_state: RandomState, metric: str
 ) -> np.ndarray:
-    """UMAP of a matrix of distances ("precomputed") or of vectors, from where it starts."""
+    """UMAP of a matrix of distances (metric "precomputed") or of vectors, from a start."""
     from umap import UMAP
 
-    with warnings.catch_warnings():  # our users never asked for an inverse
+    with warnings.catch_warnings():  # nobody here needs an inverse
         warnings.filterwarnings("ignore", message=".*inverse_transform will be unavailable")
         reducer = UMAP(
             n_neighbors=min(15, len(rows) - 1),

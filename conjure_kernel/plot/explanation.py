@@ -1,4 +1,4 @@
-"""Where two meanings part, drawn: strip of noise levels, profile, morph."""
+"""Pictures of where two prompts differ: strip of noise levels, profile, morph."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
+from conjure_kernel._table import with_error
 from conjure_kernel.plot._style import COLOURS, INK, STYLE, new_axes
 from conjure_kernel.plot.labels import shorten
 from conjure_kernel.plot.relations import plot_profile
@@ -26,18 +27,19 @@ HEADING = 0.42
 
 @rc_context(STYLE)
 def plot_strip(explanation: Explanation, *, ax: Axes | None = None) -> Axes:
-    """What each prompt sees at the same noisy points, level by level, and where the two differ.
+    """What each prompt predicts at the same noisy points, level by level, and where they differ.
 
-    Along one chain of a: the clean image predicted under a, the nats per pixel between the two
-    predictions, the clean image predicted under b. Below, the same along the chain of b. Light
-    pixels are where the prompts part; their sum over pixels and levels is that chain's leg.
+    The upper rows follow one chain of a: the clean image predicted under a, the nats per pixel
+    between both predictions, and the clean image predicted under b. The lower rows follow the
+    chain of b. The prompts differ where pixels are light; the sum over pixels and levels is the leg
+    of that chain.
 
     Parameters
     ----------
     explanation : Explanation
-        From `explain`.
+        What `explain` returns.
     ax : Axes, optional
-        Where to draw; by default a new pyplot figure.
+        Where to plot. Default: axes on a new pyplot figure.
 
     Returns
     -------
@@ -63,7 +65,7 @@ def plot_strip(explanation: Explanation, *, ax: Axes | None = None) -> Axes:
         if is_map:
             rows.insert(1, ("nats per pixel", heat[leg]))
         for label, pictures in rows:
-            _draw_row(ax, pictures, y, norm)
+            _plot_row(ax, pictures, y, norm)
             ticks.append((y + 0.5, textwrap.fill(label, 16)))
             y += 1
     _frame(ax, n, y)
@@ -79,14 +81,14 @@ def plot_strip(explanation: Explanation, *, ax: Axes | None = None) -> Axes:
 
 @rc_context(STYLE)
 def plot_morph(explanation: Explanation, *, ax: Axes | None = None) -> Axes:
-    """Where a chain of a ends if b takes over at a noise level: from all b to all a.
+    """Where a chain of a ends if b takes over at each noise level, from all of b to all of a.
 
     Parameters
     ----------
     explanation : Explanation
-        From `explain`.
+        What `explain` returns.
     ax : Axes, optional
-        Where to draw; by default a new pyplot figure.
+        Where to plot. Default: axes on a new pyplot figure.
 
     Returns
     -------
@@ -102,7 +104,7 @@ def plot_morph(explanation: Explanation, *, ax: Axes | None = None) -> Axes:
     ax = new_axes(5) if ax is None else ax
     a, b = shorten(list(explanation.prompts), 30)
     n = len(explanation.morph)
-    _draw_row(ax, explanation.morph, HEADING, None)
+    _plot_row(ax, explanation.morph, HEADING, None)
     text = f"where the chain of “{a}” ends if “{b}” takes over at log-SNR …"
     ax.text(0, HEADING - 0.1, text, va="bottom", parse_math=False)
     _frame(ax, n, 1 + HEADING)
@@ -114,12 +116,12 @@ def plot_morph(explanation: Explanation, *, ax: Axes | None = None) -> Axes:
 
 @rc_context(STYLE)
 def plot_explanation(explanation: Explanation) -> Figure:
-    """Strip, profile over the same noise levels, and morph, in one picture.
+    """Strip, profile over the same noise levels and morph in one picture.
 
     Parameters
     ----------
     explanation : Explanation
-        From `explain`.
+        What `explain` returns.
 
     Returns
     -------
@@ -156,13 +158,12 @@ def plot_explanation(explanation: Explanation) -> Figure:
 
 def _headline(explanation: Explanation) -> str:
     a, b = (name.replace("$", r"\$") for name in shorten(list(explanation.prompts), 40))
-    error = explanation.standard_error
-    shown = f"{explanation.divergence:.3g}" + (f" ± {error:.2g}" if np.isfinite(error) else "")
-    return f"“{a}” and “{b}”: J = {shown} nats"
+    j = with_error(explanation.divergence, explanation.standard_error)
+    return f"“{a}” and “{b}”: J = {j} nats"
 
 
-def _draw_row(ax: Axes, pictures: np.ndarray, y: float, norm: PowerNorm | None) -> None:
-    """A row of pictures (n, H, W, 3), or of heat maps (n, h, w) on one scale."""
+def _plot_row(ax: Axes, pictures: np.ndarray, y: float, norm: PowerNorm | None) -> None:
+    """Plot a row of pictures (n, H, W, 3), or of heat maps (n, h, w) on one scale."""
     for i, picture in enumerate(pictures):
         extent = (i + PAD, i + 1 - PAD, y + 1 - PAD, y + PAD)
         how: dict[str, Any] = {} if picture.ndim == 3 else {"cmap": COLOURS, "norm": norm}

@@ -1,7 +1,7 @@
-"""Room for thumbnails and labels on a map, and names short enough to be drawn.
+"""Room for thumbnails and labels on a map, and prompts short enough for a label.
 
-`fit_limits` frames the points, `spread` parts thumbnails that overlap, `place_labels` finds a free
-place for each label, `shorten` makes one line of a prompt. No drawing.
+`fit_limits` frames the points, `spread` separates thumbnails that overlap, `place_labels` finds a
+free place for each label, and `shorten` makes one short line of a prompt. Nothing is plotted here.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["fit_limits", "place_labels", "shorten", "spread"]
 
 
 def shorten(names: list[str], width: int) -> list[str]:
-    """One line each, cut at the end, or in the middle where only the ends tell prompts apart."""
+    """One line for each prompt, cut at its end, or in its middle where two would look the same."""
     lines = [" ".join(name.split()) for name in names]
     cut = [line if len(line) <= width else f"{_head(line, width - 1)}…" for line in lines]
     count, half = Counter(c.rstrip("…") for c in cut), width // 2
@@ -27,7 +27,7 @@ def shorten(names: list[str], width: int) -> list[str]:
 
 
 def fit_limits(points: np.ndarray, size: np.ndarray, margin: np.ndarray) -> np.ndarray:
-    """Limits ((x0, y0), (x1, y1)) of a frame of so many pixels, with one scale for both axes.
+    """Limits ((x0, y0), (x1, y1)) of a frame of `size` pixels, with one scale for both axes.
 
     All points lie at least `margin` pixels inside.
     """
@@ -37,12 +37,12 @@ def fit_limits(points: np.ndarray, size: np.ndarray, margin: np.ndarray) -> np.n
 
 
 def spread(centres: np.ndarray, size: np.ndarray, frame: np.ndarray) -> np.ndarray:
-    """Centres (n, 2) of equal boxes, each pushed out of its neighbours until none overlap.
+    """Centres (n, 2) of equal boxes, which are pushed away from each other until none overlap.
 
-    A pair parts along the axis where it overlaps less. `size` is (width, height), `frame` the
-    ((x0, y0), (x1, y1)) that no box leaves. Gives up after 1000 rounds where there is no room.
+    Two boxes move along the axis on which they overlap less. `size` is (width, height), and no box
+    leaves `frame`, ((x0, y0), (x1, y1)). Where there is no room, this gives up after 1000 rounds.
     """
-    angle = 2.4 * np.arange(len(centres))  # parts boxes that lie exactly on each other
+    angle = 2.4 * np.arange(len(centres))  # separates boxes that lie exactly on each other
     places = centres / size + 1e-3 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
     for _ in range(1000):  # in units of a box
         near = KDTree(places).query_pairs(0.999, p=np.inf, output_type="ndarray")
@@ -68,9 +68,9 @@ def place_labels(
 ) -> np.ndarray:
     """Boxes (n, 4) of labels beside their markers as x0, y0, x1, y1; NaN where there is no room.
 
-    `sizes` (n, 2) are the labels' widths and heights, `reach` is half a marker's side, `others`
-    are boxes of what has no label. Loneliest markers choose first; each takes the first place that
-    is inside the frame and clear of all markers and others and of the labels placed before.
+    `sizes` (n, 2) are the labels' widths and heights, `reach` is half a marker's side, and `others`
+    are boxes of what has no label. The markers that stand most alone come first. Each takes the
+    first place that is inside the frame and free of all markers, others and earlier labels.
     """
     boxes = np.full((len(centres), 4), np.nan)
     side = 0.999 * reach  # a label may touch its own marker, whatever the rounding
@@ -89,13 +89,13 @@ def place_labels(
 
 
 def _head(line: str, width: int) -> str:
-    """First words that fit, or first letters where that would lose more than a third."""
+    """The first words that fit, or the first letters where that would lose more than a third."""
     words = line[: width + 1].rpartition(" ")[0]
     return (words if 3 * len(words) >= 2 * width else line[:width]).rstrip(" ,;:.")
 
 
 def _places_round(centre: np.ndarray, half: np.ndarray, reach: float) -> np.ndarray:
-    """Boxes round a marker: below, above, right, left, each centred first, then shifted along."""
+    """Boxes around a marker: below, above, right and left of it, first centred, then shifted."""
     x, y = half + reach
     steps = [(0.0, -y), (0.0, y), (x, 0.0), (-x, 0.0)]
     for part in (0.5, 1.0):  # at 1 the box is flush with the marker's corner

@@ -1,4 +1,4 @@
-"""The map: prompts where their distances resemble sqrt(J), shown by the images they conjure."""
+"""The map of prompts: points whose distances resemble sqrt(J), with the images they conjure."""
 
 from __future__ import annotations
 
@@ -9,16 +9,24 @@ from typing import Any
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from matplotlib.text import Text
 
-from conjure_kernel._checks import check_prompts
-from conjure_kernel.plot._style import BLUE, GREY, INK, STYLE, check_images, new_axes
-from conjure_kernel.plot.coordinates import check_coordinates
-from conjure_kernel.plot.labels import fit_limits, place_labels, shorten, spread
+from conjure_kernel._checks import check_coordinates, check_prompts
+from conjure_kernel.plot._style import (
+    BLUE,
+    GREY,
+    INK,
+    STYLE,
+    WIDER,
+    check_images,
+    fit_axes,
+    new_axes,
+    text_sizes,
+)
+from conjure_kernel.plot.labels import place_labels, shorten, spread
 
-__all__ = ["drawn_labels", "plot_map"]
+__all__ = ["placed_labels", "plot_map"]
 
 ROOMY_UP_TO = 30  # prompts: room for text under thumbnails
 LABEL_GID = "conjure-kernel-label"
@@ -34,37 +42,43 @@ def plot_map(
     ax: Axes | None = None,
     stress: float | None = None,
 ) -> Axes:
-    """Map of prompts shown by their images, with those labels that find room beside them.
+    """Map of prompts, shown by their images and by the labels that have room beside them.
 
-    No label covers a marker or another label. Thumbnails shrink as prompts multiply and are pushed
-    out of each other; a thin line leads from those that moved far to their true place. All this
-    holds for the axes as large as they are now: lay the figure out before.
+    No label covers a marker or another label. The more prompts, the smaller are the thumbnails;
+    those that would overlap are moved apart, and a thin line leads from one that moved far to its
+    true place. All this holds for the present size of the axes, so lay out the figure before.
 
     Parameters
     ----------
     coordinates : array of shape (n, 2)
-        From `layout`.
+        Points from `layout`.
     labels : sequence of str, length n
         Prompts; long ones take two lines and are shortened with an ellipsis.
     images : uint8 array of shape (n, height, width, 3), optional
-        What each prompt conjures; without images prompts are dots.
+        What each prompt conjures. Default: prompts are dots.
     errors : array of shape (n, 2), optional
-        From `position_errors`: drawn as a cross of ± one standard error along each axis.
+        Standard errors from `position_errors`, in the unit of the coordinates, shown as a cross of
+        ± one standard error along each axis. Default: no crosses.
     ax : Axes, optional
-        Where to draw; by default a new pyplot figure.
+        Where to plot. Default: axes on a new pyplot figure.
     stress : float, optional
-        Of the layout, for the caption.
+        Stress of the layout, for the caption. Default: it is not mentioned.
 
     Returns
     -------
     ax : Axes
-        `drawn_labels(ax)` are the labels that found room.
+        `placed_labels(ax)` are the labels that have room.
+
+    Raises
+    ------
+    ValueError
+        Coordinates, labels, images and errors are not of equally many prompts.
 
     Examples
     --------
     >>> points = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 2.0]])
     >>> ax = plot_map(points, ["dog", "cat", "car"])
-    >>> [text.get_text() for text in drawn_labels(ax)]
+    >>> [text.get_text() for text in placed_labels(ax)]
     ['dog', 'cat', 'car']
     """
     names = check_prompts(labels, "labels")
@@ -78,34 +92,41 @@ def plot_map(
     pixel, size = ax.figure.dpi / 72, np.array(ax.get_window_extent().size)
     room = np.sqrt(size.prod() / len(names)) / pixel
     side = 4.0 if pictures is None else float(np.clip(0.36 * room, 6, 52))
-    low, high = fit_limits(points, size, (side / 2 + np.array([18, 14])) * pixel)
-    ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
-    ax.set_aspect("equal", adjustable="datalim")
+    fit_axes(ax, points, (side / 2 + np.array([18, 14])) * pixel)
     if pictures is None:
         ax.plot(*points.T, "o", ms=side, color=BLUE, mec="white", mew=0.4)
         offsets = np.zeros_like(points)
     else:
-        offsets = _draw_pictures(ax, points, pictures, side)
-    _draw_labels(ax, shorten(names, 30), points, offsets, side / 2 + 1)
+        offsets = _plot_thumbnails(ax, points, pictures, side)
+    _plot_labels(ax, shorten(names, 30), points, offsets, side / 2 + 1)
     if errors is not None:
-        _draw_errors(ax, points, offsets, np.asarray(errors, dtype=float))
+        _plot_errors(ax, points, offsets, np.asarray(errors, dtype=float))
     return ax
 
 
-def drawn_labels(ax: Axes) -> list[Text]:
-    """Labels that `plot_map` found room for on these axes, as matplotlib texts.
+def placed_labels(ax: Axes) -> list[Text]:
+    """The labels for which `plot_map` had room on these axes.
+
+    Parameters
+    ----------
+    ax : Axes
+        What `plot_map` returned.
+
+    Returns
+    -------
+    labels : list of matplotlib Text
 
     Examples
     --------
     >>> ax = plot_map(np.array([[0.0, 0.0], [1.0, 0.0]]), ["dog", "cat"])
-    >>> len(drawn_labels(ax))
+    >>> len(placed_labels(ax))
     2
     """
     return [text for text in ax.texts if text.get_gid() == LABEL_GID]
 
 
-def _draw_pictures(ax: Axes, points: np.ndarray, pictures: np.ndarray, side: float) -> np.ndarray:
-    """Draw thumbnails `side` points wide; return how far each was moved, in points (n, 2)."""
+def _plot_thumbnails(ax: Axes, points: np.ndarray, pictures: np.ndarray, side: float) -> np.ndarray:
+    """Plot thumbnails `side` points wide; return how far each was moved, in points (n, 2)."""
     pixel, true = ax.figure.dpi / 72, ax.transData.transform(points)
     room = side + np.array([2, 18 if len(points) <= ROOMY_UP_TO else 2])
     frame = ax.get_window_extent().get_points()
@@ -121,10 +142,12 @@ def _draw_pictures(ax: Axes, points: np.ndarray, pictures: np.ndarray, side: flo
     return offsets
 
 
-def _draw_errors(ax: Axes, points: np.ndarray, offsets: np.ndarray, errors: np.ndarray) -> None:
-    """Crosses of one standard error on the markers, dark in a white case, above everything."""
+def _plot_errors(ax: Axes, points: np.ndarray, offsets: np.ndarray, errors: np.ndarray) -> None:
+    """Plot crosses of one standard error on the markers, dark with a white rim, above all else."""
     if errors.shape != points.shape:
-        raise ValueError(f"errors: shape {errors.shape} came, {points.shape} is needed.")
+        raise ValueError(
+            f"errors: expected the shape {points.shape} of the coordinates, got {errors.shape}."
+        )
     shift = offsets * ax.figure.dpi / 72
     centres = ax.transData.inverted().transform(ax.transData.transform(points) + shift)
     for colour, width, order in (("white", 1.6, 6), (INK, 0.6, 7)):
@@ -133,10 +156,10 @@ def _draw_errors(ax: Axes, points: np.ndarray, offsets: np.ndarray, errors: np.n
         ax.errorbar(x, y, yerr=dy, xerr=dx, fmt="none", **style)
 
 
-def _draw_labels(
+def _plot_labels(
     ax: Axes, names: list[str], points: np.ndarray, offsets: np.ndarray, reach: float
 ) -> None:
-    """Labels beside markers that lie `offsets` from their points and reach so far (typographic)."""
+    """Plot labels beside markers; offset from their points and reach of markers are in points."""
     pixel = ax.figure.dpi / 72
     style: dict[str, Any] = {"size": 6.8, "ha": "center", "va": "center", "linespacing": 1.0}
     style |= {"textcoords": "offset points", "parse_math": False, "gid": LABEL_GID}
@@ -145,9 +168,7 @@ def _draw_labels(
     pairs = zip([textwrap.fill(name, 18) for name in names], points, strict=True)
     texts = [ax.annotate(lines, point, (0, 0), **style) for lines, point in pairs]
     true = ax.transData.transform(points)
-    ruler = RendererAgg(1, 1, ax.figure.dpi)
-    sizes = np.array([text.get_window_extent(ruler).size for text in texts])
-    sizes = sizes * [1.17, 1.07] + pixel  # at 90 dots an inch text is up to a sixth wider
+    sizes = text_sizes(ax, texts) * [WIDER, 1.07] + pixel
     frame = ax.get_window_extent().get_points()
     boxes = place_labels(sizes, true + offsets * pixel, reach * pixel, frame)
     for text, point, box in zip(texts, true, boxes, strict=True):

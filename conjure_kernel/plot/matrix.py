@@ -1,4 +1,4 @@
-"""The divergence matrix as a heat map, its rows in the order of a dendrogram."""
+"""The divergence matrix as a heat map, with its rows in the order of a dendrogram."""
 
 from __future__ import annotations
 
@@ -29,10 +29,11 @@ def plot_matrix(
     standard_errors: np.ndarray | None = None,
     unit: str = "nats",
 ) -> Axes:
-    """Heat map of a divergence matrix, its rows in the order of a dendrogram drawn beside them.
+    """Heat map of a divergence matrix, with its rows in the order of the dendrogram beside them.
 
-    Average linkage on sqrt(J), leaves in the order of least jumps. Up to 12 prompts the cells show
-    values and standard errors. Narrow rows: every second or third prompt is named, then none.
+    The dendrogram is average linkage on sqrt(J), with its leaves in the order of least jumps. Up to
+    12 prompts the cells show values and standard errors. Where rows are narrow, every second or
+    third prompt is named, or none.
 
     Parameters
     ----------
@@ -41,16 +42,21 @@ def plot_matrix(
     labels : sequence of str, length n
         One prompt a row; long ones are shortened with an ellipsis.
     ax : Axes, optional
-        Where to draw, as large as it is now; by default a new pyplot figure.
+        Where to plot, in its present size. Default: axes on a new pyplot figure.
     standard_errors : array of shape (n, n), optional
-        Of the divergences and in their unit; NaN where unknown.
-    unit : str
+        Standard errors of the divergences, in the same unit; NaN where unknown. Default: unknown.
+    unit : str, default "nats"
         Unit of the divergences, for the caption.
 
     Returns
     -------
     ax : Axes
         The heat map; the tree and the colour bar are its `child_axes`.
+
+    Raises
+    ------
+    ValueError
+        Divergences, labels and standard errors do not belong together.
 
     Examples
     --------
@@ -60,7 +66,7 @@ def plot_matrix(
     """
     matrix, names, errors = check(divergences, labels, standard_errors)
     ax = new_axes(np.clip(0.125 * len(names), 4, 9)) if ax is None else ax
-    order = _draw_tree(ax.inset_axes((-0.15, 0, 0.14, 1)), matrix)
+    order = _plot_tree(ax.inset_axes((-0.15, 0, 0.14, 1)), matrix)
     norm = PowerNorm(0.5, vmin=0, vmax=matrix.max() or 1)
     ordered = matrix[np.ix_(order, order)]
     image = ax.imshow(ordered, cmap=COLOURS, norm=norm)
@@ -76,8 +82,8 @@ def plot_matrix(
     return ax
 
 
-def _draw_tree(ax: Axes, matrix: np.ndarray) -> np.ndarray:
-    """Draw the dendrogram, root to the left; return the order of its leaves."""
+def _plot_tree(ax: Axes, matrix: np.ndarray) -> np.ndarray:
+    """Plot the dendrogram, root to the left; return the order of its leaves."""
     n = len(matrix)
     ax.set_axis_off()
     ax.set_ylim(n - 0.5, -0.5)
@@ -92,7 +98,7 @@ def _draw_tree(ax: Axes, matrix: np.ndarray) -> np.ndarray:
 
 
 def _name_rows(ax: Axes, names: list[str], row: float) -> None:
-    """Prompts as tick labels on rows of so many points: all, every second or third, or none."""
+    """Name all rows, every second or third, or none, if a row is so many points high."""
     size = np.clip(0.8 * row, 6, 7.5)
     step = int(np.ceil(1.15 * size / row))
     rows = range(0, len(names), step) if step <= 3 else range(0)
@@ -104,7 +110,7 @@ def _name_rows(ax: Axes, names: list[str], row: float) -> None:
 
 
 def _write_values(ax: Axes, matrix: np.ndarray, errors: np.ndarray, row: float) -> None:
-    """Values and standard errors in the cells off the diagonal, unless too small to read."""
+    """Write values and standard errors into the cells off the diagonal, if large enough to read."""
     cells = np.argwhere(~np.eye(len(matrix), dtype=bool))
     texts = [_number(matrix[i, j], errors[i, j]) for i, j in cells]
     longest = max((len(line) for text in texts for line in text.split("\n")), default=1)
@@ -115,7 +121,7 @@ def _write_values(ax: Axes, matrix: np.ndarray, errors: np.ndarray, row: float) 
 
 
 def _number(value: float, error: float) -> str:
-    """Value to the first digit of its standard error, with that below."""
+    """A value to the first digit of its standard error, which stands below it."""
     if not 0 < error < np.inf:
         return f"{value:.3g}"
     digits = max(0, -int(np.floor(np.log10(error))))

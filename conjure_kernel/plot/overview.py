@@ -29,8 +29,23 @@ def plot_overview(
 ) -> Figure:
     """Two panels: (a) the matrix with its tree, (b) the map with its stress.
 
-    Parameters are those of `plot_matrix`, `plot_map` and `layout`; `title` is drawn above both.
-    With `draws` of shape (n, n, K), K > 1, an "mds" map shows the uncertainty of its positions.
+    Parameters
+    ----------
+    divergences : array of shape (n, n)
+        Symmetric Jeffreys divergences with a zero diagonal, in nats.
+    labels : sequence of str, length n
+        The prompts.
+    images : uint8 array of shape (n, height, width, 3), optional
+        What each prompt conjures. Default: prompts are dots on the map.
+    standard_errors : array of shape (n, n), optional
+        Standard errors of the divergences, in nats. Default: unknown.
+    draws : array of shape (n, n, K), optional
+        `Divergence.draws`: with K > 1 an "mds" map shows the uncertainty of its positions.
+        Default: it does not.
+    method : {"mds", "umap"}, default "mds"
+        See `layout`.
+    title : str, optional
+        Text above both panels. Default: none.
 
     Returns
     -------

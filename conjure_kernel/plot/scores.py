@@ -1,4 +1,4 @@
-"""Agreement with human scores: dots with their intervals."""
+"""Pictures of agreement with human scores: dots with their intervals."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from conjure_kernel._table import Table
-from conjure_kernel.plot._style import BLUE, GREY, INK, STYLE
+from conjure_kernel.plot._style import BLUE, GREY, INK, STYLE, new_figure
 
 if TYPE_CHECKING:
     from conjure_kernel.evaluation.evaluation import Evaluation
@@ -27,15 +26,18 @@ ROW, HEAD = 0.24, 0.75  # inches
 def plot_evaluations(results: Sequence[Evaluation]) -> Figure:
     """Spearman of several scorers on the same pairs, part by part.
 
-    Thin lines: 95 % bootstrap intervals over pairs or texts; thick: two standard errors over draws.
+    Thin lines are 95 % bootstrap intervals over pairs or texts, thick ones two standard errors over
+    draws.
 
     Parameters
     ----------
     results : sequence of Evaluation
+        What `evaluate` returned, of the same pairs.
 
     Returns
     -------
     figure : Figure
+        A figure outside pyplot: `figure.savefig("scores.png")`.
 
     Examples
     --------
@@ -46,11 +48,11 @@ def plot_evaluations(results: Sequence[Evaluation]) -> Figure:
     """
     parts = [row["part"] for row in results[0].table.rows]
     rows = [
-        (f"{part}, n = {found['n']}" if i == 0 else "", result.name, found)
+        (f"{part}, n = {row['n']}" if i == 0 else "", result.name, row)
         for part in parts
         for i, result in enumerate(results)
-        for found in [_part(result, part)]
-        if found is not None
+        for row in [_row_of(result, part)]
+        if row is not None
     ]
     figure, (axes,) = _figure(1, len(rows))
     names = list(dict.fromkeys(result.name for result in results))
@@ -65,16 +67,17 @@ def plot_evaluations(results: Sequence[Evaluation]) -> Figure:
 
 @rc_context(STYLE)
 def plot_ablation(table: Table) -> Figure:
-    """Spearman by setting, a panel each; the base is filled, its interval shaded.
+    """Spearman for each value of each setting, a panel per setting, with the base in blue.
 
     Parameters
     ----------
     table : Table
-        Of `ablate`.
+        `ablate(...).table`.
 
     Returns
     -------
     figure : Figure
+        A figure outside pyplot: `figure.savefig("ablation.png")`.
 
     Examples
     --------
@@ -82,8 +85,8 @@ def plot_ablation(table: Table) -> Figure:
     >>> from conjure_kernel.evaluation.datasets import ScoredPairs
     >>> world = GaussianDenoiser({"a": 0.7, "b": -0.4, "c": 3.0})
     >>> pairs = ScoredPairs("toy", ["a", "a", "b"], ["b", "c", "c"], np.array([5.0, 2.0, 1.0]))
-    >>> found = ablate(pairs, sweeps={"n_draws": [2, 4]}, model=world, memory=None)
-    >>> figure = plot_ablation(found.table)
+    >>> ablation = ablate(pairs, sweeps={"n_draws": [2, 4]}, model=world, memory=None)
+    >>> figure = plot_ablation(ablation.table)
     """
     panels = {k: list(rows) for k, rows in groupby(table.rows, key=lambda row: row["setting"])}
     figure, axes = _figure(len(panels), max(map(len, panels.values())))
@@ -98,21 +101,20 @@ def plot_ablation(table: Table) -> Figure:
     return figure
 
 
-def _part(result: Evaluation, part: str) -> dict[str, Any] | None:
+def _row_of(result: Evaluation, part: str) -> dict[str, Any] | None:
     return next((row for row in result.table.rows if row["part"] == part), None)
 
 
 def _figure(n_panels: int, n_rows: int) -> tuple[Figure, list[Axes]]:
     width = 7.5 if n_panels == 1 else 2.1 * min(n_panels, 4)
     down = -(-n_panels // 4)
-    figure = Figure((width, down * (HEAD + ROW * n_rows)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(width, down * (HEAD + ROW * n_rows))
     axes = [figure.add_subplot(down, min(n_panels, 4), i + 1) for i in range(n_panels)]
     return figure, axes
 
 
 def _colours(n: int) -> list[str]:
-    """Colours told apart by lightness as well."""
+    """Colours that differ in lightness as well."""
     hues = [BLUE, "#d1741f", "#2f215b", "#63baa7", GREY, "#a03050", INK]
     return [hues[i % len(hues)] for i in range(n)]
 

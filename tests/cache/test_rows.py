@@ -8,6 +8,7 @@ import shutil
 import unicodedata
 from pathlib import Path
 
+import diffusers
 import joblib
 import numpy as np
 import pandas as pd
@@ -164,16 +165,14 @@ def test_texts_of_one_normal_form_are_one_prompt(tmp_path):
 
 
 def test_a_warm_run_loads_no_model(tmp_path, monkeypatch):
-    from conjure_kernel.models.pretrained.pipeline import PretrainedDenoiser
-
     prompts = ["a photo of a cat", "a red car", "the sea"]
     options = {"memory": tmp_path, "n_steps": 3, "n_draws": 2}
     cold_matrix = ConjureDistance("embedded", **options).fit_transform(prompts)
 
-    def refuse(self):
+    def refuse(*args, **options):
         raise AssertionError("the model was loaded")
 
-    monkeypatch.setattr(PretrainedDenoiser, "load", refuse)
+    monkeypatch.setattr(diffusers.DiffusionPipeline, "from_pretrained", refuse)
     model = ConjureDistance("embedded", **options)
     assert np.array_equal(model.fit_transform(prompts), cold_matrix)
     assert np.array_equal(model.transform(prompts[:2]), cold_matrix[:2])
@@ -212,7 +211,7 @@ def test_a_disk_that_cannot_be_written_costs_one_warning_and_no_value(bad, tmp_p
     else:
         folder.write_text("not a folder")
     world.rows, model = 0, estimator(world, folder)
-    with pytest.warns(UserWarning, match=r"cache.* cannot be written .*keeps its values") as caught:
+    with pytest.warns(UserWarning, match=r"cache.* cannot be written .*keeps the values") as caught:
         matrix = model.fit_transform(prompts)
     assert len(caught) == 1
     assert np.array_equal(matrix, expected)
@@ -227,7 +226,7 @@ def test_a_damaged_file_is_reported_and_made_anew(tmp_path):
         path = min(tmp_path.rglob(kind))
         path.write_bytes(path.read_bytes()[:100])
     world.rows = 0
-    with pytest.warns(UserWarning, match="cannot be read .*: it is made anew"):
+    with pytest.warns(UserWarning, match="cannot be read .*: what it held is computed again"):
         matrix = estimator(world, tmp_path).fit_transform(prompts)
     np.testing.assert_allclose(matrix, expected, rtol=1e-6)
     assert 0 < world.rows <= cold(6) - cold(5)

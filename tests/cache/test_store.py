@@ -146,11 +146,11 @@ def test_row_sorts_targets_with_their_values():
 @pytest.mark.parametrize(
     ("targets", "values", "match"),
     [
-        ("ab", np.zeros((3, 2, T)), r"targets \(2,\), values \(3, 2, 3\)"),
-        ("ab", np.zeros((2, T)), r"values \(2, 3\)"),
-        ("aa", np.zeros((2, 2, T)), "1 targets repeat"),
-        ("a", np.full((1, 2, T), -1.0), "6 energies are negative or infinite"),
-        ("a", np.full((1, 2, T), np.inf), "6 energies are negative or infinite"),
+        ("ab", np.zeros((3, 2, T)), r"got \(2,\) and \(3, 2, 3\)"),
+        ("ab", np.zeros((2, T)), r"got \(2,\) and \(2, 3\)"),
+        ("aa", np.zeros((2, 2, T)), "targets: expected each once, got 1 again"),
+        ("a", np.full((1, 2, T), -1.0), "energies: .*got 6 negative or infinite"),
+        ("a", np.full((1, 2, T), np.inf), "energies: .*got 6 negative or infinite"),
     ],
 )
 def test_row_refuses_what_is_no_row(targets, values, match):
@@ -174,7 +174,7 @@ def test_merge_prefers_the_other_only_where_it_has_a_value():
 
 
 def test_merge_refuses_other_nodes():
-    with pytest.raises(ValueError, match="a row of 5 nodes: one of 3 is needed"):
+    with pytest.raises(ValueError, match="expected 3 nodes, got 5"):
         row("a").merge(EnergyRow.empty(5))
 
 
@@ -292,7 +292,7 @@ def test_key_does_not_depend_on_order_or_kind_of_number(tmp_path):
 def test_fingerprint_stays_below_the_root(tmp_path):
     location = open_store(tmp_path, {"fingerprint": "../../x/y"}).location
     assert location.parent.parent == tmp_path / "conjure_kernel-v1"
-    with pytest.raises(ValueError, match="no fingerprint"):
+    with pytest.raises(ValueError, match=r"key=\{'seed': 0\}: expected a fingerprint"):
         open_store(tmp_path, {"seed": 0})
 
 
@@ -326,7 +326,7 @@ def test_memory_arguments(tmp_path, monkeypatch):
 def test_memory_without_a_folder(memory):
     for call in (cache_info, clear_cache, lambda memory: open_store(memory, KEY)):
         with pytest.raises(
-            TypeError, match=r"memory=.*expected .*Pass a folder, or None"
+            TypeError, match=r"memory=.*expected .*pass a folder, or None"
         ) as caught:
             call(memory)
         assert repr(memory) in str(caught.value)
@@ -451,7 +451,7 @@ def test_damaged_json(tmp_path, disk, name, damage):
 def test_json_that_is_no_dict(disk):
     disk.write_run({})
     (disk.location / "run.json").write_text("[]")
-    with pytest.warns(UserWarning, match="it holds a list, not a dict"):
+    with pytest.warns(UserWarning, match="expected a dict, got a list"):
         assert disk.read_run() is None
 
 

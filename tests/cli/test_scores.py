@@ -7,16 +7,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from conjure_kernel import cli, paired_divergence
+from conjure_kernel import paired_divergence
 
 SMALL = ["--steps", "2", "--draws", "2", "--bootstrap", "20"]
 WORDS = ["dog", "cat", "bus", "car", "tomato", "house"]
 PAIRS = [(a, b) for i, a in enumerate(WORDS) for b in WORDS[:i]]
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture
@@ -25,16 +20,6 @@ def task(tmp_path):
     rows = [f"{a}\t{b}\t{(3 * i) % 7}" for i, (a, b) in enumerate(PAIRS)]
     path.write_text("\n".join(["word1\tword2\tscore", *rows]))
     return path
-
-
-@pytest.fixture
-def conjure(cache, capsys):
-    def run(*args):
-        code = cli.main([*map(str, args), *SMALL, "--cache", str(cache)])
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
 
 
 def spearman(**options):
@@ -58,7 +43,7 @@ def test_evaluate_prints_and_writes_what_the_library_finds(conjure, task, cache,
     assert output.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     code, _, err = conjure("evaluate", "--task", task, "-o", output)
     assert code == 2
-    assert "out.json' exists: pass --force" in err
+    assert "out.json': expected a new file, got one that exists; pass --force" in err
 
 
 def test_evaluate_again_costs_nothing_and_samples_by_seed(conjure, task, cache):
@@ -98,15 +83,21 @@ def test_ablate_prints_and_writes(conjure, task, cache, tmp_path):
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["evaluate", "--task", "nothing"], "'nothing': expected a file that ends in .tsv"),
+        (["evaluate", "--task", "nothing"], "--task='nothing': expected a file that ends in .tsv"),
         (["evaluate", "--task", "no.tsv"], "'no.tsv': No such file"),
         (["evaluate", "--task", "TASK", "-o", "x.txt"], "'x.txt': expected a name .* .json"),
-        (["evaluate", "--task", "TASK", "-o", "no/x.json"], "'no' is no folder"),
+        (
+            ["evaluate", "--task", "TASK", "-o", "no/x.json"],
+            "'no/x.json': expected a folder",
+        ),
         (["evaluate", "--task", "TASK", "--columns", "a,b,c"], "expected the columns a, b, c"),
-        (["evaluate", "--task", "TASK", "--leg", "kl"], "leg='kl'"),
+        (["evaluate", "--task", "TASK", "--leg", "kl"], "--leg='kl': expected one of"),
         (["evaluate"], "--task"),
-        (["ablate", "--task", "TASK", "--sweep", "steps"], "--sweep steps: expected one of"),
-        (["ablate", "--task", "TASK", "--sweep", "n_draws=a"], "n_draws=a: expected n_draws="),
+        (["ablate", "--task", "TASK", "--sweep", "steps"], "--sweep='steps': expected one of"),
+        (
+            ["ablate", "--task", "TASK", "--sweep", "n_draws=a"],
+            "--sweep='n_draws=a': expected 'n_dr",
+        ),
     ],
 )
 def test_bad_input_is_one_line(conjure, task, args, message):

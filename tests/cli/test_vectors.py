@@ -6,31 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from conjure_kernel import ConjureEmbedding, cli, pairwise_divergence
+from conjure_kernel import ConjureEmbedding, pairwise_divergence
 
+SMALL = ["--steps", "2"]
 PROMPTS = ["strawberry", "a bus", "tomato", "a cat", "a taxi"]
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture
-def prompts(tmp_path):
-    path = tmp_path / "prompts.txt"
-    path.write_text("\n".join(PROMPTS))
-    return path
-
-
-@pytest.fixture
-def conjure(cache, capsys):
-    def run(*args):
-        code = cli.main([*map(str, args), "--steps", "2", "--cache", str(cache)])
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
 
 
 def test_embed_writes_what_the_library_finds(conjure, prompts, cache, tmp_path):
@@ -75,21 +54,21 @@ def test_a_map_of_many_is_one_page_of_vectors(conjure, prompts, tmp_path, monkey
     output = tmp_path / "map.html"
     code, _, err = conjure("map", prompts, "-o", output, "--images", "1")
     assert code == 0, err
-    assert "5 prompts: vectors instead of a matrix, up to 240 noise predictions" in err
+    assert "5 prompts get vectors instead of a matrix: up to 240 noise predictions" in err
     page = output.read_text()
     assert all(prompt in page for prompt in PROMPTS)
     assert "data:image/" in page
     code, _, err = conjure("map", prompts, "-o", tmp_path / "map.png")
     assert code == 2
-    assert "above 4 a map is drawn from vectors, into one .html file" in err
+    assert "map.png': expected a name that ends in .html, as 5 prompts are more than 4" in err
 
 
 @pytest.mark.parametrize(
     ("args", "message"),
     [
         (["embed", "FILE", "-o", "v.txt"], "expected a name that ends in .npz, .parquet"),
-        (["embed", "FILE", "-o", "v.npz", "--components", "9"], "n_components=9: expected a mult"),
-        (["neighbors", "ONE", "a bus"], "'a bus': the list holds no other prompt"),
+        (["embed", "FILE", "-o", "v.npz", "--components", "9"], "--components=9: expected a mult"),
+        (["neighbors", "ONE", "a bus"], "FILE: expected a prompt other than 'a bus', got none"),
     ],
 )
 def test_bad_input_is_one_line(args, message, conjure, prompts, tmp_path):

@@ -193,20 +193,21 @@ def test_four_processes_compute_once_and_agree(tmp_path):
     np.testing.assert_allclose(first, energies_of(world, square(prompts), None), rtol=1e-5)
 
 
-def test_what_another_process_did_meanwhile_is_not_done_again(tmp_path, monkeypatch):
+def test_what_another_process_did_meanwhile_is_not_done_again(tmp_path):
     """It came between the look at what is missing and the lock; trajectories were evicted."""
-    world, prompts = make_world()
-    engine = engine_of(world, tmp_path)
     other = engine_of(make_world()[0], tmp_path)
 
-    def slow_load():
-        Engine.load(engine)
-        other.measure(square(prompts))
-        for path in tmp_path.rglob("*.safetensors"):
-            path.unlink()
+    class SlowToLoad(Counting):
+        def load(self):
+            other.measure(square(prompts))
+            for path in tmp_path.rglob("*.safetensors"):
+                path.unlink()
+            return super().load()
 
-    monkeypatch.setattr(engine, "load", slow_load)
+    world, prompts = make_world(kind=SlowToLoad)
+    engine = engine_of(world, tmp_path)
     assert all(engine.measure(square(prompts)).values())
+    assert other.denoiser.rows == cold(6)
     assert world.rows == 0
 
 
@@ -236,20 +237,20 @@ class Probed(Counting):
     fingerprint = "0" * 32
 
 
-def test_a_model_that_answers_otherwise_is_never_mixed_in(tmp_path):
+def test_a_model_whose_predictions_have_changed_is_never_mixed_in(tmp_path):
     (old, prompts), (new, _) = make_world(kind=Probed), make_world(kind=Probed, seed=1)
     old.probe, new.probe = (1.0, 2.0), (1.5, 2.0)
     before = energies_of(old, square(prompts[:5]), tmp_path)
-    with pytest.warns(UserWarning, match="answers otherwise than when this cache was filled"):
+    with pytest.warns(UserWarning, match="predictions have changed since this cache was filled"):
         mixed = energies_of(new, square(prompts), tmp_path)
     assert new.rows == cold(6)
     np.testing.assert_allclose(mixed, energies_of(new, square(prompts), None), rtol=1e-5)
-    with pytest.warns(UserWarning, match="answers otherwise"):
+    with pytest.warns(UserWarning, match="predictions have changed"):
         again = energies_of(new, square(prompts), tmp_path)
     assert new.rows == 2 * cold(6)  # the second time for memory=None
     np.testing.assert_array_equal(again, mixed)
     part = {prompts[0]: prompts[:5], "": prompts[:5]}  # of which the old model knew one whole row
-    with pytest.warns(UserWarning, match="answers otherwise"):
+    with pytest.warns(UserWarning, match="predictions have changed"):
         mixed = energies_of(new, part, tmp_path)
     np.testing.assert_allclose(mixed, energies_of(new, part, None), rtol=1e-5)
     np.testing.assert_array_equal(energies_of(old, square(prompts[:5]), tmp_path), before)

@@ -22,7 +22,8 @@ def measured_with_shared_noise(a, b, **settings):
     """The same pair through the engine, which reduces energies on the spot."""
     engine = open_engine({**settings, "memory": None})
     shared = replace(engine.settings, shared_noise=True)
-    engine = type(engine)(engine.denoiser, shared, n_draws=engine.n_draws, memory=None)
+    options = {"n_draws": engine.n_draws, "weighting": engine.weighting, "memory": None}
+    engine = type(engine)(engine.denoiser, shared, **options)
     return measure_matrix(engine, [a, b], [a, b])
 
 
@@ -132,16 +133,19 @@ def test_tokens_become_rows_and_columns_by_the_pictures_proportions():
     assert _density(a, b, np.array([1.0, 2.0]), (10, 17)).shape == (1, 2, 12)
 
 
-def test_a_notebook_shows_the_picture(tiny):
-    found = explain("a red car", "two white birds", model=tiny, **TINY)
-    assert found._repr_png_().startswith(b"\x89PNG")
+def test_a_notebook_shows_a_table_of_the_levels():
+    world, a, b = worlds()
+    found = explain(a, b, model=world, **SMALL)
+    shown = found._repr_html_()
+    assert shown.count("<tr>") == 1 + N_STEPS + 1  # heading, levels, and all of them
+    assert f"<td>all</td><td>{found.divergence:.3g}" in shown
 
 
 def test_what_cannot_be_explained_is_refused_in_words():
     world, a, b = worlds()
-    with pytest.raises(ValueError, match="draw=3: there are 3 draws, from 0"):
+    with pytest.raises(ValueError, match="draw=3: expected one of 0 to 2"):
         explain(a, b, model=world, draw=3, **SMALL)
     with pytest.raises(ValueError, match="draw=-1"):
         explain(a, b, model=world, draw=-1, **SMALL)
-    with pytest.raises(TypeError, match="unexpected levels"):
+    with pytest.raises(TypeError, match="levels: expected settings among"):
         explain(a, b, model=world, levels=3)

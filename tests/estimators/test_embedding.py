@@ -277,7 +277,7 @@ def test_wrong_input_says_what_is_needed():
         embedding(world, n_points=6).fit(prompts)
     with pytest.raises(ValueError, match="n_components=10: expected a multiple"):
         embedding(world, n_components=10).fit(prompts)
-    with pytest.raises(ValueError, match="a has 1 prompts and b 2"):
+    with pytest.raises(ValueError, match="a and b: expected equally many prompts, got 1 and 2"):
         embedding(world).fit(prompts).distance_standard_error(prompts[:1], prompts[:2])
 
 

@@ -89,8 +89,8 @@ def test_pixel_features_are_area_means():
 
 
 def test_errors():
-    with pytest.raises(ValueError, match="images of 4 x 16 pixels: at least 8 x 8"):
+    with pytest.raises(ValueError, match="images: expected at least 8 x 8 pixels, got 4 x 16"):
         pixel_features(np.zeros((1, 4, 16, 3), np.uint8))
     for statistic in (kid, lambda x, y: fit_gaussian(x)):
-        with pytest.raises(ValueError, match="1 image: at least 2"):
+        with pytest.raises(ValueError, match="images: expected at least 2 of each prompt, got 1"):
             statistic(np.ones((1, 3)), np.ones((4, 3)))

@@ -19,7 +19,7 @@ from worlds import SMALL, Counting, make_world
 EXACT = {"n_steps": 4, "n_components": None, "n_references": 4, "n_points": 8, "n_blocks": 4}
 
 
-def neighbours(world, n_neighbors=2, **options):
+def neighbors(world, n_neighbors=2, **options):
     vectors = ConjureEmbedding(memory=None, **EXACT)
     settings = {"memory": None, "embedding": vectors, **SMALL, **options}
     return ConjureNeighbors(world, n_neighbors=n_neighbors, **settings)
@@ -39,9 +39,9 @@ def matrix(world, prompts):
 # ---------------------------------------------------------------- what is found
 
 
-def test_with_all_candidates_the_neighbours_are_those_of_the_matrix():
+def test_with_all_candidates_the_neighbors_are_those_of_the_matrix():
     world, prompts = make_world(8)
-    model = neighbours(world, 3, n_candidates=7).fit(prompts)
+    model = neighbors(world, 3, n_candidates=7).fit(prompts)
     exact = matrix(world, prompts)
     np.fill_diagonal(exact, np.inf)
     distances, indices = model.kneighbors()
@@ -51,7 +51,7 @@ def test_with_all_candidates_the_neighbours_are_those_of_the_matrix():
 
 def test_what_is_measured_is_j_and_its_error_on_both_sides():
     world, prompts = make_world(8)
-    model = neighbours(world, 2, n_candidates=3).fit(prompts)
+    model = neighbors(world, 2, n_candidates=3).fit(prompts)
     exact = pairwise_divergence(prompts, model=world, memory=None, **SMALL)
     i, j = model.divergences_.nonzero()
     assert 8 * 3 <= len(i) < 8 * 7
@@ -60,15 +60,15 @@ def test_what_is_measured_is_j_and_its_error_on_both_sides():
     assert abs(model.divergences_ - model.divergences_.T).nnz == 0
 
 
-def test_far_groups_are_never_neighbours():
+def test_far_groups_are_never_neighbors():
     world = two_groups()
-    _, indices = neighbours(world, 3).fit(world.prompts).kneighbors()
+    _, indices = neighbors(world, 3).fit(world.prompts).kneighbors()
     assert ((indices < 6) == (np.arange(12) < 6)[:, None]).all()
 
 
 def test_new_prompts_find_the_fitted_ones_and_themselves():
     world, prompts = make_world(8)
-    model = neighbours(world, 2, n_candidates=5).fit(prompts[:6])
+    model = neighbors(world, 2, n_candidates=5).fit(prompts[:6])
     graph = model.transform(prompts[4:])
     assert graph.shape == (4, 6)
     assert (np.diff(graph.indptr) == 3).all()
@@ -80,7 +80,7 @@ def test_new_prompts_find_the_fitted_ones_and_themselves():
 def test_rows_rise_and_zeros_stay():
     world = two_groups()
     prompts = [*world.prompts, world.prompts[3]]
-    graph = neighbours(world, 2).fit_transform(prompts)
+    graph = neighbors(world, 2).fit_transform(prompts)
     assert graph.shape == (13, 13)
     assert (np.diff(graph.indptr) == 3).all()
     rows = graph.data.reshape(13, 3)
@@ -88,7 +88,7 @@ def test_rows_rise_and_zeros_stay():
     np.testing.assert_array_equal(graph.indices.reshape(13, 3)[:, 0], np.arange(13))
     assert graph[3].data[1] == 0  # the prompt that came twice
     assert graph[3].indices[1] == 12
-    ones = neighbours(world, 2).fit(prompts).kneighbors_graph(mode="connectivity")
+    ones = neighbors(world, 2).fit(prompts).kneighbors_graph(mode="connectivity")
     assert set(ones.data) == {1.0}
 
 
@@ -97,7 +97,7 @@ def test_rows_rise_and_zeros_stay():
 
 def test_only_candidates_cost():
     world = two_groups(40)
-    model = neighbours(world, 2, n_candidates=3).fit(world.prompts)
+    model = neighbors(world, 2, n_candidates=3).fit(world.prompts)
     pairs = model.divergences_.nnz // 2
     chains, replays = 40 * 3 * 8, 2 * pairs * 3 * 4  # K draws of S steps; both legs, K, T
     vectors = model.embedding_.n_evaluations_
@@ -127,7 +127,7 @@ def test_the_cache_makes_a_second_run_free(tmp_path):
 @pytest.mark.filterwarnings("ignore:Graph is not fully connected")
 def test_clusterings_take_the_graph_as_it_is(clusterer):
     world = two_groups()
-    labels = make_pipeline(neighbours(world, 4), clone(clusterer)).fit_predict(world.prompts)
+    labels = make_pipeline(neighbors(world, 4), clone(clusterer)).fit_predict(world.prompts)
     assert len(set(labels[:6])) == len(set(labels[6:])) == 1
     assert labels[0] != labels[6]
 
@@ -139,7 +139,7 @@ def test_hdbscan_and_umap_take_the_graph_made_symmetric_and_isomap_as_it_is():
 
     rng = np.random.default_rng(0)
     world = Counting({f"prompt {i}": mean for i, mean in enumerate(rng.normal(size=(20, 2)))})
-    graph = neighbours(world, 8).fit_transform(world.prompts)
+    graph = neighbors(world, 8).fit_transform(world.prompts)
     symmetric = graph.maximum(graph.T)
     labels = HDBSCAN(metric="precomputed", min_cluster_size=5, copy=True).fit_predict(symmetric)
     assert len(labels) == 20
@@ -155,7 +155,7 @@ def test_public_checks_that_need_no_numbers():
 
 def test_names_clones_and_sparsity():
     world = two_groups()
-    model = neighbours(world).fit(world.prompts)
+    model = neighbors(world).fit(world.prompts)
     assert issparse(model.transform(world.prompts[:2]))
     assert list(model.get_feature_names_out()[:2]) == ["conjureneighbors0", "conjureneighbors1"]
     twin = clone(model)
@@ -166,12 +166,12 @@ def test_names_clones_and_sparsity():
 
 def test_wrong_input_says_what_is_needed():
     world, prompts = make_world(4)
-    with pytest.raises(ValueError, match="n_neighbors=4: there are 3 other prompts"):
-        neighbours(world, 4).fit(prompts)
+    with pytest.raises(ValueError, match="n_neighbors=4: expected at most 3, the number"):
+        neighbors(world, 4).fit(prompts)
     with pytest.raises(ValueError, match="n_candidates=1"):
-        neighbours(world, 2, n_candidates=1).fit(prompts)
-    model = neighbours(world, 1, n_candidates=2).fit(prompts)
-    with pytest.raises(ValueError, match="n_neighbors=3: J of 2 candidates is measured"):
+        neighbors(world, 2, n_candidates=1).fit(prompts)
+    model = neighbors(world, 1, n_candidates=2).fit(prompts)
+    with pytest.raises(ValueError, match="n_neighbors=3: expected at most 2, as J of"):
         model.kneighbors(n_neighbors=3)
     with pytest.raises(ValueError, match="mode='near'"):
         model.kneighbors_graph(mode="near")

@@ -112,7 +112,7 @@ def test_the_runs_are_known_before(done):
 
 def test_errors(done):
     _, pairs, world, _ = done
-    with pytest.raises(TypeError, match="unexpected draws: expected among model"):
+    with pytest.raises(TypeError, match=r"draws: expected settings among batch_size, .*; "):
         ablate(pairs, model=world, sweeps={"draws": (1,)})
     with pytest.raises(ValueError, match="levels='first'"):
         ablate(pairs, model=world, sweeps={"levels": ("first",)}, **BASE)

@@ -73,12 +73,14 @@ def test_pairs_that_one_cannot_score_are_left_out_for_both():
 
 def test_other_pairs_are_refused():
     other = ScoredPairs("o", RIGHT, LEFT, SCORES)
-    with pytest.raises(ValueError, match="no pair in common"):
+    with pytest.raises(ValueError, match="results: expected pairs in common, got none"):
         compare([result(1, 1, "a"), result(1, 1, "b", other)])
     turned = PAIRS.take(range(N)[::-1], "turned")
-    with pytest.raises(ValueError, match="different orders"):
+    with pytest.raises(
+        ValueError, match="results: expected the same pairs in one order, got different"
+    ):
         compare([result(1, 1, "a"), result(1, 1, "b", turned)])
-    with pytest.raises(ValueError, match="1 results: at least two"):
+    with pytest.raises(ValueError, match="results: expected at least two evaluations, got 1"):
         compare([result(1, 1, "a")])
     with pytest.raises(ValueError, match="statistic='rho'"):
         compare([result(1, 1, "a")] * 2, statistic="rho")

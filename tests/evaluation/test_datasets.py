@@ -55,14 +55,20 @@ def test_columns_can_be_named(write):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("sentence1\tsentence2\tscore\na\tb\n", r"line 2: 2 fields came, the header has 3"),
-        ("sentence1\tsentence2\tscore\na\tb\t1\nc\td\tnan\n", r"line 3: score is 'nan'"),
-        ("sentence1\tsentence2\tscore\na\tb\thigh\n", r"line 2: score is 'high'"),
-        ("sentence1\tsentence2\tscore\na\tb\t\n", r"line 2: score is ''"),
+        (
+            "sentence1\tsentence2\tscore\na\tb\n",
+            r"line 2: expected 3 fields, as in the header .* got 2",
+        ),
+        (
+            "sentence1\tsentence2\tscore\na\tb\t1\nc\td\tnan\n",
+            r"line 3: score='nan': expected a finite number",
+        ),
+        ("sentence1\tsentence2\tscore\na\tb\thigh\n", r"line 2: score='high': expected a finite"),
+        ("sentence1\tsentence2\tscore\na\tb\t\n", r"line 2: score='': expected a finite"),
         ("a\tb\tscore\nx\ty\t1\n", "expected the columns sentence1, sentence2, score or .* a, b, "),
-        ("sentence1\tsentence2\tscore\n", "holds no pairs"),
-        ("", "holds no pairs"),
-        (b"sentence1\tsentence2\tscore\n\xff\tb\t1\n", "is not UTF-8"),
+        ("sentence1\tsentence2\tscore\n", "expected a header and one pair a line, got no pairs"),
+        ("", "expected a header and one pair a line, got no pairs"),
+        (b"sentence1\tsentence2\tscore\n\xff\tb\t1\n", "expected UTF-8, got other bytes"),
     ],
 )
 def test_a_bad_file_is_named_with_its_line(write, text, message):
@@ -71,7 +77,7 @@ def test_a_bad_file_is_named_with_its_line(write, text, message):
 
 
 def test_bad_names(tmp_path):
-    with pytest.raises(ValueError, match=r"'stsb': expected a file .* or one of the tasks sts12"):
+    with pytest.raises(ValueError, match=r"source='stsb': expected a file .* tasks sts12"):
         load_pairs("stsb")
     with pytest.raises(FileNotFoundError):
         load_pairs(tmp_path / "none.tsv")
@@ -94,7 +100,7 @@ def test_a_hub_that_fails_is_told_as_such(hub):
     with pytest.raises(TypeError, match=r"sts12-sts.*None: expected a string"):
         load_pairs("sts12")
     hub.answer = [{"sentence1": "a", "sentence2": "b", "score": None}]
-    with pytest.raises(ValueError, match="row 0: score is None"):
+    with pytest.raises(ValueError, match="row 0: score=None: expected a finite number"):
         load_pairs("sts12")
 
 
@@ -117,5 +123,5 @@ def test_samples_and_subsets_say_so():
     inner = pairs.within(names[10:40]).sample(5)
     assert inner.provenance["subset"].endswith("; of 30 of 50: both texts known")
     assert all(10 <= int(name) < 40 for pair in inner.pairs for name in pair)
-    with pytest.raises(ValueError, match="x: no pair is left"):
+    with pytest.raises(ValueError, match=r"x: expected at least one pair, got none \(both texts"):
         pairs.within(["a"])

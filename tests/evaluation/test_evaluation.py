@@ -100,17 +100,17 @@ def test_json_holds_table_pairs_and_provenance(pairs):
 def test_plain_lists_and_errors(pairs):
     result = evaluate(noisy(pairs), pairs.pairs, pairs.scores, n_bootstrap=0)
     assert result.table[0]["n"] == 40
-    with pytest.raises(ValueError, match="pairs came without scores"):
+    with pytest.raises(ValueError, match="scores=None: expected a score for each pair"):
         evaluate(noisy(pairs), pairs.pairs)
-    with pytest.raises(ValueError, match=r"scores of shape \(3,\).*expected 40 finite"):
+    with pytest.raises(ValueError, match=r"scores: expected 40 finite numbers.*got shape \(3,\)"):
         evaluate(noisy(pairs), pairs.pairs, [1, 2, 3])
-    with pytest.raises(ValueError, match=r"1 of them not finite"):
+    with pytest.raises(ValueError, match="with 1 numbers not finite"):
         evaluate(noisy(pairs), pairs.pairs, [np.nan, *pairs.scores[1:]])
-    with pytest.raises(ValueError, match="2 corpora for 40 pairs"):
+    with pytest.raises(ValueError, match="corpora: expected 40, one a pair, got 2"):
         evaluate(noisy(pairs), pairs.pairs, pairs.scores, corpora=["a", "b"])
-    with pytest.raises(TypeError, match="hold their scores"):
+    with pytest.raises(TypeError, match="scores, corpora: expected none with ScoredPairs"):
         evaluate(noisy(pairs), pairs, pairs.scores)
-    with pytest.raises(ValueError, match=r"similarities of shape \(2,\): expected \(40,\)"):
+    with pytest.raises(ValueError, match=r"scorer: expected .*shape \(40,\).* got shape \(2,\)"):
         evaluate(lambda a, b: [1, 2], pairs)
     with pytest.raises(ValueError, match="n_bootstrap=-1"):
         evaluate(noisy(pairs), pairs, n_bootstrap=-1)

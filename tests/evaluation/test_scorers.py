@@ -83,7 +83,7 @@ def test_truncated_pairs_are_told():
 
 @pytest.mark.filterwarnings(IGNORED)
 @pytest.mark.parametrize("name", ["embedded", "epsilon", "xl", "3", "flux"])
-def test_text_features_are_unit_vectors_that_do_not_depend_on_neighbours(name):
+def test_text_features_are_unit_vectors_that_do_not_depend_on_neighbors(name):
     pipeline = measured(name).pipeline
     texts = ["a cat", "", "the old boat and the sea"]
     features = text_features(pipeline, texts)
@@ -146,9 +146,9 @@ def paint(text, n):
     return np.repeat(grey, 3, -1).clip(0, 255).astype(np.uint8)
 
 
-@pytest.mark.parametrize("statistic", ["frechet", "jeffreys", "kid", "mmd"])
-def test_any_generator_can_be_scored(statistic):
-    scored = ImageScorer(statistic, n_images=12, generate=paint)(LEFT, RIGHT)
+@pytest.mark.parametrize("metric", ["frechet", "gaussian_jeffreys", "kid", "mmd"])
+def test_any_generator_can_be_scored(metric):
+    scored = ImageScorer(metric, n_images=12, generate=paint)(LEFT, RIGHT)
     assert scored.similarities[2] < scored.similarities[0]
     assert scored.similarities[1] > scored.similarities[2]
     assert scored.replicates.shape == (4, 3)
@@ -179,9 +179,9 @@ def test_the_models_own_images_are_kept_in_the_cache(tmp_path):
 
 
 def test_errors_of_image_scorers():
-    with pytest.raises(ValueError, match="statistic='fid'"):
+    with pytest.raises(ValueError, match="metric='fid'"):
         ImageScorer("fid")
     with pytest.raises(ValueError, match="n_images=4: expected an integer of at least 8"):
         ImageScorer(n_images=4)
-    with pytest.raises(TypeError, match="generate came with n_steps"):
+    with pytest.raises(TypeError, match="n_steps: expected no settings of a model with generate"):
         ImageScorer(generate=paint, n_steps=3)

@@ -241,7 +241,7 @@ def evenly_spread(total):
     return Divergence(["a"], ["b"], energies, energies, GRID)
 
 
-def test_the_telling_level_is_where_the_cumulative_profile_crosses_the_threshold():
+def test_the_detection_level_is_where_the_cumulative_profile_crosses_the_threshold():
     threshold = divergence_for_accuracy(0.75)
     found = evenly_spread(4 * threshold)
     np.testing.assert_allclose(found.detection_log_snr(), [[-4.0]])
@@ -250,13 +250,13 @@ def test_the_telling_level_is_where_the_cumulative_profile_crosses_the_threshold
     assert found.detection_log_snr().shape == (1, 1)
 
 
-def test_prompts_that_nobody_can_tell_apart_have_no_telling_level():
+def test_prompts_that_nobody_can_tell_apart_have_no_detection_level():
     assert np.isnan(evenly_spread(0.5).detection_log_snr()).all()
     assert np.isnan(evenly_spread(0.0).detection_log_snr()).all()
     assert np.isfinite(evenly_spread(0.56).detection_log_snr()).all()
 
 
-def test_the_telling_level_hardly_depends_on_where_the_range_ends(shared):
+def test_the_detection_level_hardly_depends_on_where_the_range_ends(shared):
     settings = {"n_steps": 60, "n_draws": 2}
     wide, narrow = (
         measure(shared, ["a", "c"], log_snr_range=(-8, end), **settings) for end in (8, 4)
@@ -266,8 +266,8 @@ def test_the_telling_level_hardly_depends_on_where_the_range_ends(shared):
 
 
 @pytest.mark.parametrize("weighting", ["paper", "noise"])
-def test_a_telling_level_needs_nats(weighting):
-    with pytest.raises(ValueError, match=f"weighting='{weighting}' is not in nats"):
+def test_a_detection_level_needs_nats(weighting):
+    with pytest.raises(ValueError, match=f"weighting='{weighting}': expected 'jeffreys'"):
         made_up(weighting=weighting).detection_log_snr()
 
 

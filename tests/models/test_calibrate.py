@@ -137,8 +137,8 @@ def test_guidance_that_is_not_linear_is_refused_with_advice(kind):
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        (Drifting, "Drifting moves the state between two steps"),
-        (OneImage, "OneImage takes no num_images_per_prompt"),
+        (Drifting, "Drifting: expected that only the scheduler changes the state"),
+        (OneImage, "OneImage: expected a call that takes num_images_per_prompt"),
     ],
 )
 def test_a_loop_that_cannot_be_measured_is_refused_by_name(kind, message):
@@ -163,7 +163,7 @@ def test_a_pipeline_that_starts_from_its_own_state_is_led_by_a_step():
 
 
 def test_guidance_by_another_argument_is_refused():
-    with pytest.raises(ValueError, match=r"QwenImagePipeline evaluates 2 rows.*true_cfg_scale="):
+    with pytest.raises(ValueError, match=r"QwenImage.*: expected 1 row .*got 2 .*true_cfg_scale="):
         load_denoiser(recent.qwen_image(), height=64, width=64, negative_prompt=B)
 
 
@@ -171,17 +171,23 @@ def test_a_pipeline_without_a_network_is_refused():
     pipe = pipelines.stable_diffusion()
     encoder = diffusers.DDPMPipeline(unet=pipe.unet, scheduler=pipe.scheduler)
     encoder.register_modules(unet=None)
-    with pytest.raises(ValueError, match="DDPMPipeline has neither a unet nor a transformer"):
+    with pytest.raises(ValueError, match="DDPMPipeline: expected a unet or a transformer"):
         load_denoiser(encoder)
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        ({"heigth": 64}, "heigth: neither load_denoiser nor StableDiffusionPipeline knows it"),
-        ({"local_files_only": True}, "local_files_only: neither load_denoiser"),
-        ({"guidance_scale": 7.5}, r"guidance_scale: chosen by each .*ConjureDistance\(guidance"),
-        ({"num_images_per_prompt": 2, "latents": None}, "latents, num_images_per_prompt: chosen"),
+        (
+            {"heigth": 64},
+            "heigth: expected arguments of load_denoiser or of StableDiffusion",
+        ),
+        ({"local_files_only": True}, "local_files_only: expected arguments of load_denoiser"),
+        ({"guidance_scale": 7.5}, r"guidance_scale: expected in each .*ConjureDistance\(guidance"),
+        (
+            {"num_images_per_prompt": 2, "latents": None},
+            "latents, num_images_per_prompt: expected",
+        ),
     ],
 )
 def test_an_argument_that_would_be_ignored_is_refused(call, message):

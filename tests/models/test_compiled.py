@@ -8,7 +8,7 @@ import pipelines
 from conjure_kernel import load_denoiser, pairwise_divergence
 from conjure_kernel.engine.batches import Batches
 from conjure_kernel.models.pretrained.load import open_denoiser
-from measured import IGNORED, A, B
+from measured import IGNORED, A, B, network
 
 pytestmark = pytest.mark.filterwarnings(IGNORED, "ignore:.*lies at the last noise level")
 PROMPTS = [A, B, "a green tree"]
@@ -61,16 +61,16 @@ def test_readings_belong_to_their_prompts(folder, compiled):
         pairwise_divergence([A, long, B], model=model, **settings)
 
 
-def test_no_size_is_searched_for(folder, compiled, monkeypatch):
-    model = load_denoiser(folder, compile=True)
-    monkeypatch.setattr(Batches, "_search", None)
+def test_no_size_is_searched_for(folder, compiled):
+    model, calls = load_denoiser(folder, compile=True), []
+    network(model.pipeline).register_forward_hook(lambda *_: calls.append(1))
     batches = Batches(model)
     batches.tune_batch_size(A, 10**9, None)
-    assert batches.size == 128
+    assert (batches.size, calls) == (128, [])
 
 
 def test_a_model_of_ones_own_is_not_compiled():
-    with pytest.raises(ValueError, match="compile=True: a model that is passed in stays"):
+    with pytest.raises(ValueError, match="compile=True: expected the defaults, as a model"):
         open_denoiser(pipelines.stable_diffusion(), compile=True)
 
 

@@ -307,7 +307,7 @@ def test_an_array_of_means_names_its_prompts_by_their_place():
 
 
 def test_an_unknown_prompt_is_named_with_some_that_are_known(pair):
-    message = r"prompt 'a bird' is not in this world, which knows 'a', 'b'\. Add it"
+    message = r"prompt 'a bird' is not in this world: expected one of 'a', 'b'; add it"
     with pytest.raises(ValueError, match=message):
         measure(pair, "a", "a bird")
     with pytest.raises(ValueError, match=message):
@@ -322,13 +322,13 @@ def test_guidance_without_an_empty_prompt_says_what_is_missing(pair):
 @pytest.mark.parametrize(
     ("mixture", "message"),
     [
-        (([1.0], [0.0], [1.0]), r"'a'.*shapes \[\(1,\), \(1,\), \(1,\)\]: expected \(M,\)"),
+        (([1.0], [0.0], [1.0]), r"'a'.*expected weights \(M,\).*shapes \[\(1,\), \(1,\), \(1,\)\]"),
         (([1.0], [[0.0]], [[1.0, 1.0]]), r"shapes \[\(1,\), \(1, 1\), \(1, 2\)\]"),
         (([0.5, 0.5], [[0.0]], [[1.0]]), r"shapes \[\(2,\), \(1, 1\), \(1, 1\)\]"),
-        (([1.0], [[0.0]], [[-0.5]]), "'a': smallest variance -0.5, expected at least 0"),
-        (([1.0], [[0.0]], [[np.nan]]), "'a': smallest variance nan"),
-        (([0.5, 0.6], [[0.0], [1.0]], [[1.0], [1.0]]), r"weights=\[0.5, 0.6\].*sum to 1"),
-        (([1.5, -0.5], [[0.0], [1.0]], [[1.0], [1.0]]), r"weights=\[1.5, -0.5\]"),
+        (([1.0], [[0.0]], [[-0.5]]), "'a': expected variances of at least 0, got -0.5"),
+        (([1.0], [[0.0]], [[np.nan]]), "'a': expected variances of at least 0, got nan"),
+        (([0.5, 0.6], [[0.0], [1.0]], [[1.0], [1.0]]), r"sum to 1, got \[0.5, 0.6\]"),
+        (([1.5, -0.5], [[0.0], [1.0]], [[1.0], [1.0]]), r"at least 0 .*got \[1.5, -0.5\]"),
     ],
 )
 def test_what_is_no_mixture_is_refused(mixture, message):
@@ -337,7 +337,7 @@ def test_what_is_no_mixture_is_refused(mixture, message):
 
 
 def test_worlds_of_several_dimensions_or_parametrisations_are_refused():
-    with pytest.raises(ValueError, match=r"means of \[1, 2\] dimensions"):
+    with pytest.raises(ValueError, match=r"means: expected one number of dimensions, got \[1, 2\]"):
         GaussianDenoiser({"a": [0.0], "b": [0.0, 1.0]})
     with pytest.raises(ValueError, match="prediction='score': expected one of"):
         GaussianDenoiser({"a": 0.0}, prediction="score")

@@ -113,7 +113,7 @@ def test_a_denoiser_is_taken_as_it_is():
 
 @pytest.mark.parametrize("model", [3, None, ["embedded"]])
 def test_a_model_of_the_wrong_kind(model):
-    with pytest.raises(TypeError, match=f"model={type(model).__name__}: expected 'embedded', a "):
+    with pytest.raises(TypeError, match=f"expected 'embedded', .*got {type(model).__name__};"):
         load_denoiser(model)
 
 
@@ -207,5 +207,5 @@ def test_what_was_asked_for_reaches_the_hub(monkeypatch, folder):
 def test_a_token_that_is_not_set(monkeypatch):
     monkeypatch.delenv("NO_TOKEN", raising=False)
     monkeypatch.setattr(load_module.DiffusionPipeline, "download", None)
-    with pytest.raises(ValueError, match="token_env='NO_TOKEN': no environment variable"):
+    with pytest.raises(ValueError, match="token_env='NO_TOKEN': expected the name of"):
         load_denoiser("nobody/nothing", token_env="NO_TOKEN")

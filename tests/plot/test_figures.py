@@ -17,8 +17,8 @@ from conjure_kernel import GaussianDenoiser
 from conjure_kernel.engine.explanation import explain
 from conjure_kernel.method.schedule import VariancePreserving, make_grid
 from conjure_kernel.plot import (
-    drawn_labels,
     layout,
+    placed_labels,
     plot_explanation,
     plot_legs,
     plot_map,
@@ -84,7 +84,7 @@ def test_the_heat_map_is_the_matrix_in_the_order_of_its_names(n):
     np.testing.assert_array_equal(ax.images[0].get_array(), divergences[np.ix_(order, order)])
 
 
-def test_clusters_become_blocks_and_neighbours_adjacent():
+def test_clusters_become_blocks_and_neighbors_adjacent():
     kind = np.random.default_rng(3).permutation(np.repeat([0, 1, 2], 4))
     divergences = np.where(kind[:, None] == kind, 0.1, 9.0) * (1 - np.eye(12))
     ax = plot_matrix(divergences, [f"p{i}" for i in range(12)], ax=canvas())
@@ -134,7 +134,7 @@ def test_rows_are_named_while_names_fit_and_never_cover_each_other(n, shown):
 
 def test_one_prompt_is_a_picture_too():
     figure = plot_overview([[0.0]], ["alone"], world(1)[3])
-    assert [text.get_text() for text in drawn_labels(figure.axes[1])] == ["alone"]
+    assert [text.get_text() for text in placed_labels(figure.axes[1])] == ["alone"]
 
 
 def test_caption_names_the_unit():
@@ -147,7 +147,7 @@ def test_caption_names_the_unit():
 
 @pytest.mark.parametrize("with_images", [False, True])
 @pytest.mark.parametrize(("n", "least"), [(8, 8), (64, 12), (500, 8)])
-def test_drawn_labels_cover_neither_each_other_nor_markers_nor_the_frame(n, least, with_images):
+def test_placed_labels_cover_neither_each_other_nor_markers_nor_the_frame(n, least, with_images):
     points, _, names, images, _ = world(n)
     if n == 8:  # a grid: every label must find room
         points = np.indices((4, 2)).reshape(2, 8).T
@@ -155,7 +155,7 @@ def test_drawn_labels_cover_neither_each_other_nor_markers_nor_the_frame(n, leas
     for dpi in (180, 90, 72, 100, 200):
         ax.figure.set_dpi(dpi)
         ax.figure.draw_without_rendering()
-        boxes = boxes_of(drawn_labels(ax))
+        boxes = boxes_of(placed_labels(ax))
         assert least <= len(boxes) <= n
         assert not np.triu(overlaps(boxes, boxes), 1).any()
         frame = ax.get_window_extent().extents
@@ -201,12 +201,12 @@ def test_each_label_stands_beside_its_own_marker():
     names = ["left", "right", "top left", "top right"]
     ax = plot_map(points, names, ax=canvas())
     at = dict(zip(names, ax.transData.transform(points), strict=True))
-    for label in drawn_labels(ax):
+    for label in placed_labels(ax):
         box = label.get_window_extent()
         centre = np.array([box.x0 + box.x1, box.y0 + box.y1]) / 2
         nearest = min(at, key=lambda name: np.abs(at[name] - centre).max())
         assert nearest == label.get_text()
-    assert len(drawn_labels(ax)) == 4
+    assert len(placed_labels(ax)) == 4
 
 
 def test_dollars_and_newlines_in_prompts_are_only_text():
@@ -214,7 +214,7 @@ def test_dollars_and_newlines_in_prompts_are_only_text():
     divergences = world(4)[1]
     figure = plot_overview(divergences, names, title="from $1 to $2")
     figure.savefig(io.BytesIO())
-    assert {text.get_text() for text in drawn_labels(figure.axes[1])} == {
+    assert {text.get_text() for text in placed_labels(figure.axes[1])} == {
         " ".join(name.split()) for name in names
     }
 
@@ -311,7 +311,9 @@ def test_a_second_profile_shares_the_axes_and_both_are_whole():
     plot_profile(np.array([1.0, 2.0, 1.0]), grid, label="two", ax=ax)
     assert [text.get_text() for text in ax.legend().texts] == ["one", "two"]
     assert ax.get_ylim()[1] > 9 / grid.d_log_snr[1]
-    with pytest.raises(ValueError, match=r"profile: shape \(4,\) came, \(3,\) is needed"):
+    with pytest.raises(
+        ValueError, match=r"profile: expected the shape \(3,\) of the grid, got \(4,\)"
+    ):
         plot_profile(np.ones(4), grid)
 
 
@@ -349,8 +351,8 @@ def test_names_in_the_graph_do_not_cover_each_other(n):
     ("kl", "labels", "message"),
     [
         (np.ones(3), list("abc"), "kl"),
-        (-GOOD_KL, list("ab"), "kl holds -1"),
-        (GOOD_KL, list("abc"), "labels: 3 came, 2 are needed"),
+        (-GOOD_KL, list("ab"), "kl: expected values of at least 0, got -1"),
+        (GOOD_KL, list("abc"), "labels: expected 2, one for each prompt, got 3"),
     ],
 )
 def test_legs_that_cannot_be_drawn_are_refused_in_words(kl, labels, message):
@@ -447,24 +449,29 @@ GOOD = 1 - np.eye(3)
     ("divergences", "labels", "extra", "message"),
     [
         (np.ones((2, 3)), list("ab"), {}, r"divergences.*\(2, 3\)"),
-        (np.triu(GOOD), list("abc"), {}, "divergences is not symmetric"),
-        (GOOD * np.nan, list("abc"), {}, "divergences holds NaN"),
-        (-GOOD, list("abc"), {}, "divergences holds -1"),
-        (np.exp(-GOOD), list("abc"), {}, "divergences: trace 3 came, 0 is needed. A kernel?"),
-        (GOOD, list("ab"), {}, "labels: 2 came, 3 are needed"),
-        (GOOD, "abc", {}, "labels='abc': one string came"),
-        (GOOD, list("abc"), {"standard_errors": np.ones(3)}, r"standard_errors: shape \(3,\) came"),
+        (np.triu(GOOD), list("abc"), {}, "divergences: expected a symmetric matrix"),
+        (GOOD * np.nan, list("abc"), {}, "divergences: expected finite values"),
+        (-GOOD, list("abc"), {}, "divergences: expected values of at least 0, got -1"),
+        (np.exp(-GOOD), list("abc"), {}, "divergences: expected a diagonal of 0, got the trace 3"),
+        (GOOD, list("ab"), {}, "labels: expected 3, one for each prompt, got 2"),
+        (GOOD, "abc", {}, "labels='abc': expected a list of strings"),
+        (
+            GOOD,
+            list("abc"),
+            {"standard_errors": np.ones(3)},
+            r"standard_errors: expected .* got \(3,\)",
+        ),
         (
             GOOD,
             list("abc"),
             {"images": np.ones((3, 4, 4, 3))},
-            r"images: float64 \(3, 4, 4, 3\) came",
+            r"images: .* got float64 of shape \(3, 4, 4, 3\)",
         ),
         (
             GOOD,
             list("abc"),
             {"images": np.ones((2, 4, 4, 3), "u1")},
-            r"\(2, 4, 4, 3\) came, uint8 \(3, height",
+            r"expected uint8 of shape \(3, height.* got uint8 of shape \(2, 4, 4, 3\)",
         ),
         (GOOD, list("abc"), {"images": np.ones((3, 4, 4), "u1")}, r"\(3, height, width, 3\)"),
         (GOOD, list("abc"), {"method": "pca"}, "method='pca'"),
@@ -476,5 +483,5 @@ def test_what_cannot_be_drawn_is_refused_in_words(divergences, labels, extra, me
 
 
 def test_the_map_wants_one_point_a_label():
-    with pytest.raises(ValueError, match=r"coordinates: shape \(3, 2\) came, \(2, 2\) is needed"):
+    with pytest.raises(ValueError, match=r"coordinates: expected the shape \(2, 2\), got \(3, 2\)"):
         plot_map(np.ones((3, 2)), list("ab"))

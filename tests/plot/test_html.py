@@ -55,7 +55,7 @@ def test_prompts_are_text_wherever_they_stand(page):
     assert page.count("&lt;script&gt;window.hacked = 1&lt;/script&gt;") > 1
 
 
-def test_neighbours_are_the_nearest_with_their_distance_and_error(page):
+def test_neighbors_are_the_nearest_with_their_distance_and_error(page):
     divergences, names, *_ = world()
     rows = re.findall(r"<tr data-index.*?</tr>", page, re.S)
     assert len(rows) == len(names)
@@ -128,13 +128,19 @@ GOOD = 1 - np.eye(3)
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"images": np.ones((3, 4, 4, 3), "u1")}, r"images: uint8 \(3, 4, 4, 3\) came"),
-        ({"images": np.ones((2, 1, 4, 4, 3), "u1")}, r"uint8 \(3, n_images, height, width, 3\)"),
-        ({"clusters": np.zeros(2)}, r"clusters: shape \(2,\) came"),
-        ({"coordinates": np.zeros((2, 2))}, r"coordinates: shape \(2, 2\) came"),
+        ({"images": np.ones((3, 4, 4, 3), "u1")}, r"images: .* got uint8 of shape \(3, 4, 4, 3\)"),
+        (
+            {"images": np.ones((2, 1, 4, 4, 3), "u1")},
+            r"images: expected uint8 of shape \(3, n_images, height, width, 3\)",
+        ),
+        ({"clusters": np.zeros(2)}, r"clusters: expected the shape \(3,\), got \(2,\)"),
+        (
+            {"coordinates": np.zeros((2, 2))},
+            r"coordinates: expected the shape \(3, 2\), got \(2, 2\)",
+        ),
         ({"n_neighbors": 0}, "n_neighbors=0"),
-        ({"vectors": np.eye(3)}, "either divergences or vectors"),
-        ({"pictured": [0, 3]}, r"pictured=\[0, 3\]: different positions 0 to 2"),
+        ({"vectors": np.eye(3)}, "divergences, vectors: expected one of both"),
+        ({"pictured": [0, 3]}, r"pictured=\[0, 3\]: expected different positions from 0 to 2"),
         ({"pictured": [1, 1]}, r"pictured=\[1, 1\]"),
     ],
 )
@@ -144,18 +150,21 @@ def test_what_cannot_be_shown_is_refused_in_words(options, message):
 
 
 def test_more_clusters_than_can_be_told_apart_are_refused():
-    with pytest.raises(ValueError, match="clusters: 8 came, 7 can be told apart"):
+    with pytest.raises(ValueError, match=r"clusters: expected at most 7 different ones, .* got 8"):
         html_map(1 - np.eye(8), list("abcdefgh"), clusters=np.arange(8))
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "either divergences or vectors"),
-        ({"vectors": np.eye(2)}, "vectors: 2 rows came for 3 labels"),
-        ({"vectors": np.ones(3)}, r"vectors: shape \(3,\) came, \(n, d\)"),
-        ({"vectors": np.full((3, 2), np.nan)}, "vectors hold NaN"),
-        ({"vectors": np.eye(3), "standard_errors": GOOD}, "standard_errors belong to divergences"),
+        ({}, "divergences, vectors: expected one of both"),
+        ({"vectors": np.eye(2)}, "labels: expected 2, one for each prompt, got 3"),
+        ({"vectors": np.ones(3)}, r"vectors: expected the shape \(n, d\), got \(3,\)"),
+        ({"vectors": np.full((3, 2), np.nan)}, "vectors: expected finite values, got NaN"),
+        (
+            {"vectors": np.eye(3), "standard_errors": GOOD},
+            "standard_errors: expected none with vectors",
+        ),
     ],
 )
 def test_vectors_that_cannot_be_shown_are_refused_in_words(options, message):
@@ -282,7 +291,7 @@ def test_it_asks_the_network_for_nothing(opened):
 
 
 @pytest.mark.parametrize("index", [0, 1, 2])
-def test_hover_shows_the_prompt_its_images_and_neighbours(opened, index):
+def test_hover_shows_the_prompt_its_images_and_neighbors(opened, index):
     divergences, names, images, _ = world()
     point_at(opened, index).perform()
     wait_until(opened, "!document.getElementById('card').hidden")
@@ -319,12 +328,12 @@ def test_search_dims_what_does_not_match(opened):
     box = opened.find_element("id", "search")
     box.send_keys("thing 3")
     assert opened.execute_script(f"return {ALPHA_NOW}") == [0.12] * 3 + [1] + [0.12] * 5
-    assert opened.find_element("id", "found").text == "1 of 9 prompts"
+    assert opened.find_element("id", "hits").text == "1 of 9 prompts"
     rows = opened.find_elements("css selector", "tbody tr")
     assert [row.is_displayed() for row in rows] == [i == 3 for i in range(9)]
     box.clear()
     box.send_keys("<script>")
-    assert opened.find_element("id", "found").text == "1 of 9 prompts"
+    assert opened.find_element("id", "hits").text == "1 of 9 prompts"
 
 
 def test_the_table_pins_by_keyboard(opened):
@@ -391,7 +400,7 @@ def overlap(boxes, others):
 
 
 @pytest.mark.parametrize(("n", "least"), [(8, 8), (64, 12), (500, 8), (2000, 2)])
-def test_drawn_labels_cover_neither_each_other_nor_markers_nor_the_frame(
+def test_placed_labels_cover_neither_each_other_nor_markers_nor_the_frame(
     driver, tmp_path, n, least
 ):
     rng = np.random.default_rng(0)
@@ -417,4 +426,4 @@ def test_the_table_of_many_shows_what_is_searched_for(opened_crowd):
     assert len(opened_crowd.execute_script(f"return {rows}")) == 1000
     opened_crowd.find_element("id", "search").send_keys("thing 1999")
     assert opened_crowd.execute_script(f"return {rows}") == ["1999"]
-    assert opened_crowd.find_element("id", "found").text == "1 of 2000 prompts"
+    assert opened_crowd.find_element("id", "hits").text == "1 of 2000 prompts"

@@ -14,7 +14,7 @@ def clumps(n=300, kinds=6, dim=80):
     return (10 * np.eye(dim)[kind] + rng.normal(size=(n, dim))).astype(np.float32), kind
 
 
-def test_neighbourhoods_survive_the_layout():
+def test_neighborhoods_survive_the_layout():
     vectors, kind = clumps()
     points = layout_vectors(vectors)
     np.testing.assert_allclose(points.mean(0), 0, atol=1e-6)

@@ -20,8 +20,6 @@ PIPELINES = {
 # EulerDiscreteScheduler hands a tensor to np.array; torch 2.13 lacks the copy keyword of NumPy 2.
 IGNORED = "ignore:__array__ implementation:DeprecationWarning"
 
-torch.set_num_threads(1)  # tiny operations: threads only wait for each other
-
 
 @functools.cache
 def measured(name):

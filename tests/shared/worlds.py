@@ -6,11 +6,8 @@ import os
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from conjure_kernel.models.gaussian import GaussianDenoiser
-
-torch.set_num_threads(1)  # tiny operations: threads only wait for each other
 
 N_STEPS, SUBSTEPS, N_DRAWS = 4, 2, 3
 SMALL = {"n_steps": N_STEPS, "n_draws": N_DRAWS}  # settings of a fast run

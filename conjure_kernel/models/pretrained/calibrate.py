@@ -1,6 +1,6 @@
-"""What a pipeline does with guidance, rows and layouts: measured at load, not read off its class.
+"""What a pipeline does with guidance, rows and layouts: measured when it is loaded.
 
-A handful of single-step calls, counted apart, show the layout of a state, whether `latents=` is
+A few single-step calls, which are counted apart, show the layout of a state, whether `latents=` is
 the state that the network sees, what `guidance_scale` means, whether a companion prompt changes a
 row, and how the model answers one fixed question (the behavioural probe of the cache).
 """
@@ -33,23 +33,24 @@ class Calibration:
     Attributes
     ----------
     dialect : Dialect
+        How the pipeline's scheduler writes noise levels and predictions.
     shape : tuple of int
-        Of one state, in the layout that `step` sees.
+        The shape of one state, in the layout that `step` sees.
     device, dtype : torch.device, torch.dtype
-        Of the states that the pipeline carries.
+        Where the pipeline's states live, and their dtype.
     rows_argument : str
         Name of the argument for several images (waveforms, videos) per prompt.
     guidance_offset : float or None
-        The argument is w + offset in the convention eps_0 + w (eps_y - eps_0); None: the model has
-        no classifier-free guidance and is measured at the pipeline's default.
+        The argument `guidance_scale` is w + offset in the convention eps_0 + w (eps_y - eps_0).
+        None: the model has no classifier-free guidance and is measured at the pipeline's default.
     guidance_fault : str
-        Why only w = 1 can be measured; empty if any can.
+        Why only w = 1 can be measured; empty if every w can.
     leading_steps : int
-        1 if the pipeline must start from a state of its own and only then can be handed ours.
+        1 if the pipeline must start from a state of its own before it takes a given one, else 0.
     prompts_share_a_call : bool
-        A companion prompt leaves a row as it is.
+        Whether a companion prompt leaves a row as it is.
     probe : tuple of float
-        Answer to one fixed question.
+        The answer to one fixed question.
     n_evaluations : int
         Rows through the network that calibration cost.
     """
@@ -68,7 +69,28 @@ class Calibration:
 
 
 def calibrate(pipeline: DiffusionPipeline, call_kwargs: dict[str, Any]) -> Calibration:
-    """Measure how `pipeline` is to be measured."""
+    """Find out how a pipeline is to be measured.
+
+    Parameters
+    ----------
+    pipeline : DiffusionPipeline
+        In evaluation mode.
+    call_kwargs : dict
+        Arguments that every call of the pipeline gets.
+
+    Returns
+    -------
+    calibration : Calibration
+
+    Raises
+    ------
+    TypeError
+        A call does not know one of the arguments, or each measurement chooses it.
+    ValueError
+        The pipeline cannot be measured.
+    FloatingPointError
+        The network predicts NaN or infinity.
+    """
     rows_argument = _rows_argument(pipeline)
     _check_call(pipeline, call_kwargs, OWN_ARGUMENTS | {rows_argument})
     _warn_if_distilled(pipeline)
@@ -82,18 +104,19 @@ def calibrate(pipeline: DiffusionPipeline, call_kwargs: dict[str, Any]) -> Calib
     if offset is not None:
         _check_call(pipeline, call_kwargs, {"guidance_scale"})
     pair = {rows_argument: 2} | ({} if offset is None else {"guidance_scale": 1 + offset})
+    alone = _is_alone(bench, state, conditional, pair)
     return Calibration(
-        bench.dialect,
-        shape,
-        first.x_t.device,
-        dtype,
-        rows_argument,
-        offset,
-        fault,
-        bench.leading,
-        _is_alone(bench, state, conditional, pair),
-        tuple(float(v) for v in conditional.flatten()[:8]),
-        bench.n_evaluations,
+        dialect=bench.dialect,
+        shape=shape,
+        device=first.x_t.device,
+        dtype=dtype,
+        rows_argument=rows_argument,
+        guidance_offset=offset,
+        guidance_fault=fault,
+        leading_steps=bench.leading,
+        prompts_share_a_call=alone,
+        probe=tuple(float(v) for v in conditional.flatten()[:8]),
+        n_evaluations=bench.n_evaluations,
     )
 
 
@@ -101,11 +124,14 @@ def _check_call(pipeline: DiffusionPipeline, call_kwargs: dict[str, Any], own: s
     name = type(pipeline).__name__
     known = parameters_of(pipeline)
     if unknown := sorted(set(call_kwargs) - set(known)):
-        raise TypeError(f"{', '.join(unknown)}: neither load_denoiser nor {name} knows it.")
+        raise TypeError(
+            f"{', '.join(unknown)}: expected arguments of load_denoiser or of {name}; check the "
+            "spelling."
+        )
     if owned := sorted(own & set(call_kwargs)):
         raise TypeError(
-            f"{', '.join(owned)}: chosen by each measurement, not when {name} is loaded. Leave it "
-            "out here and set it there, e.g. ConjureDistance(guidance_scale=...)."
+            f"{', '.join(owned)}: expected in each measurement, got when {name} is loaded; set it "
+            "there, e.g. ConjureDistance(guidance_scale=...)."
         )
 
 
@@ -117,17 +143,17 @@ def _warn_if_distilled(pipeline: DiffusionPipeline) -> None:
         "its scheduler is a consistency model's": "original_inference_steps"
         in pipeline.scheduler.config,
     }
-    if found := [sign for sign, seen in signs.items() if seen]:
+    if reasons := [sign for sign, seen in signs.items() if seen]:
         warnings.warn(
-            f"{type(pipeline).__name__} is distilled ({' and '.join(found)}): what it samples is "
+            f"{type(pipeline).__name__} is distilled ({' and '.join(reasons)}): what it samples is "
             "not the reverse SDE of what it predicts. J compares its predictions along that SDE "
-            "all the same; docs/models.md says what it then means.",
+            "all the same; read in docs/models.md what it then means.",
             stacklevel=5,
         )
 
 
 def _find_start(bench: Bench, state: torch.Tensor) -> None:
-    """Whether `latents=` is the state that the network sees; if not, one leading step is needed."""
+    """Find out whether the network sees `latents=`; if not, one leading step is needed."""
     for bench.leading in (0, 1):
         if not bench.leading and "latents" not in bench.parameters:
             continue
@@ -139,7 +165,10 @@ def _find_start(bench: Bench, state: torch.Tensor) -> None:
             continue
         if torch.equal(seen, state):
             return
-    raise ValueError(f"{bench.name} moves the state between two steps and cannot be measured.")
+    raise ValueError(
+        f"{bench.name}: expected that only the scheduler changes the state between two steps; it "
+        "cannot be measured, use another pipeline."
+    )
 
 
 def _find_guidance(bench: Bench, state: torch.Tensor) -> tuple[float | None, str, torch.Tensor]:
@@ -159,7 +188,7 @@ def _find_guidance(bench: Bench, state: torch.Tensor) -> tuple[float | None, str
     fault = ""
     if not all(_close(eps[g], guess, state.dtype) for g, guess in foreseen.items()):
         fault = (
-            f"{bench.name}'s guidance is not linear in guidance_scale. Switch its rescaling or "
+            f"expected 1, as the guidance of {bench.name} is not linear; switch its rescaling or "
             f"normalisation off when it is loaded ({_switches(bench)}), or use guidance_scale=1."
         )
     return offset, fault, conditional
@@ -170,28 +199,28 @@ def _find_default(bench: Bench, state: torch.Tensor) -> tuple[str, torch.Tensor]
     peek, rows = bench.call([PROBE], state)
     if rows != 1:
         raise ValueError(
-            f"{bench.name} evaluates {rows} rows for each state, whatever guidance_scale says: it "
-            f"is guided by something else. Switch that off ({_switches(bench)}, or no negative "
+            f"{bench.name}: expected 1 row for each state, got {rows} whatever guidance_scale is, "
+            f"so something else guides it; switch that off ({_switches(bench)}, or no negative "
             "prompt)."
         )
     fault = (
-        f"{bench.name} has no classifier-free guidance here (it is distilled, or takes no such "
-        "argument). Use guidance_scale=1."
+        f"expected 1, as {bench.name} has no classifier-free guidance here (it is distilled, or "
+        "takes no such argument); use guidance_scale=1."
     )
     return fault, peek.eps
 
 
 def _switches(bench: Bench) -> str:
-    """The arguments of the call that shape its guidance."""
+    """Name the arguments of the call that change its guidance."""
     names = [n for n in bench.parameters if {"cfg", "guidance"} & set(n.split("_"))]
-    found = [name for name in names if name != "guidance_scale"]
-    return ", ".join(f"{name}=..." for name in found) or "it has no argument for that"
+    others = [name for name in names if name != "guidance_scale"]
+    return ", ".join(f"{name}=..." for name in others) or "it has no argument for that"
 
 
 def _is_alone(
     bench: Bench, state: torch.Tensor, conditional: torch.Tensor, call: dict[str, Any]
 ) -> bool:
-    """Whether a companion leaves a prompt's rows as they are, and in their place."""
+    """Tell whether a companion leaves a prompt's rows as they are, and in their place."""
     together, _ = bench.call([PROBE, COMPANION], torch.cat([state] * 4), **call)
     return all(_close(row[None], conditional, state.dtype) for row in together.eps[:2])
 
@@ -206,4 +235,7 @@ def _rows_argument(pipeline: DiffusionPipeline) -> str:
     for kind in ("images", "waveforms", "videos"):
         if (name := f"num_{kind}_per_prompt") in parameters:
             return name
-    raise ValueError(f"{type(pipeline).__name__} takes no num_images_per_prompt: not supported.")
+    raise ValueError(
+        f"{type(pipeline).__name__}: expected a call that takes num_images_per_prompt; it cannot "
+        "be measured, use another pipeline."
+    )

@@ -1,6 +1,7 @@
 """What tells two models apart in the cache: digests of pipelines, folders and call arguments.
 
-Everything that changes a prediction is in, path, device, offload and batch size are not.
+A digest covers everything that changes a prediction. Path, device, offload and batch size are left
+out.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def fingerprint_pipeline(pipeline: DiffusionPipeline) -> str:
 
 
 def fingerprint_folder(folder: Path) -> str:
-    """Digest of the names and bytes of all files in a folder, hidden ones left out."""
+    """Digest of the names and bytes of all files in a folder, without hidden ones."""
     state = hashlib.blake2b(digest_size=16)
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         name = path.relative_to(folder)
@@ -51,7 +52,7 @@ def fingerprint_folder(folder: Path) -> str:
 
 
 def fingerprint_call(call_kwargs: Mapping[str, Any]) -> str:
-    """Text that tells call arguments apart; tensors, arrays and images by their content."""
+    """Text that tells call arguments apart: tensors, arrays and images by their content."""
     return json.dumps(dict(call_kwargs), sort_keys=True, default=_describe)
 
 
@@ -80,12 +81,12 @@ def _json(facts: Any) -> bytes:
 
 
 def _public(config: Any) -> dict[str, Any]:
-    """Fields of a config that say what it does, not how it was made or saved."""
+    """Fields of a config that change what a component does, not how it was made or saved."""
     return {k: v for k, v in dict(config).items() if k[0] != "_" and k not in BOOKKEEPING}
 
 
 def _tokenizer_facts(tokenizer: Any) -> dict[str, Any]:
-    """Everything that turns text into tokens; the fast ones' state of the last call is left out."""
+    """Everything that turns text into tokens, without what a fast tokenizer keeps of a call."""
     limits = (tokenizer.model_max_length, tokenizer.padding_side, tokenizer.truncation_side)
     facts = {"limits": limits, "special": tokenizer.special_tokens_map}
     if (backend := getattr(tokenizer, "backend_tokenizer", None)) is None:
@@ -102,7 +103,7 @@ def _hash_tensors(state: Any, module: torch.nn.Module) -> None:
 
 
 def _tensors_of(module: torch.nn.Module) -> dict[str, Any]:
-    """State of a module, also where its weights are offloaded and only placeholders are left."""
+    """State of a module, also where its weights are offloaded and placeholders stand for them."""
     tensors = module.state_dict()
     if not any(isinstance(tensor, torch.Tensor) and tensor.is_meta for tensor in tensors.values()):
         return tensors

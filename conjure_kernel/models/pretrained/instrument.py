@@ -1,9 +1,9 @@
 """The scheduler is the instrument.
 
-Every diffusers pipeline hands `(model_output, t, sample)` to `scheduler.step` and goes on from what
-it gets back. Put in the scheduler's place, an `Instrument` reads the output as a noise prediction,
-gives it to a task and returns the state that the task asks for. `read_dialect` says how a
-scheduler's family writes noise levels and predictions.
+Every diffusers pipeline hands `(model_output, t, sample)` to `scheduler.step` and goes on from the
+state that it gets back. An `Instrument`, put in the scheduler's place, reads the output as a noise
+prediction, gives it to a task and returns the state that the task chooses. `read_dialect` finds out
+how a scheduler's family writes noise levels and predictions.
 """
 
 from __future__ import annotations
@@ -33,6 +33,10 @@ from conjure_kernel.models.task import Task
 
 __all__ = ["Dialect", "Instrument", "make_instrument", "measuring", "quiet", "read_dialect"]
 
+BUSY = (
+    "{}: expected one measurement at a time, but another thread measures this pipeline; wait for "
+    "it, or load a second pipeline."
+)
 LIBRARIES = (diffusers_logging, transformers_logging)
 SIGMAS = 4096  # points of the table of a schedule in sigma space
 _LOCKS: WeakKeyDictionary[DiffusionPipeline, Lock] = WeakKeyDictionary()
@@ -42,19 +46,23 @@ _LOCKS_GUARD = Lock()
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a family writes noise levels (`schedule`) and predictions (`prediction`)."""
+    """How a family of schedulers writes noise levels and predictions.
+
+    Attributes
+    ----------
+    schedule : Schedule
+    prediction : str
+        One of `method.prediction.PREDICTIONS`.
+    """
 
     schedule: Schedule
     prediction: str
 
 
 def read_dialect(scheduler: SchedulerMixin) -> Dialect:
-    """Dialect of a diffusers scheduler; an unknown one is refused by name."""
+    """Dialect of a diffusers scheduler; ValueError if it is unknown."""
     if isinstance(scheduler, Instrument):
-        raise RuntimeError(
-            f"this {type(scheduler).__name__} is an instrument: its pipeline is being measured by "
-            "another thread. Wait for it, or load a second pipeline."
-        )
+        raise RuntimeError(BUSY.format(type(scheduler).__name__))
     config, name = scheduler.config, type(scheduler).__name__
     prediction = config.get("prediction_type", "epsilon")
     # Some flow models declare a solver that also has alphas_cumprod: flow is asked first.
@@ -68,9 +76,9 @@ def read_dialect(scheduler: SchedulerMixin) -> Dialect:
     known = prediction in ("epsilon", "v_prediction", "sample")
     if alphas_cumprod is None or in_sigma_time or not known:
         raise ValueError(
-            f"scheduler {name} (prediction_type={prediction!r}) is not supported: expected a "
-            "FlowMatch or EDM one, or one with alphas_cumprod and discrete time that predicts "
-            "epsilon, v_prediction or sample. Set the scheduler that the model was trained with."
+            f"scheduler {name} (prediction_type={prediction!r}): expected a FlowMatch or EDM one, "
+            "or one with alphas_cumprod and discrete time that predicts epsilon, v_prediction or "
+            "sample; set the scheduler that the model was trained with."
         )
     return Dialect(VariancePreserving(alphas_cumprod.cpu().numpy()), prediction)
 
@@ -83,7 +91,7 @@ def _preconditioned(scheduler: Any) -> Preconditioned:
 
 
 class StepOutput(BaseOutput):
-    """What `step` returns with return_dict=True."""
+    """Result of `step` with return_dict=True."""
 
     prev_sample: torch.Tensor
     pred_original_sample: torch.Tensor
@@ -92,7 +100,7 @@ class StepOutput(BaseOutput):
 class Instrument:
     """Mixin over a pipeline's own scheduler class; see `make_instrument`.
 
-    The state is the network's own input: nothing scales it. Thresholding, clipping, shifts and
+    The state is the network's own input, which nothing scales. Thresholding, clipping, shifts and
     Karras sigmas of the replaced scheduler do not apply.
     """
 
@@ -112,7 +120,7 @@ class Instrument:
         mu: float | None = None,
         **kwargs: Any,
     ) -> None:
-        """The task's noise levels, whatever the pipeline asked for."""
+        """Set the task's noise levels, whatever levels the pipeline wants."""
         times = torch.as_tensor(self.task.grid.times, dtype=torch.float32, device=device)
         times = torch.cat([times[:1].expand(self.leading), times])
         self.timesteps, self.num_inference_steps, self.index = times, len(times), -self.leading
@@ -122,7 +130,7 @@ class Instrument:
         self.index = begin_index - self.leading
 
     def scale_model_input(self, sample: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """Nothing to scale."""
+        """Return the sample as it is."""
         return sample
 
     def step(
@@ -134,7 +142,7 @@ class Instrument:
         return_dict: bool = True,
         **kwargs: Any,
     ) -> StepOutput | tuple[torch.Tensor, torch.Tensor]:
-        """Hand the prediction to the task; return the state that it asks for."""
+        """Hand the prediction to the task; return the state that it chooses."""
         grid, i = self.task.grid, self.index
         if model_output.shape[1] == 2 * sample.shape[1]:  # learned variance
             model_output = model_output.chunk(2, dim=1)[0]
@@ -154,7 +162,7 @@ class Instrument:
 def make_instrument(
     scheduler: SchedulerMixin, dialect: Dialect, task: Task, leading: int = 0
 ) -> Any:
-    """An `Instrument` that passes for `scheduler` in its pipeline and serves `task`."""
+    """An `Instrument` that stands for `scheduler` in its pipeline and serves `task`."""
     own = type(scheduler)
     measured: Any = type(f"Measured{own.__name__}", (Instrument, own), {})
     instrument = measured.from_config(scheduler.config)
@@ -166,20 +174,17 @@ def make_instrument(
 def measuring(
     pipeline: DiffusionPipeline, dialect: Dialect, task: Task, leading: int = 0
 ) -> Iterator[Any]:
-    """Put an instrument in; leave the pipeline as it was found, also after an error or Ctrl-C."""
+    """Put an instrument in; restore the pipeline at the end, also after an error or Ctrl-C."""
     with _LOCKS_GUARD:
         lock = _LOCKS.setdefault(pipeline, Lock())
     if not lock.acquire(blocking=False):
-        raise RuntimeError(
-            f"this {type(pipeline).__name__} is being measured by another thread. "
-            "Wait for it, or load a second pipeline."
-        )
-    found = dict(vars(pipeline))
+        raise RuntimeError(BUSY.format(type(pipeline).__name__))
+    before = dict(vars(pipeline))
     try:
         instrument = make_instrument(pipeline.scheduler, dialect, task, leading)
         # Past the pipeline's own __setattr__, which would rewrite its config.
         object.__setattr__(pipeline, "scheduler", instrument)
-        bar = found.get("_progress_bar_config", {})
+        bar = before.get("_progress_bar_config", {})
         pipeline.set_progress_bar_config(**{**bar, "disable": True})
         with quiet():
             yield instrument
@@ -188,8 +193,8 @@ def measuring(
         raise
     finally:
         for name in ("scheduler", "_progress_bar_config"):
-            if name in found:
-                object.__setattr__(pipeline, name, found[name])
+            if name in before:
+                object.__setattr__(pipeline, name, before[name])
             else:
                 vars(pipeline).pop(name, None)
         lock.release()
@@ -197,9 +202,10 @@ def measuring(
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No chatter or progress bars of the model libraries; levels are put back at the end.
+    """Silence the logs and progress bars of the model libraries; restore them at the end.
 
-    Of several threads the last to leave puts back what the first had found: a stack, whoever pops.
+    Levels are kept on a stack that all threads share, so the last of several threads to leave
+    restores what the first one found.
     """
     with _LOCKS_GUARD:
         _LEVELS.append([(lib.get_verbosity(), lib.is_progress_bar_enabled()) for lib in LIBRARIES])

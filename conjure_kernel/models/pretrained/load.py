@@ -1,6 +1,6 @@
 """Pipelines by name, folder or object: `load_denoiser`.
 
-"embedded" is the small model that ships with the package; it takes the same road as any folder.
+"embedded" is the small model that ships with the package; it is loaded as any folder is.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import torch
 from diffusers import DiffusionPipeline
 from filelock import FileLock, Timeout
 
+from conjure_kernel._checks import quote
 from conjure_kernel.models.denoiser import Denoiser
 from conjure_kernel.models.pretrained.fingerprint import fingerprint_folder, fingerprint_pipeline
 from conjure_kernel.models.pretrained.instrument import quiet
@@ -50,31 +51,35 @@ def load_denoiser(
     model : str, path or DiffusionPipeline
         "embedded" (ships with the package), a folder made by `save_pretrained`, a hub id such as
         "stable-diffusion-v1-5/stable-diffusion-v1-5", or a pipeline of your own, which is
-        measured as it is and left as it was found.
+        measured as it is and not changed.
     revision, variant : str, optional
         Branch, tag or commit on the hub; file variant such as "fp16".
     token_env : str, optional
-        NAME of the environment variable that holds a hub token.
+        The NAME of the environment variable that holds a hub token.
     device : str
         "auto" takes CUDA, then Apple's MPS, then the CPU.
     dtype : {"auto", "float32", "float16", "bfloat16"}
         "auto" is float16 on CUDA, bfloat16 on processors that multiply it themselves (AVX-512
         BF16, AMX) and float32 elsewhere: docs/engine.md says what that costs in accuracy.
     compile : bool
-        Compile the network with `torch.compile`: a minute or more at the first full call, for what
-        it gains afterwards. Short calls are filled up, so that there is one graph (guided, two).
+        Whether to compile the network with `torch.compile`, which takes a minute or more at the
+        first full call and makes later ones faster. Short calls are filled up, so that there is
+        one graph (two with guidance).
     **call_kwargs
         Passed on to every call of the pipeline, e.g. height=512, width=512.
 
     Returns
     -------
-    Denoiser
-        With `trace`, `predict`, `decode` and `fingerprint`.
+    denoiser : Denoiser
+        The model with its weights in memory: `trace`, `predict`, `decode` and `fingerprint`.
 
     Raises
     ------
     OSError
-        The model is neither a folder nor to be had from the hub.
+        The model is no folder with a pipeline, and the hub does not give it.
+    TypeError
+        `model` is none of these kinds, or one of `call_kwargs` is unknown or is chosen by each
+        measurement.
     ValueError
         Its scheduler, guidance or layout cannot be measured, or device or dtype are given for a
         pipeline object.
@@ -100,12 +105,13 @@ def open_denoiser(
     compile: bool = False,
     **call_kwargs: Any,
 ) -> Denoiser:
-    """`load_denoiser` without reading the weights until they are needed."""
+    """Do what `load_denoiser` does, but read the weights only when they are needed."""
     given = (device, dtype, compile)
     if isinstance(model, Denoiser | DiffusionPipeline) and given != ("auto", "auto", False):
         raise ValueError(
-            f"device={device!r}, dtype={dtype!r}, compile={compile!r}: a model that is passed in "
-            "stays where and as it is. Move it yourself with .to(...) and leave them out."
+            f"device={device!r}, dtype={dtype!r}, compile={compile!r}: expected the defaults, as a "
+            "model that is passed in stays where and as it is; move it yourself with .to(...) and "
+            "leave them out."
         )
     if isinstance(model, Denoiser):
         return model
@@ -113,8 +119,8 @@ def open_denoiser(
         return _from_object(model, call_kwargs)
     if not isinstance(model, str | os.PathLike):
         raise TypeError(
-            f"model={type(model).__name__}: expected 'embedded', a hub id, a folder, a diffusers "
-            "pipeline or a Denoiser."
+            f"model={quote(model)}: expected 'embedded', a hub id, a folder, a diffusers pipeline "
+            f"or a Denoiser, got {type(model).__name__}; pass one of these."
         )
     place = _pick_device(device)
     number = _pick_dtype(dtype, place)
@@ -130,18 +136,18 @@ def open_denoiser(
     again: dict[str, Any] = {"revision": revision, "variant": variant, "token_env": token_env}
     again |= {"device": device, "dtype": str(number).removeprefix("torch."), "compile": compile}
     return PretrainedDenoiser(
-        read,
-        os.fspath(model),
-        lambda: fingerprint_folder(folder),
-        number,
-        call_kwargs,
+        open_pipeline=read,
+        name=os.fspath(model),
+        fingerprint=lambda: fingerprint_folder(folder),
+        dtype=number,
+        call_kwargs=call_kwargs,
         reopen=(_reopen, (os.fspath(model), again | call_kwargs)),
         compiled=compile,
     )
 
 
 def _reopen(model: str, options: dict[str, Any]) -> Denoiser:
-    """What a pickle opens in another process: one object a model, however often it comes."""
+    """Open what a pickle names in another process: one object for each model."""
     key = pickle.dumps((model, options))
     if (opened := _OPENED.get(key)) is None:
         opened = open_denoiser(model, **{**options, "device": _own_device(options["device"])})
@@ -150,7 +156,7 @@ def _reopen(model: str, options: dict[str, Any]) -> Denoiser:
 
 
 def _own_device(device: str) -> str:
-    """With several GPUs and "auto": one that no other worker on this machine has taken."""
+    """The device, or with several GPUs and "auto" one that no other worker here has taken."""
     if device != "auto" or (count := torch.cuda.device_count()) < 2:
         return device
     for i in range(count):
@@ -165,11 +171,11 @@ def _own_device(device: str) -> str:
 
 def _from_object(pipeline: DiffusionPipeline, call_kwargs: dict[str, Any]) -> PretrainedDenoiser:
     return PretrainedDenoiser(
-        lambda: pipeline,
-        type(pipeline).__name__,
-        lambda: fingerprint_pipeline(pipeline),
-        next(network_of(pipeline).parameters()).dtype,
-        call_kwargs,
+        open_pipeline=lambda: pipeline,
+        name=type(pipeline).__name__,
+        fingerprint=lambda: fingerprint_pipeline(pipeline),
+        dtype=next(network_of(pipeline).parameters()).dtype,
+        call_kwargs=call_kwargs,
     )
 
 
@@ -182,7 +188,7 @@ def _find_folder(
         return folder
     token = _token(token_env)
     try:
-        found = DiffusionPipeline.download(
+        snapshot = DiffusionPipeline.download(
             model,
             revision=revision,
             variant=variant,
@@ -192,19 +198,22 @@ def _find_folder(
     except (OSError, ValueError, RuntimeError) as error:
         raise OSError(
             f"model {model!r}: not a folder here, and the hub did not give it "
-            f"({type(error).__name__}: {str(error).strip().splitlines()[0][:160]}). If it was "
+            f"({type(error).__name__}: {str(error).strip().splitlines()[0][:160]}); if it was "
             "removed or renamed, try a mirror's id or an earlier revision=...; for a private one "
             "name its token with token_env=...; offline, pass the folder of a pipeline saved with "
             "save_pretrained, or model='embedded'."
         ) from error
-    return Path(found)
+    return Path(snapshot)
 
 
 def _token(token_env: str | None) -> str | None:
     if token_env is None:
         return None
     if token_env not in os.environ:
-        raise ValueError(f"token_env={token_env!r}: no environment variable of that name is set.")
+        raise ValueError(
+            f"token_env={token_env!r}: expected the name of an environment variable that is set; "
+            "set it, or leave token_env out."
+        )
     return os.environ[token_env]
 
 
@@ -212,7 +221,7 @@ def _read_pipeline(folder: Path, variant: str | None, dtype: torch.dtype) -> Dif
     if not (folder / "model_index.json").is_file():
         raise OSError(
             f"model {str(folder)!r} has no model_index.json: expected a folder made by a "
-            "pipeline's save_pretrained."
+            "pipeline's save_pretrained; pass such a folder."
         )
     with quiet():
         return DiffusionPipeline.from_pretrained(
@@ -225,7 +234,8 @@ def _pick_device(device: str) -> torch.device:
         try:
             return torch.device(device)
         except RuntimeError:
-            raise ValueError(f"device={device!r}: expected 'auto', 'cpu', 'cuda', ...") from None
+            need = "expected 'auto', 'cpu', 'cuda' or another device of torch"
+            raise ValueError(f"device={device!r}: {need}.") from None
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
@@ -243,6 +253,6 @@ def _pick_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
 
 
 def _has_bfloat16() -> bool:
-    """Whether this processor multiplies bfloat16 itself, at twice the speed of float32."""
+    """Tell whether this processor multiplies bfloat16 itself, at twice the speed of float32."""
     capabilities: Any = getattr(torch.cpu, "get_capabilities", dict)()  # older PyTorch cannot tell
     return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))

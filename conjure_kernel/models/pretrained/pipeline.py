@@ -1,8 +1,8 @@
 """`PretrainedDenoiser`: any diffusers text-to-image pipeline as a `Denoiser`.
 
-Nothing is copied from diffusers or reached around: the only entry is `pipeline(prompt=..., ...)`,
-so adapters, quantised weights, offload and compiled modules work because the pipeline is the
-user's own.
+The pipeline is used only through its own call, `pipeline(prompt=..., ...)`: nothing is copied from
+diffusers. Adapters, quantised weights, offload and compiled modules therefore work as they do for
+the user.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PICTURES_A_CALL = 16
 
 
 class _Show:
-    """A task of one step that hands the pipeline stored clean states to decode."""
+    """Task of one step that hands the pipeline stored clean states to decode."""
 
     def __init__(self, grid: Grid, x0: torch.Tensor) -> None:
         self.grid, self.state = grid, x0
@@ -40,7 +40,7 @@ class _Show:
 
 
 class _Filled:
-    """A task whose last row is repeated until a call is full."""
+    """Task whose last row is repeated until a call is full."""
 
     def __init__(self, task: Task, n_rows: int) -> None:
         self.grid, self._task, self._n_more = task.grid, task, n_rows - len(task.state)
@@ -59,26 +59,26 @@ class _Filled:
 
 
 class PretrainedDenoiser(Denoiser):
-    """A diffusers pipeline, measured through its own loop and left as it was found.
+    """A diffusers pipeline, measured through its own loop and restored afterwards.
 
-    Made by `load_denoiser`; loads on first use.
+    `load_denoiser` makes it. The weights are loaded when they are first needed.
 
     Parameters
     ----------
     open_pipeline : callable
         Returns the pipeline.
     name : str
-        For messages and provenance.
+        The name in messages and in the provenance of results.
     fingerprint : callable
-        Returns the hex digest of the weights and everything else that changes a prediction.
+        Returns the hex digest of the weights and of everything else that changes a prediction.
     dtype : torch.dtype
-        Of the network.
+        The dtype of the network.
     call_kwargs : dict
         Passed on to every call of the pipeline (height, width, negative_prompt, ...).
     reopen : tuple, optional
         (function, arguments) that rebuild this object in another process.
     compiled : bool
-        Compile the network, once the pipeline is calibrated.
+        Whether to compile the network, once the pipeline is calibrated.
     """
 
     calibration: Calibration | None = None
@@ -108,8 +108,9 @@ class PretrainedDenoiser(Denoiser):
     def __reduce__(self) -> tuple:
         if self._reopen is None:
             raise TypeError(
-                f"{self!r} wraps a pipeline object and cannot be sent to another process. Save it "
-                "with save_pretrained and pass the folder's name as model, or use n_jobs=1."
+                f"{self!r}: expected a model loaded by name, as a pipeline object does not travel "
+                "to another process; save it with save_pretrained and pass the folder's name as "
+                "model, or use n_jobs=1."
             )
         return self._reopen
 
@@ -121,13 +122,16 @@ class PretrainedDenoiser(Denoiser):
         return self._digest
 
     def load(self) -> PretrainedDenoiser:
-        """Bring the pipeline into memory and calibrate it; nothing happens the second time."""
+        """Bring the pipeline into memory and calibrate it, unless that is done."""
         if self.calibration is not None:
             return self
         pipeline = self._open()
         modules = [m for m in vars(pipeline).values() if isinstance(m, torch.nn.Module)]
         if any(m.training for m in modules):
-            raise ValueError(f"{self!r} is in training mode: call .eval() on its modules.")
+            raise ValueError(
+                f"{self!r}: expected evaluation mode, got modules in training mode; call .eval() "
+                "on them."
+            )
         with torch.no_grad():
             calibration = calibrate(pipeline, self.call_kwargs)
         if self.compiled:
@@ -191,8 +195,8 @@ class PretrainedDenoiser(Denoiser):
             readings = read(tokenizers, len(prompts))
         if instrument.index != len(task.grid.times):
             raise RuntimeError(
-                f"{self!r} made {instrument.index} of {len(task.grid.times)} steps: its loop does "
-                "not follow scheduler.timesteps, so it cannot be measured."
+                f"{self!r}: expected {len(task.grid.times)} steps, got {instrument.index}, as its "
+                "loop does not follow scheduler.timesteps; use another pipeline."
             )
         return result, readings
 
@@ -210,9 +214,12 @@ class PretrainedDenoiser(Denoiser):
 
 
 def _pictures_in(made: np.ndarray, name: str) -> np.ndarray:
-    """Pictures (R, H, W, C); of a video the frame in the middle."""
+    """Pictures (R, H, W, C); for a video, its frame in the middle."""
     if made.ndim == 5:
         made = made[:, made.shape[1] // 2]
     if made.ndim != 4:
-        raise ValueError(f"{name} makes no pictures but {made.shape[1:]} numbers for each row.")
+        raise ValueError(
+            f"{name} makes no pictures: expected (height, width, channels) for each row, got shape "
+            f"{made.shape[1:]}; read what it makes with `render`."
+        )
     return made

@@ -1,4 +1,4 @@
-"""Single-step calls of a pipeline: what its network is handed, what it says, over how many rows."""
+"""Single-step calls of a pipeline: what its network sees and predicts, and over how many rows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Bench", "first_state", "for_prompts", "network_of", "parameters_of"]
 
 
 class _Peek:
-    """A task of one step that looks and moves nothing."""
+    """Task of one step that keeps what it sees and leaves the state as it is."""
 
     def __init__(self, grid: Grid, state: torch.Tensor | None) -> None:
         self.grid, self.state = grid, state
@@ -29,7 +29,14 @@ class _Peek:
 
 
 class Bench:
-    """Single-step calls of a pipeline, with the rows that its network evaluated."""
+    """Single-step calls of a pipeline, which count the rows through its network.
+
+    Parameters
+    ----------
+    pipeline : DiffusionPipeline
+    call_kwargs : dict
+        Arguments that every call gets.
+    """
 
     def __init__(self, pipeline: DiffusionPipeline, call_kwargs: dict[str, Any]) -> None:
         self.pipeline, self.call_kwargs = pipeline, call_kwargs
@@ -41,7 +48,10 @@ class Bench:
     def call(
         self, prompts: Sequence[str], state: torch.Tensor | None = None, **kwargs: Any
     ) -> tuple[_Peek, int]:
-        """(what the network saw and said, rows through it); without a state, the pipeline's own."""
+        """Return what the network saw and predicted, and the rows through it.
+
+        Without a state, the pipeline starts from its own.
+        """
         peek: Any = _Peek(self.grid, state)
         leading = 0 if state is None else self.leading
         given = first_state(state, leading or state is None)
@@ -59,14 +69,14 @@ class Bench:
         if not peek.eps.isfinite().all():
             raise FloatingPointError(
                 f"prompt {prompts[0]!r}: {self.name} predicted NaN or infinity "
-                f"at log-SNR {self.grid.log_snr[0]:.3g} in {peek.x_t.dtype}. Try dtype='bfloat16' "
-                "or 'float32'; if it stays, the weights are broken."
+                f"at log-SNR {self.grid.log_snr[0]:.3g} in {peek.x_t.dtype}; try dtype='bfloat16' "
+                "or 'float32'; if that does not help, the weights are broken."
             )
         return peek, sum(rows) // (1 + leading)
 
 
 def first_state(state: torch.Tensor | None, own: int | bool) -> dict[str, Any]:
-    """Arguments of a call that starts from `state`, or from seeded noise of the pipeline's own."""
+    """Arguments of a call that starts from `state`, or from the pipeline's own seeded noise."""
     return {"generator": keyed_generator("first state")} if own else {"latents": state}
 
 
@@ -81,13 +91,13 @@ def network_of(pipeline: DiffusionPipeline) -> torch.nn.Module:
         if isinstance(network := getattr(pipeline, name, None), torch.nn.Module):
             return network
     raise ValueError(
-        f"{type(pipeline).__name__} has neither a unet nor a transformer: "
-        "pass a text-to-image diffusion pipeline."
+        f"{type(pipeline).__name__}: expected a unet or a transformer, got neither; pass a "
+        "text-to-image diffusion pipeline."
     )
 
 
 def for_prompts(call_kwargs: dict[str, Any], n_prompts: int) -> dict[str, Any]:
-    """Arguments of a call with a list of prompts: one negative prompt serves them all."""
+    """Arguments of a call with a list of prompts, which share one negative prompt."""
     return {
         name: [value] * n_prompts
         if name.startswith("negative_prompt") and isinstance(value, str)

@@ -19,9 +19,9 @@ PROMPTS_A_CALL = 128
 def text_features(pipeline: DiffusionPipeline, prompts: Sequence[str]) -> np.ndarray:
     """Unit vectors (n_prompts, width): mean last hidden state over the text's tokens and its end.
 
-    The end token stays in: in a causal encoder, as CLIP's, no other has read the whole text. Begin
-    and padding tokens are left out. Several encoders: their unit vectors side by side, so that a
-    cosine is the mean of theirs.
+    The end token is included: in a causal encoder such as CLIP's, no other token has read the whole
+    text. Begin and padding tokens are left out. The unit vectors of several encoders stand side by
+    side, so that a cosine is the mean of theirs.
     """
     slots = [name.removeprefix("tokenizer") for name in pipeline.components if "tokenizer" in name]
     both = [

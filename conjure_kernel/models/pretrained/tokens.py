@@ -1,7 +1,7 @@
-"""What a pipeline's text encoders are given: truncation and indistinguishable prompts.
+"""What a pipeline's text encoders are given: truncated and indistinguishable prompts.
 
-The limit may be the tokenizer's own, an argument of the call, or come after a prefix; so each
-tokenizer's calls are watched during the run, and recounted without truncation.
+The limit may be the tokenizer's own or an argument of the call, and a prefix may count against it.
+So each tokenizer's calls are recorded during the run and repeated without truncation.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from diffusers import DiffusionPipeline
 
 from conjure_kernel.models.task import Reading
 
-__all__ = ["watching"]
+__all__ = ["read", "watching"]
 
 
 class _Watched:
-    """Stands in for a tokenizer and notes its truncating calls."""
+    """Stands in for a tokenizer and records its truncating calls."""
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
@@ -40,7 +40,7 @@ class _Watched:
         return encoded
 
     def readings(self, n_prompts: int) -> list[Reading] | None:
-        """Reading of each prompt by this tokenizer; None if it was never asked about them."""
+        """Reading of each prompt by this tokenizer; None if it was not called with them."""
         for texts, kwargs, rows in self.calls:
             if len(texts) != n_prompts:
                 continue
@@ -55,21 +55,21 @@ class _Watched:
 
 @contextmanager
 def watching(pipeline: DiffusionPipeline) -> Iterator[list[_Watched]]:
-    """Watch every tokenizer of the pipeline; put the originals back at the end."""
+    """Record the calls of every tokenizer of the pipeline; restore the tokenizers at the end."""
     components = pipeline.components.items()
-    found = {n: c for n, c in components if n.startswith("tokenizer") and c is not None}
-    watched = {name: _Watched(tokenizer) for name, tokenizer in found.items()}
+    tokenizers = {n: c for n, c in components if n.startswith("tokenizer") and c is not None}
+    watched = {name: _Watched(tokenizer) for name, tokenizer in tokenizers.items()}
     try:
         for name, stand_in in watched.items():
             object.__setattr__(pipeline, name, stand_in)
         yield list(watched.values())
     finally:
-        for name, tokenizer in found.items():
+        for name, tokenizer in tokenizers.items():
             object.__setattr__(pipeline, name, tokenizer)
 
 
 def read(watched: Sequence[_Watched], n_prompts: int) -> list[Reading]:
-    """One reading per prompt: truncated where every encoder lost text."""
+    """Reading of each prompt by all encoders: truncated where each of them lost text."""
     each = [r for w in watched if (r := w.readings(n_prompts)) is not None]
     if not each:
         return [Reading() for _ in range(n_prompts)]

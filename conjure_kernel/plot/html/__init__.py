@@ -1,8 +1,9 @@
-"""An interactive map in one HTML file that opens with the network off (Bokeh, inlined).
+"""An interactive map in one HTML file that needs no network, as it holds Bokeh's own code.
 
-Hover shows a prompt's images and nearest neighbours, a click pins it and colours the others by
-their distance from it, a search box dims the rest; the table below holds the same data for screen
-readers and keyboards. `page.html`, `page.css` and `page.js` are the page; Bokeh draws the map.
+Pointing at a prompt shows its images and nearest neighbours. A click pins it and colours the others
+by their distance from it, and a search dims what does not match. The table below holds the same
+data for screen readers and keyboards. `page.html`, `page.css` and `page.js` are the page, and
+`figure` plots the map.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from typing import Any
 
 import numpy as np
 
-from conjure_kernel._checks import check_number, check_prompts
-from conjure_kernel.plot._style import HUES, check
-from conjure_kernel.plot.coordinates import MANY, check_coordinates, check_vectors
-from conjure_kernel.plot.html.figure import COLOURS, SHAPES, draw
+from conjure_kernel._checks import check_coordinates, check_number, check_vectors, quote
+from conjure_kernel.plot._style import HUES, check, check_images, check_labels
+from conjure_kernel.plot.coordinates import MANY
+from conjure_kernel.plot.html.figure import COLOURS, SHAPES, render_map
 from conjure_kernel.plot.html.sources import Matrix, Source, Vectors
 
 __all__ = ["HtmlMap", "html_map"]
@@ -34,18 +35,18 @@ MAX_CLUSTERS = len(SHAPES)
 
 @dataclass(frozen=True)
 class HtmlMap:
-    """A page with an interactive map; made by `html_map`.
+    """A page with an interactive map, made by `html_map`.
 
     Attributes
     ----------
     page : str
-        The whole page, nothing to load from elsewhere.
+        The whole page, which loads nothing from elsewhere.
     """
 
     page: str = field(repr=False)
 
     def save(self, path: str | Path) -> None:
-        """Write the page into a file."""
+        """Write the page into a file, in place of an old one."""
         Path(path).write_text(self.page, encoding="utf-8")
 
     def _repr_html_(self) -> str:
@@ -71,41 +72,46 @@ def html_map(
 ) -> HtmlMap:
     """Interactive map of prompts, as one HTML file.
 
-    Above 1,000 prompts all are dots, but for 300 representatives with images and labels.
+    Above 1,000 prompts all are dots, except 300 representatives with images and labels.
 
     Parameters
     ----------
     divergences : array of shape (n, n), or None with `vectors`
         Symmetric Jeffreys divergences with a zero diagonal, in nats.
     labels : sequence of str, length n
-        The prompts; whatever they hold is shown as text.
+        The prompts; everything in them is shown as text.
     vectors : array of shape (n, d), optional
-        From `ConjureEmbedding`, instead of divergences: squared distances in nats. The file holds
-        at most 64 principal components of them, so it grows as n.
+        Vectors from `ConjureEmbedding`, whose squared distances are in nats. The file holds at most
+        64 principal components of them, so its size is linear in n. Default: divergences are used.
     images : uint8 array of shape (n, n_images, height, width, 3), optional
-        What each prompt conjures: `ConjureDistance.conjure_images(n=4)`. The first one stands on
-        the map. Kept at 96 pixels and 8 kB each at most.
-    pictured : int array, optional
-        Positions of the prompts that `images` belong to, if not to all. Default: all up to 1,000,
-        above it `plot.representatives`.
+        What each prompt conjures: `ConjureDistance.conjure_images(n=4)`. The first image stands on
+        the map. Each is shrunk to at most 96 pixels and 8 kB. Default: prompts are shapes.
+    pictured : int array of shape (n_pictured,), optional
+        Positions of the prompts with images or labels; `images` then has n_pictured rows. Default:
+        all prompts, above 1,000 `plot.representatives`.
     standard_errors : array of shape (n, n), optional
-        Of the divergences.
+        Standard errors of the divergences, in nats. Default: unknown.
     coordinates : array of shape (n, 2), optional
-        Default: `plot.layout`, or of vectors `plot.layout_vectors`.
+        Points on the map. Default: `plot.layout`, for vectors `plot.layout_vectors`.
     clusters : int array of shape (n,), optional
         At most 7 different values, shown by colour and shape. Default: average linkage on sqrt(J),
-        or of vectors k-means, with as many clusters as have the best silhouette.
-    n_neighbors : int
+        for vectors k-means, with as many clusters as have the best silhouette.
+    n_neighbors : int, default 5
         Neighbours listed with each prompt.
-    title : str
-        Of the page.
+    title : str, default "Map of prompts"
+        Title of the page.
     provenance : dict, optional
-        Kept in the page's metadata.
+        Facts for the page's metadata. Default: none.
 
     Returns
     -------
     page : HtmlMap
-        `page.save("map.html")`; a notebook shows it as it is.
+        `page.save("map.html")` writes it; a notebook shows it.
+
+    Raises
+    ------
+    ValueError
+        Both or none of divergences and vectors are given, or an array does not fit the labels.
 
     Examples
     --------
@@ -113,13 +119,13 @@ def html_map(
     >>> page = html_map(1 - np.eye(3), ["a dog", "a cat", "<b>"])
     >>> page.save("map.html")  # doctest: +SKIP
     """
-    source, names = _open(divergences, vectors, labels, standard_errors)
+    source, names = _source_of(divergences, vectors, labels, standard_errors)
     check_number(n_neighbors, "n_neighbors", least=1, integer=True)
     points = source.layout() if coordinates is None else coordinates
     points = check_coordinates(points, len(names))
     kept, pictures = _choose(images, pictured, source, points)
     groups, medoids = _group(source, len(names), clusters)
-    script, div = draw(points, names, groups, kept, bool(pictures))
+    script, div = render_map(points, names, groups, kept, bool(pictures))
     page = (
         _environment()
         .from_string(_part("page.html"))
@@ -146,73 +152,71 @@ def html_map(
     return HtmlMap(page)
 
 
-def _open(
+def _source_of(
     divergences: np.ndarray | None,
     vectors: np.ndarray | None,
     labels: Sequence[str],
     standard_errors: np.ndarray | None,
 ) -> tuple[Source, list[str]]:
+    """Where distances come from, and the prompts."""
     if (divergences is None) == (vectors is None):
         raise ValueError(
-            "html_map takes either divergences or vectors: pass one, None for the other."
+            "divergences, vectors: expected one of both, got both or none; pass None for the other."
         )
     if divergences is not None:
         matrix, names, errors = check(divergences, labels, standard_errors)
         return Matrix(matrix, errors), names
     if standard_errors is not None:
-        raise ValueError("standard_errors belong to divergences: leave them out with vectors.")
-    names, rows = check_prompts(labels, "labels"), check_vectors(vectors)
-    if len(rows) != len(names):
-        raise ValueError(f"vectors: {len(rows)} rows came for {len(names)} labels.")
-    return Vectors(rows), names
+        raise ValueError(
+            "standard_errors: expected none with vectors, as they belong to divergences."
+        )
+    rows = check_vectors(vectors)
+    return Vectors(rows), check_labels(labels, len(rows))
 
 
 def _choose(
     images: np.ndarray | None, pictured: np.ndarray | None, source: Source, points: np.ndarray
 ) -> tuple[np.ndarray, dict[int, list[str]]]:
-    """Which prompts get an image or a label, and the images of each as data URIs."""
+    """Positions of the prompts with an image or a label, and the images of each as data URIs."""
     n = len(points)
     if pictured is None:
         kept = np.arange(n) if n <= MANY else source.representatives(points)
-        rgb = None if images is None else _check_many(images, n)[kept]
+        rgb = None if images is None else check_images(images, n, several=True)[kept]
     else:
         kept = np.asarray(pictured)
         whole = kept.ndim == 1 and kept.size and kept.dtype.kind in "iu"
         if not whole or len(set(kept)) < len(kept) or kept.min() < 0 or kept.max() >= n:
-            raise ValueError(f"pictured={pictured!r}: different positions 0 to {n - 1} are needed.")
-        rgb = None if images is None else _check_many(images, len(kept))
+            raise ValueError(
+                f"pictured={quote(pictured)}: expected different positions from 0 to {n - 1}."
+            )
+        rgb = None if images is None else check_images(images, len(kept), several=True)
     pairs = () if rgb is None else zip(kept, rgb, strict=True)
     return kept, {int(i): [_encode(picture) for picture in of_one] for i, of_one in pairs}
 
 
-def _check_many(images: np.ndarray, n: int) -> np.ndarray:
-    rgb = np.asarray(images)
-    if rgb.ndim != 5 or rgb.shape[0] != n or rgb.shape[4] != 3 or rgb.dtype != np.uint8:
-        came = f"{rgb.dtype} {rgb.shape}"
-        raise ValueError(f"images: {came} came, uint8 ({n}, n_images, height, width, 3) is needed.")
-    return rgb
-
-
 def _group(source: Source, n: int, clusters: np.ndarray | None) -> tuple[np.ndarray, list[int]]:
     """Clusters 0, 1, ... by size, and the prompt at the middle of each."""
-    found = source.cluster(MAX_CLUSTERS) if clusters is None else np.asarray(clusters)
-    if found.shape != (n,):
-        raise ValueError(f"clusters: shape {found.shape} came, ({n},) is needed.")
-    values, sizes = np.unique(found, return_counts=True)
+    cluster_of = source.cluster(MAX_CLUSTERS) if clusters is None else np.asarray(clusters)
+    if cluster_of.shape != (n,):
+        raise ValueError(f"clusters: expected the shape ({n},), got {cluster_of.shape}.")
+    values, sizes = np.unique(cluster_of, return_counts=True)
     if len(values) > MAX_CLUSTERS:
-        raise ValueError(f"clusters: {len(values)} came, {MAX_CLUSTERS} can be told apart. Merge.")
+        raise ValueError(
+            f"clusters: expected at most {MAX_CLUSTERS} different ones, as many as there are "
+            f"shapes, got {len(values)}; merge some."
+        )
     order = values[np.argsort(-sizes, kind="stable")]
-    groups = np.array([int(np.flatnonzero(order == value)[0]) for value in found])
+    groups = np.array([int(np.flatnonzero(order == value)[0]) for value in cluster_of])
     return groups, [source.middle(np.flatnonzero(groups == g)) for g in range(len(order))]
 
 
 def _rows(
     names: list[str], source: Source, groups: np.ndarray, images: dict[int, list[str]], k: int
 ) -> list[dict[str, Any]]:
-    """What the table holds, a row per prompt."""
-    found = source.nearest(min(k, len(names) - 1))
+    """Rows of the page's table, one per prompt."""
+    neighbors = source.nearest(min(k, len(names) - 1))
 
-    def tell(distance: float, error: float) -> str:
+    def describe(distance: float, error: float) -> str:
         return f"{distance:.2f}" + (f" ± {error:.2f}" if np.isfinite(error) else "")
 
     return [
@@ -222,14 +226,14 @@ def _rows(
             "colour": COLOURS[group],
             "cluster": int(group) + 1,
             "images": images.get(i, []),
-            "neighbours": [(names[j], tell(d, e)) for j, d, e in zip(*nearest, strict=True)],
+            "neighbors": [(names[j], describe(d, e)) for j, d, e in zip(*nearest, strict=True)],
         }
-        for i, (name, group, *nearest) in enumerate(zip(names, groups, *found, strict=True))
+        for i, (name, group, *nearest) in enumerate(zip(names, groups, *neighbors, strict=True))
     ]
 
 
 def _encode(picture: np.ndarray) -> str:
-    """Data URI of at most MAX_IMAGE bytes: PNG if it fits, else JPEG as good as fits."""
+    """Data URI of at most MAX_IMAGE bytes, as PNG if it fits, else as the best JPEG that does."""
     from PIL import Image
 
     image = Image.fromarray(picture)

@@ -1,4 +1,4 @@
-"""The map itself, drawn by Bokeh."""
+"""The map of the page, plotted with Bokeh."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ import numpy as np
 
 from conjure_kernel.plot.labels import fit_limits, place_labels, shorten, spread
 
-__all__ = ["COLOURS", "SHAPES", "draw"]
+__all__ = ["COLOURS", "SHAPES", "render_map"]
 
 WIDTH, HEIGHT = 860, 600  # of the map, in CSS pixels
 FONT = 11
-DOT = 6.0  # of many prompts, those without an image
+DOT = 6.0  # width of a prompt without an image, where there are many
 BADGE = 8.0  # reach of the shape at an image's corner
-# Told apart by the colour-blind, and at least 3:1 on white and on the dark page.
+# The colour-blind can tell them apart; their contrast is at least 3:1 on the light and dark page.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#b8609a", "#8c6d31", "#7f7f7f", "#4f8fd0")
 SHAPES = ("●", "■", "▲", "▼", "◆", "★", "✚")
 MARKERS = ("circle", "square", "triangle", "inverted_triangle", "diamond", "star", "cross")
 
 
-def draw(
+def render_map(
     points: np.ndarray, names: list[str], groups: np.ndarray, shown: np.ndarray, has_images: bool
 ) -> tuple[str, str]:
-    """Bokeh's script and placeholder of the map.
+    """Script and placeholder of the map.
 
-    The prompts at the positions `shown` get images, if there are any, and labels where they fit;
+    The prompts at the positions `shown` have images, if there are any, and labels where these fit;
     the others are dots.
     """
     from bokeh.embed import components
@@ -72,7 +72,7 @@ def draw(
 def _labels(
     names: list[str], centres: np.ndarray, side: float, frame: np.ndarray, dots: np.ndarray
 ) -> dict[str, Any]:
-    """Those labels that find room, and how far their middles are from their markers."""
+    """The labels that have room, and how far their middles are from their markers."""
     lines = shorten(names, 26)
     boxes = np.array([[_text_width(line), FONT + 4] for line in lines], dtype=float)
     others = np.hstack([dots - DOT / 2, dots + DOT / 2])
@@ -90,13 +90,13 @@ def _figure(
     high: np.ndarray,
     side: float | None,
 ) -> Any:
-    """Spots can be pointed at; pieces are images `side` pixels wide, if any, and labels."""
+    """The map of spots, which can be pointed at, and of images `side` pixels wide and labels."""
     from bokeh.models import ColumnDataSource, CustomJS, HoverTool, TapTool
     from bokeh.plotting import figure
 
     size, many = (high - low), len(pieces["x"]) < len(spots["x"])
     source = ColumnDataSource(spots, name="points")
-    art = ColumnDataSource(pieces, name="art")  # apart: what is never selected is never redrawn so
+    art = ColumnDataSource(pieces, name="art")  # a source of its own, which is never selected
     plot = figure(
         frame_width=WIDTH,
         frame_height=round(WIDTH * size[1] / size[0]),
@@ -113,9 +113,9 @@ def _figure(
     plot.segment("x0", "y0", "x", "y", source=art, line_color="#85858f", line_alpha="moved")
     look: dict[str, Any] = {"fill_color": "colour", "line_color": "colour" if many else "#85858f"}
     look |= {"fill_alpha": "alpha", "line_alpha": "alpha"}
-    drawn = plot.scatter("x", "y", source=source, marker="marker", size="size", **look)
-    drawn.nonselection_glyph = None
-    drawn.selection_glyph = drawn.glyph.clone(line_width=4, line_color="#e0a000", line_alpha=1)
+    dots = plot.scatter("x", "y", source=source, marker="marker", size="size", **look)
+    dots.nonselection_glyph = None
+    dots.selection_glyph = dots.glyph.clone(line_width=4, line_color="#e0a000", line_alpha=1)
     if side:
         plot.image_url(
             "url", "x", "y", w=side, h=side, w_units="screen", h_units="screen",
@@ -134,13 +134,13 @@ def _figure(
         text_font={"value": "Arial, Helvetica, sans-serif"},
     )  # fmt: skip
     hover = CustomJS(code="window.conjure.hover(cb_data.index.indices, cb_data.geometry)")
-    plot.add_tools(HoverTool(tooltips=None, renderers=[drawn], callback=hover))
-    plot.add_tools(TapTool(renderers=[drawn]))
+    plot.add_tools(HoverTool(tooltips=None, renderers=[dots], callback=hover))
+    plot.add_tools(TapTool(renderers=[dots]))
     source.selected.js_on_change("indices", CustomJS(code="window.conjure.pin(cb_obj.indices)"))
     return plot
 
 
 def _text_width(line: str) -> float:
-    """Width on the safe side in a font that is not known here."""
+    """A width that is large enough, as the font of the browser is not known."""
     wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in line)
     return FONT * (0.6 * (len(line) - wide) + 1.05 * wide) + 6

@@ -45,7 +45,7 @@
     add(card, "p", "name", prompts[index]);
     const pictures = add(card, "div", "pictures");
     for (const image of rows[index].querySelectorAll("img")) pictures.append(image.cloneNode());
-    card.append(rows[index].querySelector(".neighbours").cloneNode(true));
+    card.append(rows[index].querySelector(".neighbors").cloneNode(true));
     if (pinned !== null && pinned !== index) {
       add(card, "p", "away", `${apart(pinned, index)} from “${prompts[pinned]}”`);
     }
@@ -109,7 +109,7 @@
     let room = data.most_rows;
     rows.forEach((row, i) => { row.hidden = !(hits[i] && room-- > 0); });
     change({ alpha: hits.map((hit) => (hit ? 1 : 0.12)) });
-    byId("found").textContent = wanted ? `${hits.filter(Boolean).length} of ${n} prompts` : "";
+    byId("hits").textContent = wanted ? `${hits.filter(Boolean).length} of ${n} prompts` : "";
   };
 
   const paint = (dark) => {

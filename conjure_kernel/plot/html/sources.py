@@ -1,4 +1,4 @@
-"""Where a map's distances come from: a matrix of all pairs, or a vector per prompt."""
+"""Where the distances of a map come from: a matrix of all pairs, or a vector per prompt."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ class Matrix:
         return layout(self.squares)
 
     def stress(self, points: np.ndarray) -> float:
-        """Of a layout."""
+        """Stress of a layout."""
         return stress(self.squares, points)
 
     def representatives(self, points: np.ndarray) -> np.ndarray:
-        """Positions of a few that stand for all."""
+        """Positions of a few prompts that represent all."""
         return representatives(points)
 
     def cluster(self, most: int) -> np.ndarray:
-        """Average linkage on sqrt(J), cut into at most `most` where the silhouette is best."""
+        """Average linkage on sqrt(J), cut into 2 to `most` clusters of the best silhouette."""
         from scipy.cluster.hierarchy import fcluster, linkage
         from scipy.spatial.distance import squareform
         from sklearn.metrics import silhouette_score
@@ -62,12 +62,13 @@ class Matrix:
     def nearest(self, n_neighbors: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Positions, distances and standard errors of each prompt's neighbours, nearest first."""
         apart = self.distances + np.diag(np.full(len(self.distances), np.inf))
-        found = np.argsort(apart, axis=1, kind="stable")[:, :n_neighbors]
-        distances, errors = (np.take_along_axis(m, found, 1) for m in (self.distances, self.errors))
-        return found, distances, errors
+        nearest = np.argsort(apart, axis=1, kind="stable")[:, :n_neighbors]
+        both = self.distances, self.errors
+        distances, errors = (np.take_along_axis(matrix, nearest, 1) for matrix in both)
+        return nearest, distances, errors
 
     def data(self) -> dict[str, Any]:
-        """What the page computes distances from."""
+        """The data from which the page computes distances."""
         return {"distances": _pack(self.distances), "errors": _pack(self.errors)}
 
 
@@ -88,7 +89,7 @@ class Vectors:
         return layout_vectors(self.reduced)
 
     def stress(self, points: np.ndarray) -> float:
-        """Of a layout, on a sample."""
+        """Stress of a layout, on a sample of the prompts."""
         from scipy.spatial.distance import cdist
 
         kept = self._sample()
@@ -96,11 +97,11 @@ class Vectors:
         return stress(cdist(rows, rows, "sqeuclidean"), points[kept])
 
     def representatives(self, points: np.ndarray) -> np.ndarray:
-        """Positions of a few that stand for all."""
+        """Positions of a few prompts that represent all."""
         return representatives(self.reduced)
 
     def cluster(self, most: int) -> np.ndarray:
-        """k-means with 2 to `most` clusters, as many as have the best silhouette on a sample."""
+        """k-means with 2 to `most` clusters, those of the best silhouette on a sample."""
         from sklearn.cluster import KMeans
         from sklearn.metrics import silhouette_score
 
@@ -126,11 +127,11 @@ class Vectors:
         if not n_neighbors:
             return np.zeros((len(self.rows), 0), int), *np.full((2, len(self.rows), 0), np.nan)
         fitted = NearestNeighbors(n_neighbors=n_neighbors).fit(self.rows)
-        distances, found = fitted.kneighbors()
-        return found, distances, np.full(found.shape, np.nan)
+        distances, nearest = fitted.kneighbors()
+        return nearest, distances, np.full(nearest.shape, np.nan)
 
     def data(self) -> dict[str, Any]:
-        """What the page computes distances from."""
+        """The data from which the page computes distances."""
         return {"vectors": _pack(self.reduced)}
 
     def _sample(self) -> np.ndarray:

@@ -1,0 +1,158 @@
+"""`model_agreement`: how much two models agree in the order of pairs of prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from conjure_kernel._checks import check_prompts
+from conjure_kernel._table import Table
+from conjure_kernel.engine.opening import open_engine, open_model
+from conjure_kernel.engine.pairwise import measure_matrix
+from conjure_kernel.engine.parameters import Measurement
+from conjure_kernel.engine.provenance import provenance_of, versions
+from conjure_kernel.evaluation.correlation import correlate, interval, resamples
+from conjure_kernel.method.divergence import Divergence
+from conjure_kernel.method.jackknife import jackknife_se, leave_one_out
+from conjure_kernel.method.schedule import common_range
+
+__all__ = ["Agreement", "model_agreement"]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How much two models agree in the order of the pairs of some prompts.
+
+    Attributes
+    ----------
+    prompts : list of str
+        The different prompts.
+    a, b : Divergence
+        Matrices of both models over the range of log-SNR that both know.
+    spearman : float
+        Rank correlation of J over all pairs, in [-1, 1].
+    low, high : float
+        95 % bootstrap interval that resamples prompts; NaN below 10 pairs.
+    draw_se : float
+        Standard error over the draws of both models; NaN with one draw.
+    provenance : dict
+        Provenance of both measurements, under "a" and "b", and versions.
+
+    Examples
+    --------
+    >>> from conjure_kernel import GaussianDenoiser, model_agreement
+    >>> one = GaussianDenoiser({"a dog": 0.0, "a cat": 0.4, "a car": 3.0})
+    >>> two = GaussianDenoiser({"a dog": 0.0, "a cat": 0.1, "a car": -2.0})
+    >>> agreement = model_agreement(["a dog", "a cat", "a car"], one, two, memory=None)
+    >>> last = agreement.ranking()[2]
+    >>> last["prompt_a"], last["prompt_b"], last["rank_a"], last["rank_b"]
+    ('a dog', 'a cat', 1.0, 1.0)
+    """
+
+    prompts: list[str]
+    a: Divergence
+    b: Divergence
+    spearman: float
+    low: float
+    high: float
+    draw_se: float
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def ranking(self) -> Table:
+        """Table of all pairs, those of the most different ranks first.
+
+        Returns
+        -------
+        table : Table
+            prompt_a, prompt_b, divergence_a, divergence_b in nats, rank_a, rank_b (1 is nearest).
+        """
+        i, j = np.triu_indices(len(self.prompts), 1)
+        values = [side.values[i, j] for side in (self.a, self.b)]
+        ranks = [stats.rankdata(side) for side in values]
+        order = np.argsort(-np.abs(ranks[0] - ranks[1]), kind="stable")
+        return Table(
+            [
+                {
+                    "prompt_a": self.prompts[i[k]],
+                    "prompt_b": self.prompts[j[k]],
+                    **{f"divergence_{m}": float(values[s][k]) for s, m in enumerate("ab")},
+                    **{f"rank_{m}": float(ranks[s][k]) for s, m in enumerate("ab")},
+                }
+                for k in order
+            ]
+        )
+
+
+def model_agreement(
+    prompts: Sequence[str],
+    model_a: Any = "embedded",
+    model_b: Any = "embedded",
+    *,
+    n_bootstrap: int = 1000,
+    **settings: Any,
+) -> Agreement:
+    """Rank agreement of two models on all pairs of `prompts`.
+
+    The models need have nothing in common, as each measures its own distances.
+
+    Parameters
+    ----------
+    prompts : sequence of str
+        At least three different ones; equal ones count once.
+    model_a, model_b : str, path, diffusers pipeline or Denoiser, default "embedded"
+        What `load_denoiser` takes.
+    n_bootstrap : int, default 1000
+        Resamples of the prompts.
+    **settings
+        See `pairwise_divergence`. The default log_snr_range is what both models know.
+
+    Returns
+    -------
+    agreement : Agreement
+
+    Examples
+    --------
+    >>> from conjure_kernel import GaussianDenoiser, model_agreement
+    >>> one = GaussianDenoiser({"a dog": 0.0, "a cat": 0.4, "a car": 3.0})
+    >>> two = GaussianDenoiser({"a dog": 0.0, "a cat": 0.1, "a car": -2.0})
+    >>> model_agreement(["a dog", "a cat", "a car"], one, two, memory=None).spearman
+    0.5
+    """
+    names = list(dict.fromkeys(check_prompts(prompts)))
+    if len(names) < 3:
+        raise ValueError(
+            f"prompts: expected at least 3 different ones, to order pairs, got {len(names)}."
+        )
+    shared = {n: settings.pop(n) for n in ("model_kwargs", "device", "dtype") if n in settings}
+    models = [open_model(Measurement(m, **shared)).load() for m in (model_a, model_b)]
+    given = settings.pop("log_snr_range", None)
+    common = common_range([model.schedule for model in models], given)
+    options = {**settings, "log_snr_range": common}
+    engines = [open_engine({**options, "model": model}) for model in models]
+    a, b = (measure_matrix(engine, names, names) for engine in engines)
+    about = {side: provenance_of(engine) for side, engine in zip("ab", engines, strict=True)}
+    return _agree(names, a, b, n_bootstrap, {**about, "versions": versions()})
+
+
+def _agree(
+    names: list[str], a: Divergence, b: Divergence, n_bootstrap: int, about: dict[str, Any]
+) -> Agreement:
+    i, j = np.triu_indices(len(names), 1)
+    x, y = a.values[i, j], b.values[i, j]
+    left, right = ([names[k] for k in side] for side in (i, j))
+    boot = [correlate("spearman", x[k], y[k]) for k in resamples(left, right, n_bootstrap, 0)]
+    low, high = interval(boot, len(x))
+    error = np.nan
+    if a.draw_weights is None and a.n_draws > 1:
+        # The models' noise is independent, so the squares of their errors add up.
+        parts = [
+            jackknife_se(np.array([correlate("spearman", w, other) for w in leave_one_out(draws)]))
+            for draws, other in ((a.draws[i, j], y), (b.draws[i, j], x))
+        ]
+        error = float(np.hypot(*parts))
+    rho = float(correlate("spearman", x, y))
+    return Agreement(names, a, b, rho, low, high, draw_se=error, provenance=about)

@@ -1,0 +1,37 @@
+"""Worlds whose workers die, in a file of their own: a worker imports the file of its world."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from worlds import Counting, rows_of
+
+
+class Mortal(Counting):
+    """Whichever worker gets to this row first dies of it, once."""
+
+    fatal_row = 60
+    grave = None
+    parent = None
+
+    def _eps(self, prompts, x, alpha, sigma):
+        if rows_of(self.log) > self.fatal_row and os.getpid() != self.parent:
+            try:
+                self.grave.touch(exist_ok=False)
+            except FileExistsError:
+                pass
+            else:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return super()._eps(prompts, x, alpha, sigma)
+
+
+class Doomed(Counting):
+    """Every worker dies of its first row."""
+
+    parent = None
+
+    def _eps(self, prompts, x, alpha, sigma):
+        if os.getpid() != self.parent:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super()._eps(prompts, x, alpha, sigma)
