@@ -113,7 +113,8 @@ def test_a_pickled_model_is_opened_once_a_process():
 @pytest.fixture(scope="module")
 def cluster():
     distributed = pytest.importorskip("distributed")
-    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    # Three, so that two are left when one is killed: joblib does the work of a single one here.
+    options = {"n_workers": 3, "threads_per_worker": 1, "dashboard_address": None}
     with distributed.LocalCluster(processes=True, silence_logs=50, **options) as made:
         with distributed.Client(made) as client:
             yield client
