@@ -1,13 +1,16 @@
 """How accurate is J, and what do its intervals cover? Gaussian worlds, where the truth is known.
 
-    python benchmarks/closed_form.py [--quick] [--only accuracy samplers coverage] [--out FILE]
+    python benchmarks/closed_form.py [--quick] [--only accuracy extremes samplers coverage]
+        [--out FILE]
 
 Pairs of Gaussians in 1, 2, 16 and 256 dimensions, means apart, variances 0.2 to 2 along axes of
-their own (or one covariance for both). Three tables, in Markdown, and one CSV row per figure:
+their own (or one covariance for both). Four tables, in Markdown, and one CSV row per figure:
 
 accuracy   relative error of J against the exact value on its log-SNR range, at T = 10 and T = 100
+extremes   the same at T = 10, 20 and 100 for variances 1 to 1,000 times apart, guidance 1, 3 and
+           7.5, mixtures and ranges that start late, beside `step_error`, the library's own estimate
 samplers   the same at T = 10 for every sampler, kind of nodes and number of substeps
-coverage   how often the 95 % interval holds the limit of the estimator, at K = 4, 8 and 32 draws
+coverage   how often the 95 % interval holds the limit of the estimator, at K = 2, 4 and 8 draws
 
 A world of m independent copies of a d-dimensional pair is a (d m)-dimensional Gaussian world whose
 J is m times the pair's. One of its draws is m draws of the pair: same chain, same arithmetic per
@@ -22,6 +25,7 @@ import math
 import os
 import platform
 import time
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -30,10 +34,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from conjure_kernel import paired_divergence
 from conjure_kernel.method.divergence import Divergence
 from conjure_kernel.method.reverse import SAMPLERS, ChainSettings
 from conjure_kernel.method.schedule import VariancePreserving
-from conjure_kernel.models.gaussian import GaussianDenoiser
+from conjure_kernel.models.gaussian import GaussianDenoiser, MixtureDenoiser
 
 WIDTH = 256  # dimensions of a world made of copies
 CHUNK = 256  # draws a call
@@ -150,6 +155,92 @@ def accuracy(given: argparse.Namespace) -> Iterator[dict]:
                     )
 
 
+def extreme_worlds() -> Iterator[tuple[str, str, dict, dict, float]]:
+    """Name, log-SNR range, mixture of each prompt, settings and limit, in %, of each world."""
+    for ratio in (1, 2, 3, 10, 30, 100, 300, 1000):
+        mixtures = {"a": ([1.0], [0.0], [1.0]), "b": ([1.0], [0.3], [1 / ratio])}
+        for name in SCHEDULES:
+            limit = 2.0 if ratio <= 100 else np.nan
+            yield f"variances 1, 1/{ratio}", name, mixtures, {}, limit
+    for a, b in ((0.9, 0.6), (0.5, 0.6), (0.3, 0.2), (0.1, 0.15), (0.03, 0.05), (1.3, 0.5)):
+        mixtures = {"": ([1.0], [0.0], [1.0])}
+        mixtures |= {"a": ([1.0], [0.5], [a]), "b": ([1.0], [-0.5], [b])}
+        for w in (1.0, 3.0, 7.5):
+            limit = 2.0 if w == 1 else 5.0 if 0.1 <= min(a, b) and max(a, b) <= 1 else np.nan
+            settings = {"guidance_scale": w}
+            yield f"variances {a}, {b}, w = {w:g}", "Stable Diffusion", mixtures, settings, limit
+    coin = {"a": ([0.5, 0.5], [-3.0, 3.0], [0.3, 0.3]), "b": ([1.0], [1.0], [0.5])}
+    three = {"a": ([0.3, 0.7], [-1.0, 2.0], [0.05, 0.2]), "b": ([0.5, 0.5], [0.0, 1.0], [0.1, 0.4])}
+    for text, mixtures in (("two modes, one", coin), ("two modes, two", three)):
+        for name in SCHEDULES:
+            yield text, name, mixtures, {}, 2.0
+    wide = {"a": ([1.0], [0.7], [0.5]), "b": ([1.0], [-0.4], [1.3])}
+    for start in (-4.0, -1.0, 0.0, 2.0):
+        yield f"from log-SNR {start:g}", "[-8, 8]", wide, {"log_snr_range": (start, 8.0)}, 2.0
+
+
+def copied(mixtures: dict, schedule: VariancePreserving, n: int) -> MixtureDenoiser:
+    """A world of n independent copies of a 1-D world, for prompts of one mode each."""
+    wider = {
+        prompt: (weights, *(np.tile(np.reshape(v, (len(weights), -1)), (1, n)) for v in modes))
+        for prompt, (weights, *modes) in mixtures.items()
+    }
+    return MixtureDenoiser(wider, schedule=schedule)
+
+
+def extremes(given: argparse.Namespace) -> Iterator[dict]:
+    """Error of J at the defaults and at more steps, in worlds that are hard for a chain."""
+    print("| world | range | T = 10, % | T = 20, % | T = 100, % | `step_error` at T = 10, % |")
+    print("|---|---|--:|--:|--:|--:|")
+    n_over = n_missed = 0
+    for text, name, mixtures, settings, limit in extreme_worlds():
+        one_mode = all(len(weights) == 1 for weights, *_ in mixtures.values())
+        n_copies = WIDTH if one_mode else 1
+        world = copied(mixtures, SCHEDULES[name], n_copies)
+        errors, told = [], np.nan
+        n_draws = math.ceil(given.extreme_draws * WIDTH / n_copies)
+        reference = measured_alone(world, n_draws, 400, settings) if settings or not one_mode else 0
+        for n_steps in (10, 20, 100):
+            value = measured_alone(world, n_draws, n_steps, settings)
+            truth = reference or n_copies * exact_of(mixtures, SCHEDULES[name])
+            errors.append(100 * (value / truth - 1))
+            if n_steps == 10:
+                told = 100 * checked(world, settings)
+        over = abs(errors[0]) > (limit if np.isfinite(limit) else 5.0)
+        n_over, n_missed = n_over + over, n_missed + (over and told < 5)
+        yield {"world": text, "range": name, "error_10": errors[0], "error_20": errors[1]} | {
+            "error_100": errors[2],
+            "step_error": told,
+        }
+        print(
+            f"| {text} | {name} | {errors[0]:+.2f} | {errors[1]:+.2f} | {errors[2]:+.2f} | "
+            f"{told:.1f} |",
+            flush=True,
+        )
+    print(f"\n{n_over} beyond the limit, of which {n_missed} without a warning")
+
+
+def exact_of(mixtures: dict, schedule: VariancePreserving) -> float:
+    """True J of two Gaussians on the schedule's own range within [-8, 8]."""
+    (_, (mean_a,), (variance_a,)), (_, (mean_b,), (variance_b,)) = mixtures["a"], mixtures["b"]
+    world = GaussianDenoiser({"a": mean_a, "b": mean_b}, {"a": variance_a, "b": variance_b})
+    low, high = schedule.log_snr_range
+    return world.exact("a", "b", (max(low, -8.0), min(high, 8.0))).jeffreys
+
+
+def measured_alone(world: MixtureDenoiser, n_draws: int, n_steps: int, settings: dict) -> float:
+    """J of a and b without a check of the steps."""
+    fixed = {"model": world, "memory": None, "check_steps": 0, "n_draws": n_draws}
+    return float(paired_divergence([("a", "b")], **fixed, n_steps=n_steps, **settings).values[0])
+
+
+def checked(world: MixtureDenoiser, settings: dict) -> float:
+    """What the library says of the steps of a measurement at the defaults."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return paired_divergence([("a", "b")], model=world, memory=None, **settings).step_error
+
+
 def samplers(given: argparse.Namespace) -> Iterator[dict]:
     """Error of J at T = 10 over samplers, nodes and substeps."""
     worlds = [Pair(d, False) for d in given.dimensions]
@@ -169,19 +260,22 @@ def samplers(given: argparse.Namespace) -> Iterator[dict]:
 
 def coverage(given: argparse.Namespace) -> Iterator[dict]:
     """Share of repetitions whose 95 % interval holds the mean of all repetitions."""
-    sizes, n = (4, 8, 32), given.repetitions
+    sizes, n = (2, 4, 8), given.repetitions
     heads = "".join(f" K = {k} | +-1.96 se, K = {k} |" for k in sizes)
     print(f"| world |{heads}\n|---|{'--:|' * 2 * len(sizes)}")
     for d in given.dimensions:
         pair = Pair(d, False)
         world = pair.world(SCHEDULES["[-8, 8]"])
-        chain = ChainSettings(world.make_grid(10, substeps=2), "sde")
+        chain = ChainSettings(world.make_grid(10, substeps=2), "sde", chains_per_draw=3)
         legs = energies(world, chain, range(max(sizes) * n))
         limit = float(_divergence(legs, chain).values[0])
         cells = []
         for k in sizes:
             first, second = (leg[: n * k].reshape(n, k, -1) for leg in legs)
-            measured = Divergence([""] * n, [""] * n, first, second, chain.grid, paired=True)
+            names = [""] * n
+            measured = Divergence(
+                names, names, first, second, chain.grid, paired=True, n_chains=chain.chains_per_draw
+            )
             low, high = measured.interval()
             plain = np.abs(measured.values - limit) < 1.96 * measured.standard_errors
             row = {
@@ -198,7 +292,7 @@ def coverage(given: argparse.Namespace) -> Iterator[dict]:
         print(f"| {pair} |" + "".join(cells), flush=True)
 
 
-TABLES = {"accuracy": accuracy, "samplers": samplers, "coverage": coverage}
+TABLES = {"accuracy": accuracy, "extremes": extremes, "samplers": samplers, "coverage": coverage}
 
 
 def machine() -> dict[str, str | int]:
@@ -224,12 +318,15 @@ def main() -> None:
     options.add_argument(
         "--error", type=float, default=0.002, help="largest Monte Carlo error, as a share of J"
     )
+    text = "of each pair of Gaussians in the table of extremes, 256 copies each"
+    options.add_argument("--extreme-draws", type=int, default=100, help=text)
     options.add_argument("--repetitions", type=int, default=1000, help="of the coverage table")
     options.add_argument("--threads", type=int, default=1)
     options.add_argument("--out", type=Path, help=f"CSV file; default {RESULTS.name} in results/")
     given = options.parse_args()
     if given.quick:
         given.dimensions, given.error, given.repetitions = [1, 16], 0.01, 200
+        given.extreme_draws = 20
     torch.set_num_threads(given.threads)
     start, rows = time.perf_counter(), []
     for name in given.only:

@@ -12,7 +12,7 @@ import numpy as np
 
 from conjure_kernel.engine.engine import Engine
 from conjure_kernel.engine.settings import Settings
-from conjure_kernel.method.divergence import leg_draws
+from conjure_kernel.method.draws import leg_draws
 from conjure_kernel.models.pretrained.load import load_denoiser
 
 PROMPTS = "dog cat horse apple banana car bus train house castle tree rose hat shirt moon key"

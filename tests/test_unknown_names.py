@@ -40,10 +40,11 @@ from conjure_kernel.evaluation.ablation import LEVELS
 from conjure_kernel.evaluation.comparison import STATISTICS
 from conjure_kernel.evaluation.scorers import LEGS
 from conjure_kernel.method.divergence import Divergence
+from conjure_kernel.method.grid import NODES, WEIGHTINGS, make_grid
 from conjure_kernel.method.kernels import PSD
 from conjure_kernel.method.prediction import PREDICTIONS, from_eps, to_eps
 from conjure_kernel.method.reverse import SAMPLERS, ChainSettings
-from conjure_kernel.method.schedule import NODES, WEIGHTINGS, VariancePreserving, make_grid
+from conjure_kernel.method.schedule import VariancePreserving
 from worlds import SMALL, make_world
 
 WORLD, PROMPTS = make_world(3)

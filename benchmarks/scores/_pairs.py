@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 from conjure_kernel import load_pairs
+from conjure_kernel.engine.ledger import requests_of_pairs
 from conjure_kernel.engine.opening import open_engine
-from conjure_kernel.engine.pairwise import requests_of_pairs
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # for `training`
 

@@ -26,7 +26,7 @@ __all__ = ["CacheInfo", "cache_info", "cache_root", "canonical", "clear_cache", 
 __all__ += ["lock_timeout", "plain", "read_json", "remove_stale", "replace", "size_limit"]
 __all__ += ["unreadable", "unwritable", "walk"]
 
-SCHEMA = 1
+SCHEMA = 2
 ENERGY, TRAJECTORY = ".npz", ".safetensors"
 STALE = 3600.0
 UNITS = {unit: 1000**power for power, unit in enumerate(["", "k", "m", "g", "t", "p"])}

@@ -177,8 +177,8 @@ def _sweeps(given: Sequence[str] | None) -> Mapping[str, Sequence]:
 
 def _tell(runs: Sequence[Mapping[str, Any]], pairs: ScoredPairs) -> None:
     """Say how many predictions the model is about to make."""
+    from conjure_kernel.engine.ledger import requests_of_pairs
     from conjure_kernel.engine.opening import open_engine
-    from conjure_kernel.engine.pairwise import requests_of_pairs
 
     requests = requests_of_pairs(pairs.left, pairs.right)
     total = sum(open_engine(run).cost(requests) for run in runs)

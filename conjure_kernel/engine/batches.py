@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 from conjure_kernel.cache.folder import read_json, replace
+from conjure_kernel.method.grid import make_grid
 from conjure_kernel.method.reverse import ChainSettings
-from conjure_kernel.method.schedule import make_grid
 from conjure_kernel.models.denoiser import Denoiser
 from conjure_kernel.models.task import Replay, Trajectory
 
@@ -174,7 +174,7 @@ class Batches:
 
     def trace(self, prompts: Sequence[str], draws: range, chain: ChainSettings) -> list[Trajectory]:
         """Trajectories of each prompt for these draws; a call that does not fit is halved."""
-        n_rows = len(prompts) * len(draws)
+        n_rows = len(prompts) * len(draws) * chain.chains_per_draw
         done = self.attempt(lambda: self.denoiser.trace(prompts, draws, chain), n_rows)
         if done is not None:
             return done
@@ -183,9 +183,11 @@ class Batches:
             return self.trace(prompts[:half], draws, chain) + self.trace(
                 prompts[half:], draws, chain
             )
-        half = len(draws) // 2
-        first, rest = (self.trace(prompts, part, chain) for part in (draws[:half], draws[half:]))
-        return [chain.extend(more) for chain, more in zip(first, rest, strict=True)]
+        if len(draws) > 1:
+            half = len(draws) // 2
+            parts = (self.trace(prompts, part, chain) for part in (draws[:half], draws[half:]))
+            return [first.extend(more) for first, more in zip(*parts, strict=True)]
+        return self.denoiser.trace(prompts, draws, chain, one_by_one=True)
 
     def attempt(self, call: Callable[[], T], n_rows: int) -> T | None:
         """Result of a call of n_rows rows; None if they are too many for the memory."""

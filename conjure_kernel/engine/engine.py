@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +23,15 @@ from conjure_kernel.engine.batches import Batches
 from conjure_kernel.engine.ledger import Known, Ledger, Requests, make_wanted
 from conjure_kernel.engine.parameters import Parameters
 from conjure_kernel.engine.settings import Settings
-from conjure_kernel.engine.tiles import Tile, cut_tiles, replayings, tracings
+from conjure_kernel.engine.tiles import Tile, cut_tiles, cut_waves, replayings, tracings
 from conjure_kernel.engine.workers import Job, Workers, same_answer
-from conjure_kernel.method.schedule import Grid
+from conjure_kernel.method.grid import Grid
 from conjure_kernel.models.denoiser import Denoiser
 from conjure_kernel.models.task import Trajectory
 
 __all__ = ["Engine", "Known", "Requests"]
 
 FLUSH_SECONDS = 30.0
-WAVE_BYTES = 2**30  # trajectories that the parent of several workers holds at a time
 
 
 class Engine:
@@ -47,8 +47,8 @@ class Engine:
         How the energies of noise levels are summed; it changes no energy.
     n_draws : int
         Number of draws, K.
-    tol, max_draws : float or None, int
-        The parameters of `ConjureDistance`, which `stopping.refine` reads.
+    tol, max_draws, check_steps : float or None, int, int
+        The parameters of `ConjureDistance`, which `stopping.py` and `steps.py` read.
     memory : "auto", None, path or joblib.Memory
         Where energies and trajectories are kept, as `open_store` reads it.
     batch_size : int or "auto"
@@ -68,6 +68,7 @@ class Engine:
         n_draws: int = Parameters.n_draws,
         tol: float | None = Parameters.tol,
         max_draws: int = Parameters.max_draws,
+        check_steps: int = Parameters.check_steps,
         memory: Any = Parameters.memory,
         batch_size: int | str = Parameters.batch_size,
         n_jobs: int | None = Parameters.n_jobs,
@@ -75,9 +76,11 @@ class Engine:
     ) -> None:
         self.denoiser, self.settings, self.weighting = denoiser, settings, weighting
         self.n_draws, self.tol, self.max_draws = n_draws, tol, max_draws
-        self.key, self._batch_size = settings.key(denoiser), batch_size
+        self.key, self.check_steps = settings.key(denoiser), check_steps
+        self._memory, self._batch_size = memory, batch_size
         self._n_jobs, self._verbose = n_jobs, verbose
-        self._ledger = Ledger(open_store(memory, self.key), settings.n_steps)
+        self._variants: dict[tuple[Settings, int], Engine] = {}
+        self._ledger = Ledger(open_store(memory, self.key), settings.n_nodes)
         self._trajectories: dict[str, Trajectory] = {}
         facts = self._store.read_run()
         self._grid: Grid | None = None if facts is None else Grid.from_dict(facts["grid"])
@@ -129,10 +132,10 @@ class Engine:
             if self._ledger is not ledger:  # another behaviour: no row of the old run is used
                 known = self._ledger.look_up(wanted)
             missing = self._ledger.missing(wanted)
-            total = self.settings.n_predictions(*self._ledger.count(missing))
+            total = self.n_predictions(*self._ledger.count(missing))
             self.batches.tune_batch_size(next(iter(wanted)), total, self.root)
             with self._progress(total) as self._bar:
-                for wave in self._waves(missing):
+                for wave in cut_waves(missing, self.batches, self._workers):
                     self._fill(wave)
             lacked = {s: wanted[s] for s, row in known.items() if row is None}
             known |= self._ledger.look_up(lacked)  # and what other processes did meanwhile
@@ -141,7 +144,7 @@ class Engine:
 
     def cost(self, requests: Requests, draws: Mapping[str, np.ndarray] | None = None) -> int:
         """Noise predictions that `measure` would make now."""
-        return self.settings.n_predictions(*self.lacking(requests, draws))
+        return self.n_predictions(*self.lacking(requests, draws))
 
     def lacking(
         self, requests: Requests, draws: Mapping[str, np.ndarray] | None = None
@@ -150,15 +153,40 @@ class Engine:
         wanted = make_wanted(requests, self.n_draws, draws)
         return self._ledger.count(self._ledger.missing(wanted))
 
+    def n_predictions(self, n_chains: int, n_replays: int) -> int:
+        """Noise predictions of so many chains and replays; the model may have to be loaded."""
+        n_steps = None if self.settings.has_plain_chain else len(self.grid.log_snr)
+        return self.settings.n_predictions(n_chains, n_replays, n_steps)
+
+    def variant(self, settings: Settings, n_draws: int) -> Engine:
+        """Engine of the same model, cache and workers under other settings."""
+        if (settings, n_draws) not in self._variants:
+            places: dict[str, Any] = {"memory": self._memory, "batch_size": self._batch_size}
+            work: dict[str, Any] = {
+                "n_draws": n_draws,
+                "n_jobs": self._n_jobs,
+                "verbose": self._verbose,
+            }
+            engine = Engine(self.denoiser, settings, weighting=self.weighting, **places, **work)
+            self._variants[settings, n_draws] = engine
+        return self._variants[settings, n_draws]
+
     def rate(self, prompt: str, n_predictions: int, n_rows: int) -> tuple[float, int]:
         """Predictions per second, timed for a few seconds, and rows a call (at most n_rows)."""
         self.batches.tune_batch_size(prompt, n_predictions, self.root)
-        return self.batches.rate(prompt, self.settings.n_steps, n_rows)
+        return self.batches.rate(prompt, self.settings.n_nodes, n_rows)
 
     def images(self, prompts: Sequence[str], n: int = 1) -> np.ndarray:
-        """Pictures at the ends of the first n chains: uint8 (n_prompts, n, H, W, 3)."""
-        chains = self.trajectories(prompts, n)
-        pictures = self.denoiser.decode(torch.cat([chains[p].x0[:n] for p in prompts]))
+        """Pictures at the ends of the first n draws: uint8 (n_prompts, n, H, W, 3)."""
+        self.load()
+        alone, ends = replace(self._chain, chains_per_draw=1), []
+        for prompt in prompts:
+            kept = self._store.read_trajectory(prompt, self.settings.n_nodes)
+            known = [] if kept is None else [kept.x0[:n]]
+            missing = range(0 if kept is None else kept.n_draws, n)
+            traced = self.batches.trace([prompt], missing, alone) if missing else []
+            ends += [*known, *(trajectory.x0 for trajectory in traced)]
+        pictures = self.denoiser.decode(torch.cat(ends))
         return pictures.reshape(len(prompts), n, *pictures.shape[1:])
 
     def trajectories(self, prompts: Sequence[str], n_draws: int) -> dict[str, Trajectory]:
@@ -166,7 +194,7 @@ class Engine:
         self.load()
         trajectories = {}
         for prompt in dict.fromkeys(prompts):
-            kept = self._store.read_trajectory(prompt, self.settings.n_steps)
+            kept = self._store.read_trajectory(prompt, self.settings.n_nodes)
             if kept is None or kept.n_draws < n_draws:
                 (kept,) = self.batches.trace([prompt], range(n_draws), self._chain)
             trajectories[prompt] = kept
@@ -194,7 +222,7 @@ class Engine:
             )
             behaviour = [round(value, 2) for value in probe]
             store = self._store.sibling({**self.key, "behaviour": behaviour})
-            self._ledger = Ledger(store, self.settings.n_steps)
+            self._ledger = Ledger(store, self.settings.n_nodes)
             facts = self._store.read_run()
         if facts is None:
             grid = self.settings.grid(self.denoiser)
@@ -204,23 +232,6 @@ class Engine:
         self._chain = self.settings.chain(self._grid)
         self.batches = Batches(self.denoiser, self._batch_size)
         self._workers = Workers(self.batches, self._chain, self._n_jobs)
-
-    def _waves(self, missing: Tile) -> Iterator[Tile]:
-        """Sources that are locked and held in memory together: a tile, or many for workers."""
-        numbers = int(np.prod(self.denoiser.shape)) * self.settings.n_steps
-        wave: Tile = {}
-        n_bytes = 0
-        for tile in cut_tiles(missing, self.batches):
-            if not self._workers.shared_out:
-                yield tile
-                continue
-            n_bytes += sum(8 * numbers * want.n_draws for want in tile.values())
-            if wave and n_bytes > WAVE_BYTES:
-                yield wave
-                wave, n_bytes = {}, 0
-            wave.update(tile)
-        if wave:
-            yield wave
 
     def _fill(self, wave: Tile) -> None:
         """Compute what a wave still lacks, as another process may have done some of it."""
@@ -235,12 +246,13 @@ class Engine:
 
     def _bring_trajectories(self, tiles: list[Tile]) -> None:
         """Read, extend or trace the trajectory of each source; note that its own energy is 0."""
-        n_nodes, jobs = self.settings.n_steps, list[Job]()
+        n_nodes, n_chains = self.settings.n_nodes, self.settings.chains_per_draw
+        jobs = list[Job]()
         for tile in tiles:
             for source in tile:
                 if (kept := self._store.read_trajectory(source, n_nodes)) is not None:
                     self._trajectories[source] = kept
-            jobs += tracings(tile, self._trajectories, self.batches)
+            jobs += tracings(tile, self._trajectories, self.batches, n_chains)
         for job, traced in self._run(jobs):
             for prompt, new in zip(job.prompts, traced, strict=True):
                 whole = self._trajectories[prompt].extend(new) if job.draws.start else new

@@ -21,8 +21,8 @@ from conjure_kernel._table import explanation_html
 from conjure_kernel.engine.batches import Batches
 from conjure_kernel.engine.opening import open_engine
 from conjure_kernel.engine.provenance import provenance_of
+from conjure_kernel.method.grid import Grid
 from conjure_kernel.method.reverse import ChainSettings, ReverseChain
-from conjure_kernel.method.schedule import Grid
 from conjure_kernel.models.denoiser import Denoiser
 from conjure_kernel.models.task import Trajectory
 
@@ -157,7 +157,7 @@ def explain(a: str, b: str, *, draw: int = 0, **settings: Any) -> Explanation:
         )
     engine.load()
     denoiser, grid = engine.denoiser, engine.grid
-    fixed = replace(engine.settings, shared_noise=True)
+    fixed = replace(engine.settings, shared_noise=True, chains_per_draw=1)
     chain = fixed.chain(grid)
     batches = Batches(denoiser, settings.get("batch_size", "auto"))
     chains = _trace_both(batches, prompts, engine.n_draws, chain)
@@ -267,8 +267,9 @@ def _morph(
 ) -> tuple[torch.Tensor, np.ndarray]:
     """Clean ends (T + 1, *shape) of a's chain if b takes over at each level, and those levels."""
     grid, (a, b) = chain.grid, prompts
-    n_steps = len(grid.log_snr)
-    cuts = range(0, n_steps, n_steps // grid.n_nodes)
+    n_steps, first_in_range = len(grid.log_snr), grid.n_lead
+    every = (n_steps - first_in_range) // grid.n_nodes
+    cuts = [0, *range(first_in_range + every, n_steps, every)]
 
     def walk(reverse: ReverseChain, prompt: str, first: int, last: int) -> torch.Tensor:
         task = _Walk(reverse, first, last)
@@ -279,6 +280,8 @@ def _morph(
     main = denoiser.start([a], [draw], chain)
     ends = []
     for first, last in zip(cuts, [*cuts[1:], n_steps], strict=True):
-        ends.append(walk(copy.copy(main), b, first, n_steps))
+        taken_over = copy.copy(main)
+        taken_over.restart()  # what a predicted says nothing of b
+        ends.append(walk(taken_over, b, first, n_steps))
         end_of_a = walk(main, a, first, last)
-    return torch.cat([*ends, end_of_a]), np.r_[grid.log_snr[list(cuts)], grid.log_snr_range[1]]
+    return torch.cat([*ends, end_of_a]), np.r_[grid.log_snr[cuts], grid.log_snr_range[1]]

@@ -11,7 +11,7 @@ import numpy as np
 from conjure_kernel.cache.store import DiskStore, EnergyRow, MemoryStore, digest
 from conjure_kernel.models.task import Trajectory
 
-__all__ = ["Known", "Ledger", "Requests", "Wanted", "make_wanted"]
+__all__ = ["Known", "Ledger", "Requests", "Wanted", "make_wanted", "requests_of_pairs"]
 
 Requests = Mapping[str, Sequence[str]]
 
@@ -111,6 +111,14 @@ class Ledger:
         stored = self.store.read_energies(want.source, self.n_nodes)
         row = stored or EnergyRow.empty(self.n_nodes)
         return row, row.take(want.names, want.draws.shape[1])
+
+
+def requests_of_pairs(left: Sequence[str], right: Sequence[str]) -> dict[str, list[str]]:
+    """Targets of every text of these pairs, as `Engine.measure` takes them."""
+    wanted: dict[str, dict[str, None]] = {prompt: {} for prompt in [*left, *right]}
+    for x, y in zip(left, right, strict=True):
+        wanted[x][y] = wanted[y][x] = None
+    return {source: list(targets) for source, targets in wanted.items()}
 
 
 def make_wanted(

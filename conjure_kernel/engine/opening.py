@@ -15,8 +15,8 @@ from conjure_kernel.engine.engine import Engine
 from conjure_kernel.engine.parameters import Measurement
 from conjure_kernel.engine.settings import Settings
 from conjure_kernel.engine.stopping import LEAST_DRAWS
+from conjure_kernel.method.grid import NODES, WEIGHTINGS
 from conjure_kernel.method.reverse import SAMPLERS
-from conjure_kernel.method.schedule import NODES, WEIGHTINGS
 from conjure_kernel.models.denoiser import Denoiser
 
 __all__ = ["DetachedModel", "open_engine", "open_model", "resolve_seed"]
@@ -71,6 +71,7 @@ def open_engine(
         n_draws=n_draws,
         tol=tol,
         max_draws=max_draws,
+        check_steps=check_number(measurement.check_steps, "check_steps", least=0, integer=True),
         memory=_memory_of(measurement),
         batch_size=measurement.batch_size,
         n_jobs=measurement.n_jobs,
@@ -125,7 +126,21 @@ def _check_settings(given: Measurement, kind: type[Settings], seed: int | None) 
         log_snr_range=None if ends is None else check_range(ends),
         nodes=check_choice(given.nodes, "nodes", tuple(NODES)),
         seed=resolve_seed(given.random_state) if seed is None else seed,
+        chains_per_draw=_check_chains(given),
+        shared_noise=_check_flag(given.shared_noise, "shared_noise"),
     )
+
+
+def _check_chains(given: Measurement) -> int:
+    """Chains of a draw; more than noise levels there need not be, as each serves its own."""
+    number = check_number(given.chains_per_draw, "chains_per_draw", least=1, integer=True)
+    return min(number, given.n_steps)
+
+
+def _check_flag(value: Any, name: str) -> bool:
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(f"{name}={quote(value)}: expected True or False.")
+    return bool(value)
 
 
 def _memory_of(given: Measurement) -> Any:

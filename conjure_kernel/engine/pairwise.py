@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from conjure_kernel._checks import check_pairs, check_prompts
-from conjure_kernel.engine.engine import Engine, Known, Requests
+from conjure_kernel.engine.engine import Engine
+from conjure_kernel.engine.ledger import Known, Requests, requests_of_pairs
 from conjure_kernel.engine.opening import open_engine
+from conjure_kernel.engine.steps import checked_steps
 from conjure_kernel.engine.stopping import refine
 from conjure_kernel.method.divergence import Divergence
 
 __all__ = ["measure_matrix", "measure_pairs", "paired_divergence", "pairwise_divergence"]
-__all__ += ["requests_of_pairs"]
 
 LAST_NODE_SHARE = 0.25
 
@@ -36,7 +37,7 @@ def pairwise_divergence(
     **settings
         The parameters of `ConjureDistance`: model, model_kwargs, n_steps, n_draws, guidance_scale,
         weighting, sampler, substeps, nodes, log_snr_range, memory, device, dtype, batch_size,
-        n_jobs, tol, max_draws, random_state, verbose.
+        n_jobs, tol, max_draws, shared_noise, check_steps, random_state, verbose.
 
     Returns
     -------
@@ -114,14 +115,6 @@ def paired_divergence(
     return measure_pairs(open_engine(settings), left, right)
 
 
-def requests_of_pairs(left: Sequence[str], right: Sequence[str]) -> dict[str, list[str]]:
-    """Targets of every text of these pairs, as `Engine.measure` takes them."""
-    wanted: dict[str, dict[str, None]] = {prompt: {} for prompt in [*left, *right]}
-    for x, y in zip(left, right, strict=True):
-        wanted[x][y] = wanted[y][x] = None
-    return {source: list(targets) for source, targets in wanted.items()}
-
-
 def measure_pairs(engine: Engine, left: list[str], right: list[str]) -> Divergence:
     """Divergence of left[i] from right[i]; repeated pairs and texts are measured once."""
     wanted = requests_of_pairs(left, right)
@@ -135,6 +128,7 @@ def measure_pairs(engine: Engine, left: list[str], right: list[str]) -> Divergen
     if draw_weights is not None:
         used = np.stack([draw_weights[s][place[s][t]] for s, t in zip(left, right, strict=True)])
     return _checked(
+        engine,
         Divergence(
             prompts_a=left,
             prompts_b=right,
@@ -145,7 +139,9 @@ def measure_pairs(engine: Engine, left: list[str], right: list[str]) -> Divergen
             paired=True,
             n_evaluations=spent,
             draw_weights=used,
-        )
+            n_chains=engine.settings.chains_per_draw,
+            shared_noise=engine.settings.shared_noise,
+        ),
     )
 
 
@@ -174,6 +170,7 @@ def measure_matrix(engine: Engine, rows: list[str], columns: list[str]) -> Diver
         forward, backward = forward[np.ix_(i, j)], backward[np.ix_(j, i)]
         used = used if used is None else used[np.ix_(i, j)]
     return _checked(
+        engine,
         Divergence(
             prompts_a=rows,
             prompts_b=columns,
@@ -184,7 +181,9 @@ def measure_matrix(engine: Engine, rows: list[str], columns: list[str]) -> Diver
             paired=False,
             n_evaluations=spent,
             draw_weights=used,
-        )
+            n_chains=engine.settings.chains_per_draw,
+            shared_noise=engine.settings.shared_noise,
+        ),
     )
 
 
@@ -207,8 +206,8 @@ def _places(names: Sequence[str], wanted: Sequence[str]) -> list[int]:
     return [place[name] for name in wanted]
 
 
-def _checked(measured: Divergence) -> Divergence:
-    """Warn where the values depend on the end of the range, or have no standard error."""
+def _checked(engine: Engine, measured: Divergence) -> Divergence:
+    """Warn of what the values depend on, or lack; estimate what the steps do to them."""
     share = measured.last_share
     if share > max(LAST_NODE_SHARE, 2 / len(measured.grid.d_log_snr)):
         warnings.warn(
@@ -221,7 +220,7 @@ def _checked(measured: Divergence) -> Divergence:
         warnings.warn(
             "n_draws=1: there is no standard error; raise n_draws to at least 2.", stacklevel=4
         )
-    return measured
+    return checked_steps(engine, measured)
 
 
 def _report_reading(known: dict[str, Known]) -> None:

@@ -42,6 +42,9 @@ class Parameters(ChainParameters):
     n_draws: int = 4
     tol: float | None = None
     max_draws: int = 64
+    shared_noise: bool = False
+    chains_per_draw: int = 1
+    check_steps: int = 0
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
@@ -80,6 +83,7 @@ PAPER: dict[str, Any] = {
     "model": "CompVis/stable-diffusion-v1-4",
     "n_steps": 10,
     "n_draws": 1,
+    "chains_per_draw": 1,
     "guidance_scale": 7.5,
     "weighting": "paper",
     "substeps": 1,

@@ -11,8 +11,9 @@ import torch
 
 from conjure_kernel._checks import check_pairs, check_prompts
 from conjure_kernel.engine.engine import Engine, Requests
+from conjure_kernel.engine.ledger import requests_of_pairs
 from conjure_kernel.engine.opening import open_engine
-from conjure_kernel.engine.pairwise import requests_of_pairs
+from conjure_kernel.engine.steps import check_cost
 from conjure_kernel.engine.stopping import LEAST_DRAWS
 
 __all__ = ["Plan", "duration", "plan", "plan_candidates"]
@@ -137,14 +138,15 @@ def plan(prompts: Sequence[Any], *, pairs: bool = False, **settings: Any) -> Pla
     480
     """
     engine = open_engine(settings)
-    requests, n_predictions = _requests(prompts, pairs), engine.settings.n_predictions
+    requests, n_predictions = _requests(prompts, pairs), engine.n_predictions
     least = most = engine.n_draws
     if engine.tol is not None:
         least, most = max(LEAST_DRAWS, least + least % 2), engine.max_draws
     if engine.cost(requests, _every(requests, most)):
         engine.load()  # a model whose predictions have changed has files of its own
     work = {k: engine.lacking(requests, _every(requests, k)) for k in (least, most)}
-    now, at_most = (n_predictions(*work[k]) for k in (least, most))
+    check = check_cost(engine, requests) if any(work[most]) else 0
+    now, at_most = (n_predictions(*work[k]) + check for k in (least, most))
     n_others = sum(source != t for source, targets in requests.items() for t in targets)
     n_entries, widest = (f(map(len, requests.values())) for f in (sum, max))
     disk = _disk_bytes(engine, *work[most], most) if at_most else 0
@@ -153,7 +155,7 @@ def plan(prompts: Sequence[Any], *, pairs: bool = False, **settings: Any) -> Pla
         n_pairs=n_others // 2,
         n_predictions=now,
         most_predictions=at_most,
-        n_cached=n_predictions(least * len(requests), least * n_others) - now,
+        n_cached=n_predictions(least * len(requests), least * n_others) + check - now,
         **_storage(engine, disk, _result_bytes(n_entries, engine.settings.n_steps, most)),
         **(_timing(engine, next(iter(requests)), work[most], most * widest) if at_most else {}),
     )
@@ -186,7 +188,8 @@ def plan_candidates(
     """
     n_draws, settings = engine.n_draws, engine.settings
     work = [(len(prompts) * n_draws, 2 * n * n_draws) for n in n_pairs]
-    least, most = (n_predictions + settings.n_predictions(*part) for part in work)
+    n_predictions += check_cost(engine, dict.fromkeys(prompts, prompts))
+    least, most = (n_predictions + engine.n_predictions(*part) for part in work)
     engine.load()
     disk = _disk_bytes(engine, *work[1], n_draws)
     memory = _result_bytes(2 * n_pairs[1], settings.n_steps, n_draws)
@@ -237,7 +240,7 @@ def _timing(engine: Engine, prompt: str, work: tuple[int, int], n_rows: int) -> 
     on_gpu = torch.device(denoiser.device).type == "cuda"
     if on_gpu:
         torch.cuda.reset_peak_memory_stats(denoiser.device)
-    total = engine.settings.n_predictions(*work)
+    total = engine.n_predictions(*work)
     rate, size = engine.rate(prompt, total, max(together, n_rows))
     peak = torch.cuda.max_memory_allocated(denoiser.device) if on_gpu else None
     return {

@@ -20,8 +20,8 @@ import torch
 
 from conjure_kernel.engine.batches import Batches
 from conjure_kernel.engine.engine import Engine
+from conjure_kernel.method.grid import Grid
 from conjure_kernel.method.reverse import ChainSettings, random_signs
-from conjure_kernel.method.schedule import Grid
 from conjure_kernel.models.task import Reading, Trajectory
 
 __all__ = ["MOST_CANDIDATES", "Pool", "Sketching", "choose_references", "make_pool"]

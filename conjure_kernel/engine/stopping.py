@@ -13,7 +13,7 @@ import warnings
 import numpy as np
 
 from conjure_kernel.engine.engine import Engine, Known, Requests
-from conjure_kernel.method.divergence import leg_draws
+from conjure_kernel.method.draws import leg_draws
 
 __all__ = ["LEAST_DRAWS", "refine"]
 

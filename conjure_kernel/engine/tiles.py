@@ -18,8 +18,9 @@ from conjure_kernel.engine.ledger import Wanted
 from conjure_kernel.engine.workers import Replaying, Tracing, Workers
 from conjure_kernel.models.task import Trajectory
 
-__all__ = ["Tile", "cut_tiles", "replayings", "tracings"]
+__all__ = ["Tile", "cut_tiles", "cut_waves", "replayings", "tracings"]
 
+WAVE_BYTES = 2**30  # trajectories that the parent of several workers holds at a time
 TILE_BATCHES = 4  # most rows of a tile, in batches, where each target wants only a few of them
 
 Tile = dict[str, Wanted]
@@ -43,10 +44,26 @@ def cut_tiles(missing: Mapping[str, Wanted], batches: Batches) -> Iterator[Tile]
         yield tile
 
 
+def cut_waves(missing: Tile, batches: Batches, workers: Workers) -> Iterator[Tile]:
+    """Sources that are locked and held in memory together: a tile, or many for workers."""
+    n_bytes, wave = 0, Tile()
+    for tile in cut_tiles(missing, batches):
+        if not workers.shared_out:
+            yield tile
+            continue
+        n_bytes += sum(workers.n_bytes * want.n_draws for want in tile.values())
+        if wave and n_bytes > WAVE_BYTES:
+            yield wave
+            n_bytes, wave = 0, Tile()
+        wave.update(tile)
+    if wave:
+        yield wave
+
+
 def tracings(
-    tile: Tile, trajectories: Mapping[str, Trajectory], batches: Batches
+    tile: Tile, trajectories: Mapping[str, Trajectory], batches: Batches, n_chains: int
 ) -> Iterator[Tracing]:
-    """Jobs that trace the draws that a tile's sources lack, one call each."""
+    """Jobs that trace the draws, of n_chains each, that a tile's sources lack, one call each."""
     reach = {
         source: (trajectories[source].n_draws if source in trajectories else 0, want.n_draws)
         for source, want in tile.items()
@@ -54,7 +71,7 @@ def tracings(
     short = [source for source, (have, need) in reach.items() if have < need]
     for span, group in groupby(sorted(short, key=reach.__getitem__), key=reach.__getitem__):
         prompts, draws = list(group), range(*span)
-        width = batches.width(len(draws))
+        width = batches.width(len(draws) * n_chains)
         for start in range(0, len(prompts), width):
             yield Tracing(prompts[start : start + width], draws)
 

@@ -86,6 +86,8 @@ class Workers:
     def __init__(self, batches: Batches, chain: ChainSettings, n_jobs: int | None = None) -> None:
         self._batches, self._chain, self._n_jobs = batches, chain, n_jobs
         self.shared_out = is_shared_out(n_jobs, batches.denoiser)
+        numbers = int(np.prod(batches.denoiser.shape)) * chain.grid.n_nodes
+        self.n_bytes = 8 * numbers  # of a draw's states and predictions
 
     def split(
         self, x: torch.Tensor, eps: torch.Tensor, calls: Iterable[Call]

@@ -28,7 +28,7 @@ from conjure_kernel.engine.pool import (
 from conjure_kernel.engine.provenance import provenance_of
 from conjure_kernel.engine.settings import Settings
 from conjure_kernel.estimators.base import ModelEstimator, TextInput
-from conjure_kernel.method.schedule import WEIGHTINGS
+from conjure_kernel.method.grid import WEIGHTINGS
 
 __all__ = ["ConjureEmbedding"]
 

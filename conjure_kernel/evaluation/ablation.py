@@ -19,7 +19,7 @@ from conjure_kernel.evaluation.datasets import ScoredPairs
 from conjure_kernel.evaluation.evaluation import Evaluation
 from conjure_kernel.evaluation.scorers import LEGS, score_divergence
 from conjure_kernel.method.divergence import Divergence
-from conjure_kernel.method.schedule import WEIGHTINGS
+from conjure_kernel.method.grid import WEIGHTINGS
 
 __all__ = ["SWEEPS", "Ablation", "ablate", "settings_to_measure"]
 

@@ -17,8 +17,8 @@ from conjure_kernel.engine.parameters import Measurement
 from conjure_kernel.engine.provenance import provenance_of, versions
 from conjure_kernel.evaluation.correlation import correlate, interval, resamples
 from conjure_kernel.method.divergence import Divergence
+from conjure_kernel.method.grid import common_range
 from conjure_kernel.method.jackknife import jackknife_se, leave_one_out
-from conjure_kernel.method.schedule import common_range
 
 __all__ = ["Agreement", "model_agreement"]
 

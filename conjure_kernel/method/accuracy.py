@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["accuracy_bound", "divergence_for_accuracy"]
+from conjure_kernel.method.grid import Grid
+
+__all__ = ["accuracy_bound", "check_nats", "crossing", "divergence_for_accuracy"]
 
 
 def accuracy_bound(divergence: Any) -> np.ndarray:
@@ -65,3 +67,30 @@ def divergence_for_accuracy(accuracy: float) -> float:
     if not 0.5 <= accuracy < 1:
         raise ValueError(f"accuracy={accuracy!r}: expected a number in [0.5, 1); choose e.g. 0.75.")
     return (2 * accuracy - 1) * float(np.log(accuracy / (1 - accuracy)))
+
+
+def check_nats(weighting: str) -> None:
+    """Raise a ValueError for a divergence that is not in nats, which a bound on accuracy needs."""
+    if weighting != "jeffreys":
+        raise ValueError(
+            f"weighting={weighting!r}: expected 'jeffreys', as a bound on accuracy needs nats; "
+            "measure with that weighting."
+        )
+
+
+def crossing(grid: Grid, profile: np.ndarray, threshold: float) -> np.ndarray:
+    """Log-SNR at which the sum of profiles (..., T) from the noisy end reaches a threshold.
+
+    NaN where it never does. The range must start where the model does, as what lies below counts.
+    """
+    if grid.n_lead:
+        raise ValueError(
+            f"log_snr_range={grid.log_snr_range}: expected a range that starts where the model "
+            f"does, at log-SNR {grid.log_snr[0]:.3g}, as J below it is not measured but counts; "
+            "leave the start of the range out."
+        )
+    edges = grid.log_snr_range[0] + np.cumsum(np.r_[0.0, grid.d_log_snr])
+    rising = np.concatenate([np.zeros((*profile.shape[:-1], 1)), profile.cumsum(-1)], -1)
+    flat = rising.reshape(-1, rising.shape[-1])
+    crossings = [np.interp(threshold, row, edges, right=np.nan) for row in flat]
+    return np.reshape(crossings, rising.shape[:-1])

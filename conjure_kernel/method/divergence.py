@@ -17,22 +17,15 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from conjure_kernel._checks import check_choice, import_optional
 from conjure_kernel._table import divergence_html
-from conjure_kernel.method.accuracy import divergence_for_accuracy
-from conjure_kernel.method.schedule import WEIGHTINGS, Grid
+from conjure_kernel.method.accuracy import check_nats, crossing, divergence_for_accuracy
+from conjure_kernel.method.draws import chain_draws, mean_of, ratio, variance_of, welch_interval
+from conjure_kernel.method.grid import WEIGHTINGS, Grid
+from conjure_kernel.method.jackknife import leave_one_out
 
-__all__ = ["Divergence", "leg_draws"]
-
-
-def leg_draws(energies: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Directed KL of every draw, in nats: energies (..., K, T) -> float64 (..., K)."""
-    # One leading row at a time: float64 copies of everything need not fit.
-    if energies.ndim > 3:
-        return np.stack([leg_draws(row, weights) for row in energies])
-    return (energies * weights).sum(-1)
+__all__ = ["Divergence"]
 
 
 @dataclass(frozen=True)
@@ -56,12 +49,21 @@ class Divergence:
     draw_weights : array of shape (..., K), optional
         Weight of each draw in the mean where pairs have different numbers of draws (`tol=`); 0
         where a draw is not used. Default: 1 / K.
+    n_chains : int
+        Chains of each draw, G: node t lies on chain t modulo G, so that the G groups of nodes are
+        independent.
+    shared_noise : bool
+        Whether both prompts of a pair share their noise, which correlates the two legs.
+    step_error : float
+        Estimated relative error of J from the finite number of steps and noise levels; NaN where it
+        was not estimated (`check_steps=0`, or no two different prompts).
 
     Notes
     -----
     Standard errors are Monte Carlo errors over the K draws; the bias of a finite number of steps
-    is not in them. Pairs share trajectories, so the errors of different entries are correlated:
-    take the error of a mean or a difference of entries from `draws`, not by adding variances.
+    is not in them, but `step_error` estimates it. Pairs share trajectories, so the errors of
+    different entries are correlated: take the error of a mean or a difference of entries from
+    `replicates`, not from variances.
 
     Examples
     --------
@@ -84,6 +86,9 @@ class Divergence:
     paired: bool = False
     n_evaluations: int = 0
     draw_weights: np.ndarray | None = None
+    n_chains: int = 1
+    shared_noise: bool = False
+    step_error: float = np.nan
 
     def __post_init__(self) -> None:
         check_choice(self.weighting, "weighting", tuple(WEIGHTINGS))
@@ -101,26 +106,38 @@ class Divergence:
         return (self.draw_weights > 0).sum(-1)
 
     @cached_property
+    def chain_draws(self) -> tuple[np.ndarray, np.ndarray]:
+        """Parts of independent chains in both legs, each (..., K, G), in nats; NaN if unused."""
+        weights = self.grid.weights(self.weighting)
+        both = [chain_draws(e, weights, self.n_chains) for e in (self.forward, self.backward)]
+        if self.draw_weights is not None:
+            used = self.draw_weights[..., None] > 0
+            both = [np.where(used, leg, np.nan) for leg in both]
+        return both[0], both[1]
+
+    @property
     def leg_draws(self) -> tuple[np.ndarray, np.ndarray]:
         """KL(P_a || P_b) and KL(P_b || P_a) of every draw, (..., K), in nats; NaN if unused."""
-        weights = self.grid.weights(self.weighting)
-        forward, backward = leg_draws(self.forward, weights), leg_draws(self.backward, weights)
-        if self.draw_weights is None:
-            return forward, backward
-        used = self.draw_weights > 0
-        return np.where(used, forward, np.nan), np.where(used, backward, np.nan)
+        forward, backward = self.chain_draws
+        return forward.sum(-1), backward.sum(-1)
 
     @property
     def draws(self) -> np.ndarray:
-        """J of every draw, (..., K): for jackknife errors of anything computed from a matrix."""
+        """J of every draw, (..., K), in nats; NaN if unused."""
         forward, backward = self.leg_draws
         return (forward + backward) / 2
+
+    @property
+    def replicates(self) -> np.ndarray:
+        """J without one chain of one draw, (G, K, ...): `jackknife_se` of what is made of it."""
+        forward, backward = self.chain_draws
+        return leave_one_out((forward + backward) / 2)
 
     @property
     def legs(self) -> tuple[np.ndarray, np.ndarray]:
         """KL(P_a || P_b) and KL(P_b || P_a), in nats."""
         forward, backward = self.leg_draws
-        return self._mean(forward), self._mean(backward)
+        return mean_of(forward, self.draw_weights), mean_of(backward, self.draw_weights)
 
     @property
     def values(self) -> np.ndarray:
@@ -131,8 +148,7 @@ class Divergence:
     @property
     def standard_errors(self) -> np.ndarray:
         """Monte Carlo standard error of J, in nats; NaN with one draw."""
-        variance = sum(self._variance(leg) for leg in self.leg_draws)
-        return np.sqrt(variance / 4)
+        return np.sqrt(self._variances.sum(-1))
 
     @property
     def distances(self) -> np.ndarray:
@@ -142,37 +158,45 @@ class Divergence:
     @property
     def distance_standard_errors(self) -> np.ndarray:
         """Standard error of sqrt(J), by the delta method: se / (2 sqrt J)."""
-        return _ratio(self.standard_errors, 2 * self.distances)
+        return ratio(self.standard_errors, 2 * self.distances)
 
-    def interval(self, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-        """Confidence interval of J: J exp(+- t se / J), Welch degrees of freedom.
+    def interval(
+        self, level: float = 0.95, *, steps: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Confidence interval of J: J exp(+- t se / J), Welch-Satterthwaite degrees of freedom.
 
         It is taken on the log scale because J is positive and skewed. It covers the estimator's own
-        limit, which differs from the integral by the discretisation bias.
+        limit, which differs from the integral by the error of a finite number of steps.
 
         Parameters
         ----------
         level : float
-            Coverage, between 0 and 1.
+            Coverage, strictly between 0 and 1.
+        steps : bool
+            Whether the interval is widened by `step_error` to both sides.
 
         Returns
         -------
         low, high : arrays of the shape of `values`
             In nats, above 0 where J is; NaN with one draw.
+
+        Raises
+        ------
+        ValueError
+            `level` is not between 0 and 1.
         """
-        forward, backward = (self._variance(leg) for leg in self.leg_draws)
-        squares = _ratio(forward**2 + backward**2, (forward + backward) ** 2, empty=1.0)
-        freedom = (self.draws_used - 1) / squares if self.n_draws > 1 else np.nan
-        quantile = stats.t.ppf((1 + level) / 2, freedom)
-        values = self.values
-        factor = np.exp(quantile * _ratio(self.standard_errors, values))
-        return values / factor, values * factor
+        if not 0 < level < 1:
+            raise ValueError(f"level={level!r}: expected a number between 0 and 1, as 0.95.")
+        low, high = welch_interval(self.values, self._variances, self.draws_used, level)
+        widening = 1 + (np.nan_to_num(self.step_error) if steps else 0.0)
+        return low / widening, high * widening
 
     @property
     def profile(self) -> np.ndarray:
         """Part of J that each node holds, (..., T), noisiest first; sums to J."""
-        profile = self._mean(self.forward.swapaxes(-1, -2))
-        profile += self._mean(self.backward.swapaxes(-1, -2))  # in place: it is the largest array
+        profile = mean_of(self.forward.swapaxes(-1, -2), self.draw_weights)
+        # In place: it is the largest array.
+        profile += mean_of(self.backward.swapaxes(-1, -2), self.draw_weights)
         profile *= self.grid.weights(self.weighting) / 2
         return profile
 
@@ -180,21 +204,23 @@ class Divergence:
     def leg_profiles(self) -> tuple[np.ndarray, np.ndarray]:
         """Part of KL(P_a || P_b) and of KL(P_b || P_a) that each node holds, each (..., T)."""
         weights, both = self.grid.weights(self.weighting), (self.forward, self.backward)
-        forward, backward = (self._mean(e.swapaxes(-1, -2)) * weights for e in both)
+        forward, backward = (mean_of(e.swapaxes(-1, -2), self.draw_weights) * weights for e in both)
         return forward, backward
 
     @property
     def last_share(self) -> float:
         """Share of the sum of all J that the last noise level holds, in [0, 1]."""
-        last = sum(self._mean(e[..., -1]).sum() for e in (self.forward, self.backward)) / 2
-        total = self.values.sum()
+        legs, total = (self.forward, self.backward), self.values.sum()
+        last = sum(mean_of(e[..., -1], self.draw_weights).sum() for e in legs) / 2
         return float(last * self.grid.weights(self.weighting)[-1] / total) if total else 0.0
 
     @property
     def profile_standard_errors(self) -> np.ndarray:
         """Monte Carlo standard error of the profile, (..., T); NaN with one draw."""
-        both = (self.forward, self.backward)
-        variance = sum(self._variance(e.swapaxes(-1, -2)) for e in both)
+        legs = [self.forward, self.backward]
+        if self.shared_noise:
+            legs = [self.forward + self.backward]
+        variance = sum(variance_of(e.swapaxes(-1, -2), self.draw_weights) for e in legs)
         return self.grid.weights(self.weighting) * np.sqrt(variance / 4)
 
     @property
@@ -220,37 +246,19 @@ class Divergence:
         Raises
         ------
         ValueError
-            `accuracy` is outside that range, or the weighting is not in nats.
+            `accuracy` is outside that range, J is not in nats, or log_snr_range starts late.
         """
-        if self.weighting != "jeffreys":
-            raise ValueError(
-                f"weighting={self.weighting!r}: expected 'jeffreys', as a bound on accuracy needs "
-                "nats; measure with that weighting."
-            )
-        threshold = divergence_for_accuracy(accuracy)
-        edges = self.grid.log_snr_range[0] + np.cumsum(np.r_[0.0, self.grid.d_log_snr])
-        rising = np.concatenate([np.zeros((*self.profile.shape[:-1], 1)), self.cumulative], -1)
-        flat = rising.reshape(-1, rising.shape[-1])
-        crossings = [np.interp(threshold, row, edges, right=np.nan) for row in flat]
-        return np.reshape(crossings, rising.shape[:-1])
+        check_nats(self.weighting)
+        return crossing(self.grid, self.profile, divergence_for_accuracy(accuracy))
 
-    def _mean(self, draws: np.ndarray) -> np.ndarray:
-        """Mean over the draws of an array (..., K) or (..., T, K)."""
-        if self.draw_weights is None:
-            return draws.mean(-1, dtype=float)
-        draw_weights = _stretched(self.draw_weights, draws.ndim)
-        return np.where(draw_weights > 0, draw_weights * draws, 0.0).sum(-1)
-
-    def _variance(self, draws: np.ndarray) -> np.ndarray:
-        """Variance of that mean; NaN with one draw."""
-        if self.n_draws == 1:
-            return np.full(draws.shape[:-1], np.nan)
-        if self.draw_weights is None:
-            return draws.var(-1, ddof=1, dtype=np.float64) / self.n_draws
-        draw_weights = _stretched(self.draw_weights, draws.ndim)
-        spread = np.where(draw_weights > 0, draws - self._mean(draws)[..., None], 0.0)
-        n_draws = (draw_weights > 0).sum(-1)
-        return np.square(spread).sum(-1) / (n_draws - 1) * np.square(draw_weights).sum(-1)
+    @cached_property
+    def _variances(self) -> np.ndarray:
+        """Variances of the independent parts of J, (..., 2 G); with shared noise (..., G)."""
+        legs = list(self.chain_draws)
+        if self.shared_noise:
+            legs = [legs[0] + legs[1]]
+        parts = [variance_of(leg.swapaxes(-1, -2), self.draw_weights) for leg in legs]
+        return np.concatenate(parts, -1) / 4
 
     def numbers(self) -> dict[str, np.ndarray]:
         """What is known of each pair, by name: arrays of the shape of `values`.
@@ -283,13 +291,3 @@ class Divergence:
 
     def _repr_html_(self) -> str:
         return divergence_html(self.prompts_a, self.prompts_b, self.values, self.standard_errors)
-
-
-def _stretched(draw_weights: np.ndarray, n_axes: int) -> np.ndarray:
-    """Weights (..., K) in a shape that multiplies draws of n_axes axes, (..., K) or (..., T, K)."""
-    return draw_weights if draw_weights.ndim == n_axes else draw_weights[..., None, :]
-
-
-def _ratio(over: np.ndarray, under: np.ndarray, empty: float = 0.0) -> np.ndarray:
-    """Quotient with `empty` for 0 / 0 (a prompt against itself)."""
-    return np.where(under == 0, empty, over / np.where(under == 0, 1.0, under))

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
 import torch
 
+from conjure_kernel.method.grid import Grid, make_grid
 from conjure_kernel.method.reverse import ChainSettings, ReverseChain
-from conjure_kernel.method.schedule import Grid, Schedule, make_grid
+from conjure_kernel.method.schedule import Schedule
 from conjure_kernel.models.task import Reading, Replay, Task, Trace, Trajectory
 
 __all__ = ["Denoiser"]
@@ -126,9 +128,14 @@ class Denoiser(ABC):
         return torch.as_tensor(times).to(self.dtype).double().numpy()
 
     def trace(
-        self, prompts: Sequence[str], draws: Sequence[int], chain: ChainSettings
+        self,
+        prompts: Sequence[str],
+        draws: Sequence[int],
+        chain: ChainSettings,
+        *,
+        one_by_one: bool = False,
     ) -> list[Trajectory]:
-        """Run the reverse chain of each prompt for each draw.
+        """Run the reverse chains of each prompt for each draw.
 
         Parameters
         ----------
@@ -136,6 +143,8 @@ class Denoiser(ABC):
         draws : sequence of int
             The numbers of the draws, which fix their noise.
         chain : ChainSettings
+        one_by_one : bool
+            Whether the chains of a draw run one after another instead of side by side.
 
         Returns
         -------
@@ -149,20 +158,23 @@ class Denoiser(ABC):
 
         Notes
         -----
-        The cost is len(prompts) * len(draws) predictions a step, twice that with guidance, and with
-        guidance one more per node for the prompt's own conditional predictions.
+        The cost is len(prompts) * len(draws) * G predictions a step, twice that with guidance, and
+        with guidance one more per node and draw for the prompt's own conditional predictions.
         """
-        names, numbers = [p for p in prompts for _ in draws], [*draws] * len(prompts)
-        task = Trace(self.start(names, numbers, chain))
-        guided = chain.guidance_scale != 1
-        readings = self.run(task, prompts, len(draws), chain.guidance_scale)
-        n_steps = len(chain.grid.times) + self.leading_steps
-        self.n_evaluations += len(names) * n_steps * (2 if guided else 1)
-        x, eps = torch.stack(task.x), torch.stack(task.eps)
+        every = range(chain.chains_per_draw)
+        calls = [[number] for number in every] if one_by_one else [list(every)]
+        runs = [self._run_chains(prompts, draws, chain, numbers) for numbers in calls]
+        traces, (readings, *_) = [trace for trace, _ in runs], [read for _, read in runs]
+        # Chains take turns over the nodes: put what they recorded back in order.
+        turns = [node // len(calls) for node in range(chain.grid.n_nodes)]
+        order = [(node % len(calls), turn) for node, turn in enumerate(turns)]
+        x, eps = (
+            torch.stack([getattr(traces[i], name)[j] for i, j in order]) for name in ("x", "eps")
+        )
         self.check_finite(eps.flatten(2).sum(2), chain.grid, prompts, len(draws))
-        if guided and not chain.both_branches:
+        if chain.guidance_scale != 1 and not chain.both_branches:
             eps = self.predict_eps(prompts, x, chain.grid)
-        whole = (x.transpose(0, 1), eps.transpose(0, 1), task.x0.cpu())
+        whole = (x.transpose(0, 1), eps.transpose(0, 1), traces[0].x0.cpu())
         parts = zip(*(part.split(len(draws)) for part in whole), readings, strict=True)
         return [
             Trajectory(x.cpu().contiguous(), eps.cpu().contiguous(), x0, r.truncated, r.tokens)
@@ -170,12 +182,33 @@ class Denoiser(ABC):
         ]
 
     def start(
-        self, prompts: Sequence[str], draws: Sequence[int], chain: ChainSettings
+        self,
+        prompts: Sequence[str],
+        draws: Sequence[int],
+        chain: ChainSettings,
+        chains: Sequence[int] | None = None,
     ) -> ReverseChain:
         """Reverse chains of this model at their noisy end, one for each prompt with its draw."""
         return ReverseChain(
-            chain, prompts, draws, self.shape, device=self.device, dtype=self.state_dtype
+            chain, prompts, draws, self.shape, self.device, self.state_dtype, chains
         )
+
+    def _run_chains(
+        self,
+        prompts: Sequence[str],
+        draws: Sequence[int],
+        chain: ChainSettings,
+        numbers: Sequence[int],
+    ) -> tuple[Trace, list[Reading]]:
+        """Run the chains of these numbers of every draw side by side."""
+        rows = list(product(prompts, draws, numbers))
+        names, which, chains = zip(*rows, strict=True)
+        task = Trace(self.start(names, which, chain, chains), numbers)
+        scale = chain.guidance_scale
+        readings = self.run(task, prompts, len(rows) // len(prompts), scale)
+        n_steps = len(chain.grid.times) + self.leading_steps
+        self.n_evaluations += len(rows) * n_steps * (1 if scale == 1 else 2)
+        return task, readings
 
     def predict(
         self, prompts: Sequence[str], x: torch.Tensor, eps: torch.Tensor, chain: ChainSettings

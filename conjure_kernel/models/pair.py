@@ -14,15 +14,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from conjure_kernel.method.grid import Grid, common_range, with_lead_in
 from conjure_kernel.method.reverse import ChainSettings, standard_normal
-from conjure_kernel.method.schedule import Grid, common_range
 from conjure_kernel.models.denoiser import Denoiser
 from conjure_kernel.models.task import Reading, Task, Trajectory
 
 __all__ = ["SIDES", "ModelPair"]
 
 SIDES = ("model a: ", "model b: ")
-SECOND_SEED = 2**32  # b's noise is not a's: the legs must be independent
 SAME = 0.25  # of the decoded contrast; different autoencoders differ by more than all of it
 LEAST_CONTRAST = 1 / 255
 LEVEL_GAP = 0.01  # in log-SNR
@@ -74,8 +73,9 @@ class ModelPair(Denoiser):
         schedules = [model.schedule for model in self.models]
         common = common_range(schedules, options.pop("log_snr_range"))
         grid = self._leader.make_grid(n_steps, log_snr_range=common, **options)
-        times = self._grid_of(self._finer, grid).times
-        gap = np.abs(self._finer.schedule.log_snr(times) - grid.log_snr).max()
+        n_common = len(grid.times) - grid.n_lead
+        times = self._grid_of(self._finer, grid).times[-n_common:]
+        gap = np.abs(self._finer.schedule.log_snr(times) - grid.log_snr[-n_common:]).max()
         if gap > LEVEL_GAP:
             warnings.warn(
                 f"the models' noise levels differ by up to {gap:.2g} in log-SNR, as both "
@@ -85,13 +85,19 @@ class ModelPair(Denoiser):
         return grid
 
     def trace(  # noqa: D102
-        self, prompts: Sequence[str], draws: Sequence[int], chain: ChainSettings
+        self,
+        prompts: Sequence[str],
+        draws: Sequence[int],
+        chain: ChainSettings,
+        *,
+        one_by_one: bool = False,
     ) -> list[Trajectory]:
         trajectories: dict[str, Trajectory] = {}
         for side, model, places in self._by_model(prompts):
             own = [prompts[i] for i in places]
-            seed = chain.seed + (SECOND_SEED if side == SIDES[1] else 0)
-            chains = model.trace(_bare(own), draws, self.chain_of(model, chain, seed))
+            role = chain.role + SIDES.index(side)  # the legs must be independent
+            of_model = self.chain_of(model, chain, role)
+            chains = model.trace(_bare(own), draws, of_model, one_by_one=one_by_one)
             for prompt, trajectory in zip(own, chains, strict=True):
                 trajectories[prompt] = replace(trajectory, tokens=side + trajectory.tokens)
         return [trajectories[prompt] for prompt in prompts]
@@ -104,7 +110,7 @@ class ModelPair(Denoiser):
         for _, model, places in self._by_model(prompts):
             rows = [i * n + k for i in places for k in range(n)]
             states = self._handed_over(x[:, rows], eps.dtype, model, chain.grid)
-            own = self.chain_of(model, chain, chain.seed)
+            own = self.chain_of(model, chain, chain.role)
             targets = _bare([prompts[i] for i in places])
             energies[:, rows] = model.predict(targets, states, eps[:, rows], own).to(eps.dtype)
         return energies
@@ -123,17 +129,18 @@ class ModelPair(Denoiser):
                 model.full_call = self.full_call
                 yield side, model, places
 
-    def chain_of(self, model: Denoiser, chain: ChainSettings, seed: int) -> ChainSettings:
-        """The same chain in a model's own times and amplitudes, with the noise of this seed."""
-        return replace(chain, grid=self._grid_of(model, chain.grid), seed=seed, both_branches=True)
+    def chain_of(self, model: Denoiser, chain: ChainSettings, role: int) -> ChainSettings:
+        """The same chain in a model's own times and amplitudes, with the noise of this role."""
+        return replace(chain, grid=self._grid_of(model, chain.grid), role=role, both_branches=True)
 
     def _grid_of(self, model: Denoiser, grid: Grid) -> Grid:
-        """The same log-SNRs with a model's own times and amplitudes."""
+        """The same log-SNRs with a model's own times and amplitudes, from its own noisy end."""
         times = grid.times
         if model is not self._leader:
             times = model.snap(model.schedule.time(grid.log_snr))
         alpha, sigma = model.schedule.alpha_sigma(grid.log_snr)
-        return replace(grid, times=times, alpha=alpha, sigma=sigma)
+        own = replace(grid, times=times, alpha=alpha, sigma=sigma)
+        return with_lead_in(own, model.schedule, model.snap)
 
     def _handed_over(
         self, x: torch.Tensor, dtype: torch.dtype, model: Denoiser, grid: Grid

@@ -6,13 +6,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
 
+from conjure_kernel.method.grid import Grid
 from conjure_kernel.method.reverse import ReverseChain
-from conjure_kernel.method.schedule import Grid
 
 __all__ = ["Reading", "Replay", "Task", "Trace", "Trajectory"]
 
@@ -85,9 +86,15 @@ class Task(Protocol):
 
 @dataclass
 class Trace:
-    """Task that runs the reverse chain and records (x_t, eps, x0) at the nodes."""
+    """Task that runs the reverse chain and records (x_t, eps, x0) at the nodes.
+
+    Rows go through `chains`, the numbers of a draw's chains, in turn; a node is recorded along the
+    chain whose turn it is, so that `x` and `eps` have the rows of one chain a draw, and only at the
+    nodes `served` by one of these chains. `x0` is that of the first chain.
+    """
 
     reverse: ReverseChain
+    chains: Sequence[int] = (0,)
     x: list[torch.Tensor] = field(default_factory=list)
     eps: list[torch.Tensor] = field(default_factory=list)
     x0: torch.Tensor = field(default_factory=lambda: torch.empty(0))
@@ -103,11 +110,15 @@ class Trace:
 
     def step(self, eps: torch.Tensor, x_t: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:  # noqa: D102
         if self.grid.is_node[self._step]:
-            self.x.append(x_t.clone())
-            self.eps.append(eps.clone())
+            turn = int(self.grid.is_node[: self._step].sum()) % self.reverse.chain.chains_per_draw
+            if turn in self.chains:
+                mine = slice(self.chains.index(turn), None, len(self.chains))
+                self.x.append(x_t[mine].clone())
+                self.eps.append(eps[mine].clone())
         self._step += 1
-        self.x0 = self.reverse.advance(eps)
-        return self.reverse.x, self.x0
+        clean = self.reverse.advance(eps)
+        self.x0 = clean[:: len(self.chains)]
+        return self.reverse.x, clean
 
 
 @dataclass

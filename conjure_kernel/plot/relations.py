@@ -12,7 +12,7 @@ from matplotlib.text import Text
 from scipy.spatial.distance import pdist, squareform
 
 from conjure_kernel._checks import check_coordinates, check_number, check_square
-from conjure_kernel.method.schedule import Grid
+from conjure_kernel.method.grid import Grid
 from conjure_kernel.plot._style import (
     BLUE,
     COLOURS,

@@ -38,6 +38,9 @@ CHANGES = {
     "nodes": "timesteps",
     "seed": 1,
     "shared_noise": True,
+    "chains_per_draw": 2,
+    "role": 1,
+    "thin": True,
     "fingerprint": "another world",
     "dtype": torch.float32,
 }
@@ -56,7 +59,7 @@ def change(field, value):
     if field == "dtype":
         world.dtype = value
     fields = {field: value} if hasattr(Settings, field) else {}
-    return world, Settings(**{"n_steps": 4, **fields})
+    return world, Settings(**{"n_steps": 4, "chains_per_draw": 1, **fields})
 
 
 def test_every_field_of_the_key_is_changed_below():
@@ -70,15 +73,15 @@ def test_changing_any_field_of_the_key_is_a_miss_and_both_are_kept(field, value,
     world, prompts = curved_world()
     other, changed = change(field, value)
     square = {prompt: prompts for prompt in prompts}
-    runs = [(world, Settings(n_steps=4)), (other, changed)]
+    runs = [(world, Settings(n_steps=4, chains_per_draw=1)), (other, changed)]
     keys = [settings.key(model) for model, settings in runs]
     assert [name for name in keys[0] if keys[0][name] != keys[1][name]] == [field]
     found = []
     for model, settings in runs * 2:
         engine = Engine(model, settings, n_draws=N_DRAWS, memory=tmp_path)
         found.append([known.energies for known in engine.measure(square).values()])
-        cost = (settings.guidance_scale, N_DRAWS, settings.n_steps, settings.substeps)
-        assert model.rows == cold(3, *cost)
+        cost = engine.n_predictions(3 * N_DRAWS, 6 * N_DRAWS)
+        assert model.rows == cost
     assert all(map(np.array_equal, found[:2], found[2:]))
     if field != "dtype":  # a closed form is float64 whatever it is called
         assert np.shape(found[0]) != np.shape(found[1]) or not np.allclose(*found[:2], rtol=1e-3)
@@ -187,7 +190,8 @@ def test_a_warm_run_loads_no_model(tmp_path, monkeypatch):
 
 def test_two_hundred_prompts_are_a_bounded_number_of_files(tmp_path):
     world = GaussianDenoiser(np.random.default_rng(0).normal(size=(200, 2)))
-    ConjureDistance(world, n_steps=2, n_draws=2, memory=tmp_path).fit(world.prompts)
+    options = {"n_steps": 2, "n_draws": 2, "check_steps": 0, "memory": tmp_path}
+    ConjureDistance(world, **options).fit(world.prompts)
     names = [path for path in tmp_path.rglob("*") if path.is_file()]
     data = [path for path in names if path.parent.name != "locks"]
     # Energies and a trajectory each; key.json, run.json and batch_sizes.json.

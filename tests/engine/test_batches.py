@@ -57,10 +57,10 @@ def noises(monkeypatch):
     """Record every noise that is drawn: {(prompt, draw, step): tensor}; each only once."""
     drawn, draw_one = {}, reverse.standard_normal
 
-    def spy(shape, *, seed, prompt, draw, step):
-        assert (prompt, draw, step) not in drawn
-        noise = draw_one(shape, seed=seed, prompt=prompt, draw=draw, step=step)
-        drawn[prompt, draw, step] = noise
+    def spy(shape, **names):
+        name = tuple(names[part] for part in ("prompt", "draw", "chain", "step"))
+        assert name not in drawn
+        drawn[name] = noise = draw_one(shape, **names)
         return noise
 
     monkeypatch.setattr(reverse, "standard_normal", spy)

@@ -24,7 +24,7 @@ GUIDANCE = pytest.mark.parametrize("w", [1.0, 3.0])
 
 
 def engine_of(world, memory, w=1.0, n_draws=K, **options):
-    settings = Settings(n_steps=T, substeps=SUBSTEPS, guidance_scale=w)
+    settings = Settings(n_steps=T, substeps=SUBSTEPS, guidance_scale=w, chains_per_draw=1)
     return Engine(world, settings, n_draws=n_draws, memory=memory, **options)
 
 

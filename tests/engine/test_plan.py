@@ -51,7 +51,7 @@ def test_predictions_of_pairs():
 @pytest.mark.parametrize("n_draws", [3, 11])
 def test_with_tol_the_cost_is_between_two_bounds(n_draws):
     world, prompts = make_world(4)
-    settings = {"n_steps": T, "n_draws": n_draws, "model": world, "memory": None}
+    settings = {**SMALL, "n_draws": n_draws, "model": world, "memory": None}
     found = plan(prompts, tol=0.12, max_draws=30, **settings)
     assert found.n_predictions == cold(4, n_draws={3: 8, 11: 12}[n_draws])
     assert found.most_predictions == cold(4, n_draws=30)

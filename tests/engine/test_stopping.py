@@ -13,7 +13,8 @@ TOL = 0.1
 
 
 def measure(world, prompts, function=pairwise_divergence, **settings):
-    chosen = {"memory": None, "n_steps": N_STEPS, "tol": TOL, "max_draws": 400, **settings}
+    chosen = {"memory": None, "n_steps": N_STEPS, "tol": TOL, "max_draws": 400}
+    chosen |= {"chains_per_draw": 1, "check_steps": 0, **settings}
     return function(prompts, model=world, **chosen)
 
 

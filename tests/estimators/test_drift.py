@@ -60,7 +60,8 @@ def test_the_noise_of_both_models_is_independent():
     prompts = [f"p{i}" for i in range(8)]
     near = [dict(zip(prompts, rng.normal(size=(8, 2)), strict=True)) for _ in range(2)]
     worlds = [GaussianDenoiser(means, v) for means, v in zip(near, (0.5, 2.0), strict=True)]
-    drift = ConjureDrift(*worlds, n_steps=4, n_draws=60, memory=None).fit(prompts)
+    options = {"n_steps": 4, "n_draws": 60, "check_steps": 0, "memory": None}
+    drift = ConjureDrift(*worlds, **options).fit(prompts)
     weights = drift.measured_.grid.weights()
     forward, backward = drift.measured_.forward @ weights, drift.measured_.backward @ weights
     shared = [np.corrcoef(a, b)[0, 1] for a, b in zip(forward, backward, strict=True)]
@@ -95,7 +96,7 @@ def test_the_embedded_model_has_not_drifted_from_itself_but_in_another_dtype_a_l
     model, half = (load_denoiser("embedded", dtype=d) for d in ("float32", "bfloat16"))
     prompts = ["strawberry", "a bus"]
     warnings.filterwarnings("ignore", message=".*at the last noise level")
-    options = {"n_steps": 4, "n_draws": 2, "memory": None}
+    options = {"n_steps": 4, "n_draws": 2, "check_steps": 0, "memory": None}
     same = ConjureDrift(model, model, **options).fit(prompts)
     rounded = ConjureDrift(model, half, **options).fit(prompts)
     assert (same.divergences_ < 1e-5).all()

@@ -9,9 +9,11 @@ from scipy import stats
 
 from conjure_kernel.engine.pairwise import paired_divergence, pairwise_divergence
 from conjure_kernel.method.accuracy import accuracy_bound, divergence_for_accuracy
-from conjure_kernel.method.divergence import Divergence, leg_draws
+from conjure_kernel.method.divergence import Divergence
+from conjure_kernel.method.draws import leg_draws
+from conjure_kernel.method.grid import make_grid
 from conjure_kernel.method.reverse import ChainSettings
-from conjure_kernel.method.schedule import FlowMatching, VariancePreserving, make_grid
+from conjure_kernel.method.schedule import FlowMatching, VariancePreserving
 from conjure_kernel.models.gaussian import GaussianDenoiser
 
 GRID = make_grid(VariancePreserving.log_linear(), 5, substeps=2)

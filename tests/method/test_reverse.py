@@ -14,8 +14,15 @@ import torch
 from scipy.integrate import quad
 
 from conjure_kernel.method import reverse
-from conjure_kernel.method.reverse import SAMPLERS, ChainSettings, ReverseChain, standard_normal
-from conjure_kernel.method.schedule import FlowMatching, VariancePreserving, make_grid
+from conjure_kernel.method.grid import make_grid
+from conjure_kernel.method.reverse import (
+    SAMPLERS,
+    ChainSettings,
+    ReverseChain,
+    Sampler,
+    standard_normal,
+)
+from conjure_kernel.method.schedule import FlowMatching, VariancePreserving
 from conjure_kernel.models.gaussian import GaussianDenoiser
 
 SCHEDULES = {"vp": VariancePreserving.log_linear(-8, 8, 100_000), "flow": FlowMatching()}
@@ -52,7 +59,7 @@ def constant(x_0):
 
 @pytest.fixture
 def unit_noise(monkeypatch):
-    def unit(shape, *, seed, prompt, draw, step):
+    def unit(shape, *, seed, prompt, draw, step, chain, role):
         return torch.eye(*shape)[step + 1]
 
     monkeypatch.setattr(reverse, "standard_normal", unit)
@@ -63,13 +70,18 @@ def unit_noise(monkeypatch):
 
 def test_noise_is_fixed_by_seed_prompt_draw_and_step_for_all_time():
     # Another value here means that every cached distance changes: bump the estimator's version.
-    expected = [-0.35710, 1.25885, -0.34483, -1.07682, 0.03034]
+    expected = [-0.04145, -0.24194, 0.40306, 0.50988, 0.21218]
     np.testing.assert_allclose(numbers().numpy(), expected, atol=1e-4)
     assert torch.equal(numbers(), numbers())
 
 
 @pytest.mark.parametrize(
-    "change", [{"seed": 1}, {"prompt": "a dog "}, {"prompt": ""}, {"draw": 1}, {"step": 1}], ids=str
+    "change",
+    [
+        *({"seed": 1}, {"prompt": "a dog "}, {"prompt": ""}, {"draw": 1}, {"step": 1}),
+        *({"chain": 1}, {"role": 1}),
+    ],
+    ids=str,
 )
 def test_noise_changes_with_each_of_its_names(change):
     assert not torch.isclose(numbers(), numbers(**change)).any()
@@ -84,6 +96,7 @@ def test_names_do_not_run_into_each_other():
 def test_noise_is_standard_normal_and_independent_between_names():
     n = 100_000
     changes = [{}, {"prompt": "a cat"}, {"draw": 1}, {"step": 1}, {"seed": 1}]
+    changes += [{"chain": 1}, {"role": 1}]
     rows = torch.stack([numbers(n, **change) for change in changes]).double()
     gap = rows @ rows.T / n - torch.eye(len(changes))
     assert gap.abs().max() < 4 * math.sqrt(2 / n)
@@ -184,18 +197,34 @@ def test_the_sde_of_a_constant_has_exactly_the_noise_of_each_level(schedule, sam
     np.testing.assert_allclose(states.norm(dim=1), grid.sigma[1:], rtol=1e-7)
 
 
+def linear(level):
+    return 0.7 - 0.4 * level
+
+
+@every_schedule
+@pytest.mark.usefixtures("unit_noise")
+def test_corrected_steps_are_exact_for_a_clean_prediction_linear_in_log_snr(schedule):
+    grid = make_grid(schedule, 4)
+    mu = grid.log_snr / 2
+    chain = ReverseChain(ChainSettings(grid, "sde"), ["a"], [0], (6,), dtype=torch.float64)
+    start = chain.x[0, 0].item()  # this coordinate has no noise after the start
+    for i in range(4):
+        chain.advance(constant(linear(mu[i]))(chain.x, grid.alpha[i], grid.sigma[i]))
+    # dz = 2 (x0 - z) dmu in z = x / alpha; the last state is corrected, and goes no further
+    pulled, _ = quad(lambda m: 2 * math.exp(-2 * (mu[3] - m)) * linear(m), mu[0], mu[3])
+    decayed = math.exp(-2 * (mu[3] - mu[0])) * start / grid.alpha[0]
+    assert chain.x[0, 0].item() == pytest.approx(grid.alpha[3] * (decayed + pulled), rel=1e-9)
+
+
 @every_schedule
 @pytest.mark.parametrize(("sampler", "rate"), [("ode", 1), ("sde", 2)])
 @pytest.mark.usefixtures("unit_noise")
 def test_second_order_steps_are_exact_for_a_clean_prediction_linear_in_log_snr(
-    schedule, sampler, rate
+    schedule, sampler, rate, monkeypatch
 ):
+    monkeypatch.setitem(SAMPLERS, "sde", Sampler(stochastic=True, order=2))  # uncorrected
     grid = make_grid(schedule, 3)
     mu = grid.log_snr / 2
-
-    def linear(level):
-        return 0.7 - 0.4 * level
-
     chain = ReverseChain(ChainSettings(grid, sampler), ["a"], [0], (4,), dtype=torch.float64)
     for i in (0, 1):
         before = chain.x[0, 0].item()  # this coordinate has no noise after the start
@@ -230,7 +259,10 @@ def test_halving_the_steps_halves_or_quarters_the_error_of_the_variance(
     errors = [abs(variance_error(schedule, sampler, n, variance)) for n in (80, 160, 320)]
     order = np.log2(np.divide(errors[:-1], errors[1:]))
     expected = 1 if sampler.endswith("1") else 2
-    np.testing.assert_allclose(order, expected, atol=0.15)
+    if SAMPLERS[sampler].corrected:  # better than what it is known to be
+        assert (order > expected - 0.15).all()
+    else:
+        np.testing.assert_allclose(order, expected, atol=0.15)
     assert errors[-1] < (0.03 if expected == 1 else 6e-4)
 
 
@@ -265,11 +297,71 @@ def test_the_bias_is_below_two_percent_at_ten_nodes_and_half_a_percent_at_a_hund
     assert abs(bias(schedule, 100, means, variances)) < 0.005
 
 
+@pytest.mark.parametrize("ratio", [2, 3, 10, 100, 1000])
 @pytest.mark.usefixtures("unit_noise")
-def test_the_bias_of_the_hardest_pair_is_as_documented():
-    # Variances ten times apart at one mean: 3.6 % at ten nodes, and gone at a hundred.
-    assert bias(SCHEDULES["vp"], 10, (0, 0), (0.2, 2.0)) == pytest.approx(0.0357, abs=3e-4)
-    assert abs(bias(SCHEDULES["vp"], 100, (0, 0), (0.2, 2.0))) < 0.001
+def test_the_bias_of_variances_far_apart_at_one_mean(ratio):
+    # The multistep solver without correction: 0.4, 0.4, 3.6, 9.5 and 13 %.
+    limit = 0.018 if ratio <= 100 else 0.03
+    assert abs(bias(SCHEDULES["vp"], 10, (0, 0), (1.0, 1 / ratio))) < limit
+    assert abs(bias(SCHEDULES["vp"], 20, (0, 0), (1.0, 1 / ratio))) < 0.008
+    assert abs(bias(SCHEDULES["vp"], 100, (0, 0), (1.0, 1 / ratio))) < 0.002
+
+
+def stiff(w, conditional=0.1):
+    """Guided prediction of N(0.5, conditional) away from N(0, 1)."""
+
+    def predict(x, alpha, sigma):
+        eps_y = sigma * (x - 0.5 * alpha) / (alpha**2 * conditional + sigma**2)
+        eps_0 = sigma * x / (alpha**2 + sigma**2)
+        return eps_0 + w * (eps_y - eps_0)
+
+    return predict
+
+
+@every_sampler
+@pytest.mark.parametrize("conditional", [0.1, 0.01])
+def test_a_guided_chain_does_not_blow_up(sampler, conditional, monkeypatch):
+    grid = make_grid(VariancePreserving.scaled_linear(), 10, substeps=2)
+    options = {"shape": (4000,), "guidance_scale": 7.5}
+    few = run(grid, sampler, stiff(7.5, conditional), **options)[-1].numpy()
+    fine = make_grid(VariancePreserving.scaled_linear(), 400, substeps=2)
+    many = run(fine, sampler, stiff(7.5, conditional), **options)[-1].numpy()
+    assert few.mean() == pytest.approx(many.mean(), abs=0.05 * abs(many.mean()))
+    assert few.std() < 1.5 * many.std() + 1e-3
+    if sampler.startswith("sde"):  # without the stiff part of the steps
+        monkeypatch.setattr(reverse, "STIFFNESS", 0.0)
+        assert run(grid, sampler, stiff(7.5, 0.01), **options)[-1].std() > 2 * many.std()
+
+
+def test_a_step_that_spans_two_has_their_noise():
+    grid = make_grid(SCHEDULES["vp"], 4, substeps=2)
+    thin = grid.thinned()
+    assert thin.log_snr.tolist() == grid.log_snr[[0, 1, 3, 5, 7]].tolist()
+    assert thin.is_node.tolist() == [False, True, True, True, True]
+    full, coarse = (run(g, "sde", constant(0.0), shape=(50_000,)) for g in (grid, thin))
+    # a constant prediction leaves nothing but noise, which both carry alike
+    torch.testing.assert_close(coarse[1:], full[[1, 3, 5, 7]], rtol=1e-6, atol=1e-6)
+
+
+def test_of_an_odd_number_of_steps_a_node_every_second_node_remains():
+    grid = make_grid(SCHEDULES["vp"], 5)
+    thin = grid.thinned()
+    np.testing.assert_array_equal(thin.node_log_snr, grid.node_log_snr[::2])
+    np.testing.assert_array_equal(thin.d_log_snr, grid.d_log_snr[::2])
+
+
+def test_a_chain_that_starts_over_takes_a_step_of_first_order():
+    grid = make_grid(SCHEDULES["vp"], 4)
+    chains = {
+        name: ReverseChain(ChainSettings(grid, name), ["a"], [0], (3,), dtype=torch.float64)
+        for name in ("sde", "sde1")
+    }
+    for i in range(2):
+        for chain in chains.values():
+            chain.x = torch.full((1, 3), 0.3, dtype=torch.float64)
+            chain.restart()
+            chain.advance(gaussian(0.5)(chain.x, grid.alpha[i], grid.sigma[i]))
+    assert torch.equal(chains["sde"].x, chains["sde1"].x)
 
 
 @every_schedule

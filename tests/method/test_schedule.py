@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from conjure_kernel.method.grid import Grid, make_grid
 from conjure_kernel.method.prediction import PREDICTIONS, from_eps, to_eps
-from conjure_kernel.method.schedule import FlowMatching, Grid, VariancePreserving, make_grid
+from conjure_kernel.method.schedule import FlowMatching, VariancePreserving
 
 STABLE_DIFFUSION = VariancePreserving.scaled_linear()
 SCHEDULES = {
@@ -20,6 +21,25 @@ every_schedule = pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCH
 
 def snap_to(dtype):
     return lambda times: torch.as_tensor(times).to(dtype).double().numpy()
+
+
+def in_range(grid):
+    """The steps after the lead-in, which goes from the model's noisy end to a range within."""
+    return grid.only(slice(grid.n_lead, None))
+
+
+@every_schedule
+@pytest.mark.parametrize("substeps", [1, 2])
+def test_a_late_range_is_led_into_from_the_models_own_noisy_end(schedule, substeps):
+    grid = make_grid(schedule, 4, substeps=substeps, log_snr_range=(0, 4))
+    start = max(-8, schedule.log_snr_range[0])
+    assert grid.log_snr[0] == pytest.approx(start)
+    assert not grid.is_node[: grid.n_lead].any()
+    steps = np.diff(grid.log_snr)
+    assert steps.max() < 1.01 / substeps
+    assert grid.n_lead == np.ceil((grid.log_snr[grid.n_lead] - start) * substeps - 1e-6)
+    own = make_grid(schedule, 4, substeps=substeps)
+    assert own.n_lead == 0
 
 
 @every_schedule
@@ -79,7 +99,7 @@ def test_the_papers_weights_are_shares_of_time_over_sigma_squared():
 @every_schedule
 @pytest.mark.parametrize("substeps", [1, 2, 3, 4])
 def test_nodes_are_midpoints_in_log_snr_whatever_the_substeps(schedule, substeps):
-    grid = make_grid(schedule, 5, substeps=substeps, log_snr_range=(-5, 5))
+    grid = in_range(make_grid(schedule, 5, substeps=substeps, log_snr_range=(-5, 5)))
     np.testing.assert_allclose(grid.node_log_snr, [-4, -2, 0, 2, 4], atol=1e-9)
     np.testing.assert_allclose(grid.d_log_snr, 2, atol=1e-9)
     np.testing.assert_allclose(np.diff(grid.log_snr), 2 / substeps, atol=1e-9)
@@ -88,7 +108,7 @@ def test_nodes_are_midpoints_in_log_snr_whatever_the_substeps(schedule, substeps
 
 @every_schedule
 def test_timestep_nodes_are_midpoints_in_model_time(schedule):
-    grid = make_grid(schedule, 4, nodes="timesteps", log_snr_range=(-5, 5))
+    grid = in_range(make_grid(schedule, 4, nodes="timesteps", log_snr_range=(-5, 5)))
     start, end = schedule.time(np.array([-5.0, 5.0]))
     expected = start + (end - start) * np.array([1, 3, 5, 7]) / 8
     np.testing.assert_allclose(grid.times, expected)
@@ -99,7 +119,7 @@ def test_timestep_nodes_are_midpoints_in_model_time(schedule):
     ("substeps", "pattern"), [(1, "x"), (2, ".x"), (3, ".x."), (4, "..x.")], ids=str
 )
 def test_substeps_surround_each_node(substeps, pattern):
-    grid = make_grid(STABLE_DIFFUSION, 3, substeps=substeps, log_snr_range=(-3, 3))
+    grid = in_range(make_grid(STABLE_DIFFUSION, 3, substeps=substeps, log_snr_range=(-3, 3)))
     assert "".join("x" if node else "." for node in grid.is_node) == 3 * pattern
     starts_at_the_end = grid.log_snr[0] == pytest.approx(-3)
     assert starts_at_the_end == (substeps % 2 == 0)
@@ -120,7 +140,9 @@ def test_nodes_only_keeps_the_measurement_and_drops_the_other_steps():
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_snapped_times_are_representable_and_everything_else_follows_them(schedule, nodes, dtype):
     options = {"substeps": 2, "nodes": nodes, "log_snr_range": (-5, 5)}
-    exact, grid = (make_grid(schedule, 10, snap=s, **options) for s in (None, snap_to(dtype)))
+    exact, grid = (
+        in_range(make_grid(schedule, 10, snap=s, **options)) for s in (None, snap_to(dtype))
+    )
     np.testing.assert_array_equal(grid.times, snap_to(dtype)(grid.times))
     assert (grid.times != exact.times).any()
     np.testing.assert_array_equal(grid.log_snr, schedule.log_snr(grid.times))
@@ -202,9 +224,9 @@ def test_every_parametrisation_says_the_same_noise(schedule, prediction):
 
 @every_schedule
 def test_a_grid_survives_json_exactly(schedule):
-    grid = make_grid(schedule, 5, substeps=2)
+    grid = make_grid(schedule, 5, substeps=2, log_snr_range=(-2, 2)).thinned()
     again = Grid.from_dict(json.loads(json.dumps(grid.to_dict())))
     assert again.log_snr_range == grid.log_snr_range
     assert again.is_node.dtype == bool
-    for name in ("times", "log_snr", "alpha", "sigma", "is_node", "d_log_snr", "time_share"):
+    for name in vars(grid):
         np.testing.assert_array_equal(getattr(again, name), getattr(grid, name))

@@ -11,9 +11,10 @@ from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
 import pipelines
+from conjure_kernel.method.grid import make_grid
 from conjure_kernel.method.prediction import from_eps
 from conjure_kernel.method.reverse import ChainSettings
-from conjure_kernel.method.schedule import FlowMatching, VariancePreserving, make_grid
+from conjure_kernel.method.schedule import FlowMatching, VariancePreserving
 from conjure_kernel.models.gaussian import GaussianDenoiser
 from conjure_kernel.models.pretrained.instrument import make_instrument, quiet, read_dialect
 from conjure_kernel.models.pretrained.load import load_denoiser

@@ -15,7 +15,8 @@ from scipy.spatial.distance import pdist, squareform
 
 from conjure_kernel import GaussianDenoiser
 from conjure_kernel.engine.explanation import explain
-from conjure_kernel.method.schedule import VariancePreserving, make_grid
+from conjure_kernel.method.grid import make_grid
+from conjure_kernel.method.schedule import VariancePreserving
 from conjure_kernel.plot import (
     layout,
     placed_labels,

@@ -10,7 +10,12 @@ import numpy as np
 from conjure_kernel.models.gaussian import GaussianDenoiser
 
 N_STEPS, SUBSTEPS, N_DRAWS = 4, 2, 3
-SMALL = {"n_steps": N_STEPS, "n_draws": N_DRAWS}  # settings of a fast run
+SMALL = {
+    "n_steps": N_STEPS,
+    "n_draws": N_DRAWS,
+    "chains_per_draw": 1,
+    "check_steps": 0,
+}  # settings of a fast run
 
 
 class Counting(GaussianDenoiser):

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from diffusers import DiffusionPipeline
 
-from conjure_kernel.method.schedule import Grid, make_grid
+from conjure_kernel.method.grid import Grid, make_grid
 from conjure_kernel.models.denoiser import Denoiser
 from conjure_kernel.models.pretrained.calibrate import Calibration, calibrate
 from conjure_kernel.models.pretrained.fingerprint import fingerprint_call

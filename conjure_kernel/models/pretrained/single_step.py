@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from diffusers import DiffusionPipeline
 
+from conjure_kernel.method.grid import Grid, make_grid
 from conjure_kernel.method.reverse import keyed_generator
-from conjure_kernel.method.schedule import Grid, make_grid
 from conjure_kernel.models.pretrained.instrument import measuring, read_dialect
 
 __all__ = ["Bench", "first_state", "for_prompts", "network_of", "parameters_of"]

@@ -1,0 +1,84 @@
+"""What the finite number of steps costs: `check_steps`, and chains that share a draw's nodes."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+
+from conjure_kernel import GaussianDenoiser, paired_divergence, pairwise_divergence
+from worlds import make_world
+
+QUIET = {"memory": None, "n_draws": 2, "n_steps": 10, "chains_per_draw": 3, "check_steps": 4}
+WIDE = {"a dog": [1.0] * 64, "a cat": [-1.0] * 64}, {"a dog": [100.0] * 64, "a cat": [0.05] * 64}
+
+
+def test_a_bias_is_warned_of_and_its_size_is_told():
+    world, texts = GaussianDenoiser(*WIDE), ["a dog", "a cat"]
+    settings = {"model": world, "memory": None, "n_draws": 4}
+    with pytest.warns(UserWarning, match=r"n_steps=6, substeps=1: so few steps may move J by"):
+        coarse = pairwise_divergence(texts, n_steps=6, substeps=1, check_steps=4, **settings)
+    fine = pairwise_divergence(texts, n_steps=100, **settings)
+    bias = abs(coarse.values[0, 1] / fine.values[0, 1] - 1)
+    assert 0.1 < bias < coarse.step_error < 1
+    low, high = coarse.interval(steps=True)
+    assert low[0, 1] < fine.values[0, 1] < high[0, 1]
+
+
+def test_a_sound_measurement_is_silent():
+    world, prompts = make_world(dim=64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        measured = pairwise_divergence(prompts, model=world, **QUIET)
+    assert 0 < measured.step_error < 0.05
+
+
+def test_the_check_costs_what_the_plan_says(tmp_path):
+    world, prompts = make_world()
+    settings = {**QUIET, "memory": tmp_path}
+    checked = pairwise_divergence(prompts, model=world, **settings)
+    without = pairwise_divergence(prompts, model=world, **{**QUIET, "check_steps": 0})
+    assert np.isnan(without.step_error)
+    assert checked.n_evaluations > without.n_evaluations
+    np.testing.assert_array_equal(checked.values, without.values)
+    again = pairwise_divergence(prompts, model=world, **settings)
+    assert again.n_evaluations == 0
+    assert again.step_error == checked.step_error
+
+
+def test_a_text_against_itself_has_nothing_to_check():
+    world, prompts = make_world()
+    assert np.isnan(paired_divergence([(prompts[0],) * 2], model=world, **QUIET).step_error)
+
+
+def test_chains_of_a_draw_share_its_nodes_and_have_less_variance():
+    world, prompts = make_world(n=2, dim=2)
+    errors, means = {}, {}
+    for chains in (1, 3):
+        measured = pairwise_divergence(
+            prompts,
+            model=world,
+            memory=None,
+            n_draws=400,
+            n_steps=9,
+            chains_per_draw=chains,
+        )
+        assert measured.chain_draws[0].shape[-1] == chains
+        errors[chains], means[chains] = measured.standard_errors[0, 1], measured.values[0, 1]
+    assert errors[3] < 0.85 * errors[1]
+    assert abs(means[3] - means[1]) < 4 * np.hypot(errors[1], errors[3])
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_intervals_cover_the_limit_of_the_estimator(shared):
+    world, prompts = make_world(n=2, dim=2)
+    settings = {"model": world, "n_steps": 6, "chains_per_draw": 3, "shared_noise": shared}
+    settings["memory"] = None
+    truth = pairwise_divergence(prompts, n_draws=4000, **settings).values[0, 1]
+    n_covered, n_runs = 0, 200
+    for seed in range(n_runs):
+        measured = pairwise_divergence(prompts, n_draws=4, random_state=seed, **settings)
+        low, high = measured.interval()
+        n_covered += low[0, 1] < truth < high[0, 1]
+    assert 0.88 < n_covered / n_runs <= 1
