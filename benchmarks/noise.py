@@ -12,6 +12,7 @@ import numpy as np
 
 from conjure_kernel.engine.engine import Engine
 from conjure_kernel.engine.settings import Settings
+from conjure_kernel.evaluation.uncertainty import Pairing, estimate, leave_out
 from conjure_kernel.method.draws import leg_draws
 from conjure_kernel.models.pretrained.load import load_denoiser
 
@@ -39,14 +40,13 @@ def main() -> None:
         variances[shared] = both.var(-1, ddof=1)[above]
     ratio = variances[True] / variances[False]
     total = variances[True].sum() / variances[False].sum()
-    rng = np.random.default_rng(0)
-    boot = [
-        variances[True][i].sum() / variances[False][i].sum()
-        for i in rng.integers(len(ratio), size=(2000, len(ratio)))
-    ]
-    low, high = np.quantile(boot, (0.025, 0.975))
+    pairing = Pairing.of(*([prompts[i] for i in side] for side in above))
+    logs = leave_out(
+        lambda a, b: float(np.log(a.sum() / b.sum())), pairing, [variances[True], variances[False]]
+    )
+    low, high, _ = estimate(logs, pairing, correlation=False)
     print(f"{len(ratio)} pairs, K = {given.draws}: variance with shared / with independent noise")
-    print(f"ratio of sums {total:.2f} (bootstrap over pairs {low:.2f} to {high:.2f})")
+    print(f"ratio of sums {total:.2f} (other prompts: {np.exp(low):.2f} to {np.exp(high):.2f})")
     print(f"median of pairs {np.median(ratio):.2f}; above 1 for {np.mean(ratio > 1):.0%} of them")
 
 

@@ -12,12 +12,14 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence, Set
 from importlib import import_module
 from numbers import Integral, Real
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 
 __all__ = ["check_choice", "check_coordinates", "check_number", "check_pairs", "check_prompts"]
 __all__ += ["check_range", "check_square", "check_vectors", "import_optional", "quote"]
+__all__ += ["same_value"]
 
 MOST_QUOTED = 60  # characters of a value in a message
 
@@ -178,6 +180,22 @@ def _check_finite(values: np.ndarray, name: str) -> np.ndarray:
             f"{name}: expected finite values, got NaN or infinity; drop those prompts first."
         )
     return values
+
+
+def same_value(a: Any, b: Any) -> bool:
+    """Whether two parameters are one object or equal plain values.
+
+    Two objects of other kinds are not the same, whatever their texts or addresses look like. Who
+    compares later must hold on to the objects, as the address of a dead one is given out again.
+    """
+    if a is b:
+        return True
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+        return a.keys() == b.keys() and all(same_value(value, b[key]) for key, value in a.items())
+    if isinstance(a, tuple | list) and isinstance(b, tuple | list):
+        return len(a) == len(b) and all(map(same_value, a, b))
+    plain = (str, bytes, int, float, PurePath, np.number)
+    return isinstance(a, plain) and isinstance(b, plain) and bool(a == b)
 
 
 def quote(value: Any) -> str:

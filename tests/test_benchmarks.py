@@ -8,6 +8,7 @@ import torch
 import _results
 import drift
 import gpu
+import interval_coverage
 import overhead
 from conjure_kernel import load_denoiser
 from measured import IGNORED
@@ -58,6 +59,16 @@ def test_overhead_on_a_toy(tables, capsys):
         low, high = map(float, row[f"{way}_range"].split())
         assert low <= float(row[f"{way}_of_bare"]) <= high
     assert capsys.readouterr().out.count("round") == 3 + 1
+
+
+@pytest.mark.parametrize("design", ["one hub", "all pairs of 15"])
+def test_interval_coverage_of_a_few_repetitions(tables, capsys, design):
+    interval_coverage.main(["--repetitions", "10", "--designs", design])
+    rows = tables("interval_coverage")
+    assert len(rows) == 3 * 4
+    for figure in interval_coverage.FIGURES:
+        assert sum(float(row[figure]) for row in rows) / len(rows) > 85
+    assert f"| {design} | 0.900 | 0.600 |" in capsys.readouterr().out
 
 
 def test_the_true_size_is_that_of_stable_diffusion():

@@ -28,9 +28,9 @@ from transformers import AutoModel, AutoTokenizer
 
 from conjure_kernel import evaluate, load_pairs
 from conjure_kernel._table import Table
-from conjure_kernel.evaluation.correlation import interval, resamples
 from conjure_kernel.evaluation.datasets import ScoredPairs
 from conjure_kernel.evaluation.scorers import ConjureScorer, TextEncoderScorer
+from conjure_kernel.evaluation.uncertainty import Pairing, estimate, leave_out
 from training.art import Art, Concept
 
 Scorer = Callable[[Sequence[str], Sequence[str]], NDArray[np.float64]]
@@ -99,9 +99,7 @@ def best_guidance(folder: Path, pairs: ScoredPairs, candidates: list[float]) -> 
     """Choose by Spearman; print what each gives."""
     found = {}
     for guidance in candidates:
-        result = evaluate(
-            ConjureScorer(folder, guidance_scale=guidance, verbose=0), pairs, n_bootstrap=0
-        )
+        result = evaluate(ConjureScorer(folder, guidance_scale=guidance, verbose=0), pairs)
         found[guidance] = result.table.find(part="all")["spearman"]
     print(f"{pairs.name}: {len(pairs)} pairs choose the guidance:", end=" ")
     print(*(f"{guidance:g}: {100 * value:.1f}" for guidance, value in found.items()), sep=", ")
@@ -131,11 +129,11 @@ def beyond_words(
     if words is None:
         return {"beyond_words": np.nan}
     columns = similarities, pairs.scores, words
-    drawn = resamples(pairs.left, pairs.right, 500, 0)
-    boot = [partial_spearman(*(column[rows] for column in columns)) for rows in drawn]
-    low, high = interval(boot)
-    value = partial_spearman(*columns)
-    return {"beyond_words": value, "beyond_words_low": low, "beyond_words_high": high}
+    pairing = Pairing.of(pairs.left, pairs.right)
+    values = leave_out(partial_spearman, pairing, columns)
+    found = estimate(values, pairing)
+    names = ("beyond_words", "beyond_words_low", "beyond_words_high")
+    return dict(zip(names, (float(values[0]), found.low, found.high), strict=True))
 
 
 def main() -> None:

@@ -4,9 +4,9 @@
 
 Pairs (word, hypernym) are those of training/concepts.txt, the world of the embedded model, drawn by
 --seed. A broad word evokes what a narrow one does and more, so that KL(word || hypernym) should be
-the smaller leg: the sign of their difference is the guess, 50 % is chance. The interval resamples
-words and hypernyms, which repeat. "Clear" pairs differ by more than two standard errors over draws.
-Resumable.
+the smaller leg: the sign of their difference is the guess, 50 % is chance. The interval is
+for other words and hypernyms like these. "Clear" pairs differ by more than two standard errors over
+draws. Resumable.
 """
 
 import argparse
@@ -17,8 +17,9 @@ import numpy as np
 from _pairs import tell_cost
 from conjure_kernel import paired_divergence
 from conjure_kernel._table import Table
-from conjure_kernel.evaluation.correlation import FEWEST, interval, resamples
 from conjure_kernel.evaluation.datasets import ScoredPairs
+from conjure_kernel.evaluation.uncertainty import FEWEST, Pairing, estimate, leave_out
+from conjure_kernel.method.jackknife import jackknife_se, leave_one_out
 
 
 def main() -> None:
@@ -40,8 +41,8 @@ def main() -> None:
     tell_cost(pairs, settings)
     measured = paired_divergence(pairs.left, pairs.right, **settings)
     forward, backward = measured.legs
-    spread = [draws.std(-1, ddof=1) for draws in measured.leg_draws]
-    error = np.hypot(*spread) / np.sqrt(given.draws)
+    chains = measured.chain_draws
+    error = jackknife_se(leave_one_out(chains[0] - chains[1]))
     gap = np.log(backward / forward)
     clear = np.abs(backward - forward) > 2 * error
     broader = np.array(pairs.right)
@@ -74,9 +75,11 @@ def row(part, pairs, gap, inside=slice(None)):
     left, right = np.array(pairs.left)[inside], np.array(pairs.right)[inside]
     right_guess = (gap[inside] > 0).astype(float)
     found = {"hypernyms": part, "n": len(left), "accuracy": float(right_guess.mean())}
-    if len(left) >= FEWEST:
-        boot = [right_guess[i].mean() for i in resamples(left, right, 2000, 0) if i.size]
-        found["accuracy_low"], found["accuracy_high"] = interval(boot)
+    if len(left) >= FEWEST and 0 < found["accuracy"] < 1:  # else nothing says how far off it is
+        pairing = Pairing.of(left, right)
+        values = leave_out(lambda guesses: float(guesses.mean()), pairing, [right_guess])
+        low, high, _ = estimate(values, pairing, correlation=False)
+        found |= {"accuracy_low": max(low, 0.0), "accuracy_high": min(high, 1.0)}
     return found
 
 

@@ -8,6 +8,7 @@ over the seeds, and the mean jackknife error that one run would have reported. R
 """
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -15,9 +16,8 @@ from matplotlib.figure import Figure
 from _pairs import choose, make_parser, tell_cost
 from conjure_kernel import paired_divergence
 from conjure_kernel._table import Table
-from conjure_kernel.evaluation.correlation import correlate
+from conjure_kernel.evaluation.correlation import correlate, draw_error
 from conjure_kernel.evaluation.scorers import score_divergence
-from conjure_kernel.method.jackknife import jackknife_se
 
 DRAWS = (1, 2, 4, 8, 16)
 
@@ -38,8 +38,8 @@ def main() -> None:
             scored = score_divergence(part)
             values[i, seed] = correlate("spearman", scored.similarities, pairs.scores)
             if k > 1:
-                moved = [correlate("spearman", w, pairs.scores) for w in scored.replicates]
-                errors[i, seed] = jackknife_se(np.array(moved))
+                rho = partial(correlate, "spearman", pairs.scores)
+                errors[i, seed] = draw_error(scored.replicates, rho)
     rows = [
         {
             "draws": k,

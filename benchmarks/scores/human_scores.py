@@ -41,10 +41,10 @@ def main() -> None:
         if not given.baselines_only:
             print(name, end=": ")
             tell_cost(pairs, settings)
-        results = [evaluate(s, pairs, n_bootstrap=given.bootstrap) for s in scorers]
+        results = [evaluate(s, pairs) for s in scorers]
         gaps = {}
         if len(results) > 1:
-            found = compare(results, n_bootstrap=given.bootstrap).rows
+            found = compare(results).rows
             gaps = {row["b"]: row for row in found if row["a"] == results[0].name}
         rows += [row_of(name, result, gaps.get(result.name, {})) for result in results]
         print(f"\n{Table(rows[-len(results) :])}\n", flush=True)
@@ -62,7 +62,6 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--model", default="embedded")
     parser.add_argument("--draws", type=int, default=4)
-    parser.add_argument("--bootstrap", type=int, default=1000)
     parser.add_argument("--images", metavar="N", type=int, default=0, help="of each text")
     parser.add_argument("--sentence-transformers", action="append", default=[], metavar="NAME")
     parser.add_argument("--baselines-only", action="store_true")

@@ -35,7 +35,7 @@ def main() -> None:
     settings = {"model": given.model, "n_draws": given.draws, "memory": given.cache}
     tell_cost(pairs, settings)
     scorers = ConjureScorer(verbose=1, **settings), TextEncoderScorer(given.model)
-    found = [evaluate(scorer, pairs, n_bootstrap=0).similarities for scorer in scorers]
+    found = [evaluate(scorer, pairs).similarities for scorer in scorers]
     ranks = [(rankdata(x) - 1) / (len(pairs) - 1) for x in (pairs.scores, *found)]
     page = [f"{pairs.name}: {len(pairs)} pairs ({pairs.provenance.get('subset', 'all')})"]
     for side, places in chosen(*ranks, given.show).items():

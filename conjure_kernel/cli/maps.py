@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from conjure_kernel.cli import options
 from conjure_kernel.cli.measure import measure, open_model
 from conjure_kernel.cli.options import say, say_written
 from conjure_kernel.cli.vectors import embedding_of
+
+if TYPE_CHECKING:
+    from conjure_kernel.method.divergence import Divergence
 
 __all__ = ["add_verbs"]
 
@@ -52,7 +55,7 @@ def render_map(args: Namespace) -> str:
     check_choice(args.layout or "mds", "--layout", METHODS)
     check_number(args.images, "--images", least=0, integer=True)
     if (args.prompts or "").lower().endswith(".npz"):
-        _write_map(args, draws=None, **files.read_matrix(args.prompts))
+        _write_map(args, replicates=None, **files.read_matrix(args.prompts))
         return ""
     prompts = files.read_prompts(args.prompts, args.column)
     if len(distinct := list(dict.fromkeys(prompts))) > MANY:
@@ -65,7 +68,7 @@ def render_map(args: Namespace) -> str:
         divergences=measured.values,
         labels=measured.prompts_a,
         standard_errors=measured.standard_errors,
-        draws=measured.draws,
+        replicates=measured.replicates if _has_replicates(measured) else None,
         images=engine.images(measured.prompts_a, n_images) if n_images else None,
         provenance=provenance_of(engine),
     )
@@ -73,7 +76,14 @@ def render_map(args: Namespace) -> str:
     return ""
 
 
-def _write_map(args: Namespace, *, draws: Any, provenance: dict[str, Any], **shown: Any) -> None:
+def _has_replicates(measured: Divergence) -> bool:
+    """Whether all pairs have the same draws, and more than one."""
+    return measured.n_draws > 1 and measured.draw_weights is None
+
+
+def _write_map(
+    args: Namespace, *, replicates: Any, provenance: dict[str, Any], **shown: Any
+) -> None:
     """Write a page, or a picture, of a matrix."""
     from conjure_kernel.cli import files
 
@@ -89,7 +99,8 @@ def _write_map(args: Namespace, *, draws: Any, provenance: dict[str, Any], **sho
 
     images = shown.pop("images")
     first = None if images is None else images[:, 0]
-    figure = plot_overview(**shown, images=first, draws=draws, method=args.layout or "mds")
+    more: dict[str, Any] = {"replicates": replicates, "method": args.layout or "mds"}
+    figure = plot_overview(**shown, images=first, **more)
     files.write_figure(args.output, figure, provenance)
 
 

@@ -33,9 +33,9 @@ examples:
   conjure agree --model base-folder --model other-folder prompts.txt -o agree.png
 
 Each model measures J of all pairs of prompts. Printed are Spearman's correlation of the two orders,
-after ± its standard error over draws, and its 95 % bootstrap interval over prompts; then the pairs
-on which the models differ most, with J and its rank (1 is nearest) in both. The models need have
-nothing in common.
+after ± its standard error over draws, and its 95 % interval for other prompts like these; then the
+pairs on which the models differ most, with J and its rank (1 is nearest) in both. The models need
+have nothing in common, and the noise of one is independent of that of the other.
 """
 
 

@@ -31,7 +31,6 @@ OPTIONS = {
     "method": "--layout",
     "metric": "--baseline",
     "model": "--model",
-    "n_bootstrap": "--bootstrap",
     "n_components": "--components",
     "n_draws": "--draws",
     "n_images": "--images",

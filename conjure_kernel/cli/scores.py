@@ -25,8 +25,8 @@ examples:
 
 Similarity is -log J. The tasks sts12 to sts16, sts-b and sick-r are fetched from the hub; they and
 sentence-transformers need pip install "conjure-kernel[scores]". A .tsv or .csv file with a header
-(sentence1, sentence2, score) needs nothing. Intervals are a bootstrap over pairs, or over texts
-where these repeat; after ± stands the standard error over draws.
+(sentence1, sentence2, score) needs nothing. Intervals are for other texts like these, and
+so for other pairs; after ± stands the standard error over draws.
 """
 ABLATE = """\
 examples:
@@ -65,8 +65,6 @@ def _add_task(parser: options.Parser) -> None:
     add("--columns", metavar="A,B,SCORE", help="columns of both texts and of the score")
     text = "use so many pairs, chosen by --seed (default: all)"
     add("--pairs", metavar="N", type=int, help=text)
-    text = "resamples for the intervals (default: %(default)s)"
-    add("--bootstrap", metavar="N", type=int, default=1000, help=text)
     text = "NAME.json; NAME.md and NAME.png are written beside it"
     options.add_output(parser, text, required=False)
     options.add_model(parser)
@@ -87,14 +85,13 @@ def evaluate_task(args: Namespace) -> str:
         _tell([settings], pairs)
     results = []
     for scorer in scorers:
-        seeded = {"n_bootstrap": args.bootstrap, "random_state": args.seed}
-        results.append(evaluate(scorer, pairs, **seeded))
+        results.append(evaluate(scorer, pairs))
         if not args.quiet:
             say(f"{results[-1].name}: {results[-1].seconds:.0f} s")
     text = "\n\n".join(map(str, results))
     differences = None
     if len(results) > 1:
-        differences = compare(results, n_bootstrap=args.bootstrap)
+        differences = compare(results)
         text += f"\n\nDifferences of Spearman, all pairs\n\n{differences}"
     if paths:
         from conjure_kernel.plot import plot_evaluations
@@ -114,7 +111,7 @@ def ablate_settings(args: Namespace) -> str:
     if not args.quiet:
         _tell(settings_to_measure(sweeps, settings), pairs)
     seed = settings.pop("random_state")
-    result = ablate(pairs, sweeps=sweeps, n_bootstrap=args.bootstrap, random_state=seed, **settings)
+    result = ablate(pairs, sweeps=sweeps, random_state=seed, **settings)
     text = f"{pairs.name}: {len(pairs)} pairs\n\n{result}"
     if paths:
         from conjure_kernel.plot import plot_ablation

@@ -118,7 +118,7 @@ def _most_predictions(args: Namespace, model: ConjureEmbedding, n: int, width: i
 
 def _candidates(model: ConjureEmbedding, prompts: list[str], query: str, n: int) -> list[str]:
     """The n prompts with the nearest vectors, without the query itself."""
-    from conjure_kernel.estimators.neighbors import find_candidates
+    from conjure_kernel.estimators.candidates import find_candidates
 
     others = [prompt for prompt in prompts if prompt != query]
     if not others:

@@ -33,7 +33,10 @@ class DetachedModel:
 
 
 def open_engine(
-    given: Measurement | Mapping[str, Any], kind: type[Settings] = Settings, seed: int | None = None
+    given: Measurement | Mapping[str, Any],
+    kind: type[Settings] = Settings,
+    seed: int | None = None,
+    role: int = 0,
 ) -> Engine:
     """Open the engine of a measurement's parameters.
 
@@ -45,6 +48,9 @@ def open_engine(
         The kind of settings: `BothBranches` where guided predictions themselves are compared.
     seed : int, optional
         The seed to which `random_state` was resolved. Default: it is resolved now.
+    role : int
+        Measurements with the same seed share their noise, but not those of other roles: the second
+        of two models that are compared without pairs gets 1, so that their errors are independent.
 
     Returns
     -------
@@ -57,7 +63,7 @@ def open_engine(
         A parameter is unknown, or its value is not valid.
     """
     measurement = given if isinstance(given, Measurement) else Measurement.of(given)
-    settings = _check_settings(measurement, kind, seed)
+    settings = _check_settings(measurement, kind, seed, role)
     n_draws = check_number(measurement.n_draws, "n_draws", least=1, integer=True)
     tol, max_draws = measurement.tol, measurement.max_draws
     if tol is not None:
@@ -111,7 +117,9 @@ def resolve_seed(random_state: Any) -> int:
     return int(check_random_state(random_state).randint(2**31))
 
 
-def _check_settings(given: Measurement, kind: type[Settings], seed: int | None) -> Settings:
+def _check_settings(
+    given: Measurement, kind: type[Settings], seed: int | None, role: int
+) -> Settings:
     check_choice(given.weighting, "weighting", tuple(WEIGHTINGS))
     if given.batch_size != "auto":
         check_number(given.batch_size, "batch_size", least=1, integer=True)
@@ -126,6 +134,7 @@ def _check_settings(given: Measurement, kind: type[Settings], seed: int | None) 
         log_snr_range=None if ends is None else check_range(ends),
         nodes=check_choice(given.nodes, "nodes", tuple(NODES)),
         seed=resolve_seed(given.random_state) if seed is None else seed,
+        role=role,
         chains_per_draw=_check_chains(given),
         shared_noise=_check_flag(given.shared_noise, "shared_noise"),
     )

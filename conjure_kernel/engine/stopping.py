@@ -13,7 +13,7 @@ import warnings
 import numpy as np
 
 from conjure_kernel.engine.engine import Engine, Known, Requests
-from conjure_kernel.method.draws import leg_draws
+from conjure_kernel.method.draws import chain_draws, leg_draws, mean_of, ratio, variance_of
 
 __all__ = ["LEAST_DRAWS", "refine"]
 
@@ -56,15 +56,42 @@ def refine(engine: Engine, requests: Requests) -> tuple[dict[str, Known], dict[s
         if (longer == lengths).all():
             break
         lengths = longer
-    n_pairs = sum(source != target for source, target in entries) // 2
-    if short := int((needs > most).any(1).sum()) // 2:
-        warnings.warn(
-            f"{short} of {n_pairs} pairs are above tol={tol:g} with max_draws="
-            f"{max_draws}; raise max_draws, or tol.",
-            stacklevel=5,
-        )
     draw_weights = used / (2.0 * np.tile(lengths, used.shape[1] // 2))
+    errors = _relative_errors(engine, known, draw_weights, partner)
+    _report(errors, (lengths == most).all(1), np.array([s != t for s, t in entries]), engine)
     return known, dict(zip(requests, np.split(draw_weights, cuts), strict=True))
+
+
+def _relative_errors(
+    engine: Engine, known: dict[str, Known], draw_weights: np.ndarray, partner: np.ndarray
+) -> np.ndarray:
+    """Standard error of J over J of each entry, as `Divergence` reports it."""
+    weights, n_chains = engine.grid.weights(engine.weighting), engine.settings.chains_per_draw
+    energies = (row.energies for row in known.values())
+    legs = np.concatenate([chain_draws(e, weights, n_chains) for e in energies]).swapaxes(-1, -2)
+    legs = np.where(draw_weights[:, None] > 0, legs, 0)
+    if engine.settings.shared_noise:
+        legs = (legs + legs[partner]) / 2
+    variance = variance_of(legs, draw_weights).sum(-1)
+    if not engine.settings.shared_noise:
+        variance = (variance + variance[partner]) / 4
+    means = mean_of(legs.sum(1), draw_weights)
+    return ratio(np.sqrt(variance), (means + means[partner]) / 2)
+
+
+def _report(errors: np.ndarray, full: np.ndarray, different: np.ndarray, engine: Engine) -> None:
+    """Warn of pairs that end above `tol`; each is there from both sides."""
+    above = different & (errors > engine.tol)
+    if not above.any():
+        return
+    at_most = int((above & full).sum()) // 2
+    count, n_pairs = int(above.sum()) // 2, int(different.sum()) // 2
+    advice = "raise max_draws, or tol" if at_most else "lower tol, which is met on average"
+    warnings.warn(
+        f"{count} of {n_pairs} pairs are above tol={engine.tol:g}, {at_most} of them with "
+        f"max_draws={engine.max_draws}; {advice} (`standard_errors` says how far they are).",
+        stacklevel=6,
+    )
 
 
 def _used(lengths: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ from sklearn.gaussian_process.kernels import (
     Kernel,
 )
 
-from conjure_kernel._checks import check_prompts
+from conjure_kernel._checks import check_prompts, same_value
+from conjure_kernel.cache.folder import canonical
 from conjure_kernel.engine.engine import Engine
 from conjure_kernel.engine.pairwise import measure_matrix
 from conjure_kernel.estimators.distance import ConjureDistance
@@ -129,28 +131,48 @@ class ConjureKernel(GenericKernelMixin, Kernel):
 
 
 class _Measured:
-    """The last matrices of divergences, for all copies of a kernel."""
+    """The last matrices of divergences, for all copies of a kernel.
+
+    Matrices are known by what they are measured from: the model's fingerprint and all settings. The
+    last engine is known by the parameters themselves, which are held on to, so that no other model
+    can come to stand at their addresses.
+    """
 
     def __init__(self) -> None:
-        self._engines: dict[str, Engine] = {}
+        self._engine: tuple[dict[str, Any], Engine] | None = None
         self._matrices: dict[tuple, np.ndarray] = {}
 
     def divergences(
         self, distance: ConjureDistance, rows: list[str], columns: list[str]
     ) -> np.ndarray:
-        settings = str(distance.get_params())
-        key = (settings, tuple(rows), tuple(columns))
+        engine = self._open(distance)
+        key = (_content(engine), tuple(rows), tuple(columns))
         if key not in self._matrices:
-            if settings not in self._engines:
-                self._engines = {settings: clone(distance).open_engine()}
-            measured = measure_matrix(self._engines[settings], rows, columns)
-            self._matrices[key] = measured.values
+            self._matrices[key] = measure_matrix(engine, rows, columns).values
             for oldest in list(self._matrices)[:-REMEMBERED]:
                 del self._matrices[oldest]
         return self._matrices[key]
 
+    def _open(self, distance: ConjureDistance) -> Engine:
+        """Engine of the distance, opened anew when a parameter or the model's weights changed."""
+        given = distance.get_params(deep=False)
+        if self._engine is not None:
+            held, engine = self._engine
+            same_model = engine.key == engine.settings.key(engine.denoiser)
+            if same_model and same_value(held, given):
+                return engine
+        engine = clone(distance).open_engine()
+        self._engine = given, engine
+        return engine
+
     def __getstate__(self) -> dict[str, Any]:
-        return {"_engines": {}, "_matrices": self._matrices}  # weights do not travel
+        return {"_engine": None, "_matrices": self._matrices}  # weights do not travel
+
+
+def _content(engine: Engine) -> str:
+    """What fixes the divergences of an engine, as a text."""
+    stopping = (engine.n_draws, engine.tol, engine.max_draws, engine.weighting)
+    return json.dumps([canonical(engine.key), stopping], sort_keys=True)
 
 
 def _slope(fitted: UnitKernel, divergences: np.ndarray) -> np.ndarray:

@@ -208,7 +208,7 @@ class ImageDistance(PromptMatrix, BaseEstimator):
             raw = set_distances(stacked, a, b, self.metric, h)
             left_out = without_groups(stacked)
             parts = np.array([set_distances(part, a, b, self.metric, h) for part in left_out])
-            compared[:, a, b] = compared[:, b, a] = raw, jackknife_se(parts)
+            compared[:, a, b] = compared[:, b, a] = raw, jackknife_se(parts[None])
         rows, columns = ([place[text] for text in side] for side in (prompts, self.prompts_))
         values, errors = compared[:, np.array(rows)[:, None], columns]
         return values, errors

@@ -14,20 +14,15 @@ import numpy as np
 from scipy.spatial.distance import cdist, pdist
 from sklearn.covariance import ledoit_wolf
 
-from conjure_kernel._checks import check_choice
+from conjure_kernel._checks import check_choice, check_number
 
-__all__ = ["METRICS", "Gaussian", "fit_gaussian", "frechet", "gaussian_jeffreys", "kid"]
-__all__ += [
-    "median_distance",
-    "metric_bandwidth",
-    "mmd",
-    "pixel_features",
-    "set_distances",
-    "without_groups",
-]
+__all__ = ["METRICS", "Gaussian", "check_features", "fit_gaussian", "frechet", "kid"]
+__all__ += ["gaussian_jeffreys", "median_distance", "metric_bandwidth", "mmd", "pixel_features"]
+__all__ += ["set_distances", "without_groups"]
 
 GROUPS = 8  # of images, left out one at a time for a standard error
 MEDIAN_OF = 1000  # images
+NARROWEST = 1e-6  # variance, relative to what sets two Gaussians apart
 
 
 class Gaussian(NamedTuple):
@@ -68,12 +63,14 @@ def pixel_features(images: np.ndarray, side: int = 8) -> np.ndarray:
 
 def fit_gaussian(features: np.ndarray) -> Gaussian:
     """Gaussian of features (n, d), n >= 2, its covariance shrunk towards a multiple of I."""
+    features = np.asarray(features, dtype=np.float64)
     _check_sizes(features)
     return Gaussian(features.mean(0), ledoit_wolf(features)[0])
 
 
 def frechet(p: Gaussian, q: Gaussian) -> float:
     """Frechet distance, squared: |m - n|^2 + tr(S + R - 2 (S R)^(1/2)); FID on its features."""
+    p, q = _in_double(p), _in_double(q)
     values, vectors = np.linalg.eigh(p.covariance)
     root = (vectors * np.sqrt(values.clip(0))) @ vectors.T
     cross = np.sqrt(np.linalg.eigvalsh(root @ q.covariance @ root).clip(0)).sum()
@@ -83,30 +80,49 @@ def frechet(p: Gaussian, q: Gaussian) -> float:
 
 
 def gaussian_jeffreys(p: Gaussian, q: Gaussian) -> float:
-    """Half the sum of both KL divergences of two Gaussians, in nats."""
+    """Half the sum of both KL divergences of two Gaussians, in nats.
+
+    Standard deviations count as at least a thousandth of what sets the two apart (both variances
+    and the gap of the means), so that the result is finite where all images of a set are equal.
+    """
+    p, q = _with_width(_in_double(p), _in_double(q))
     gap = p.mean - q.mean
+    if not gap.any() and np.array_equal(p.covariance, q.covariance):
+        return 0.0
     mixed = np.linalg.solve(p.covariance, q.covariance), np.linalg.solve(q.covariance, p.covariance)
     means = gap @ np.linalg.solve(p.covariance, gap) + gap @ np.linalg.solve(q.covariance, gap)
-    return float(np.trace(mixed[0]) + np.trace(mixed[1]) - 2 * len(gap) + means) / 4
+    apart = np.trace(mixed[0]) + np.trace(mixed[1]) - 2 * len(gap) + means
+    return max(0.0, float(apart) / 4)
 
 
 def kid(x: np.ndarray, y: np.ndarray) -> float:
     """Squared MMD of features (n, d) and (m, d) with the kernel (x . y / d + 1)^3, unbiased."""
+    x, y = (np.asarray(side, dtype=np.float64) for side in (x, y))
     d = x.shape[1]
     return _mmd(*((a @ b.T / d + 1) ** 3 for a, b in ((x, x), (y, y), (x, y))))
 
 
 def mmd(x: np.ndarray, y: np.ndarray, bandwidth: float) -> float:
     """Squared MMD with the kernel exp(-|x - y|^2 / (2 h^2)), unbiased: it may be negative."""
+    x, y = (np.asarray(side, dtype=np.float64) for side in (x, y))
+    bandwidth = check_number(bandwidth, "bandwidth", least=0, exclusive=True)
     scale = 2 * bandwidth**2
     pairs = ((x, x), (y, y), (x, y))
     return _mmd(*(np.exp(-cdist(a, b, "sqeuclidean") / scale) for a, b in pairs))
 
 
 def median_distance(features: np.ndarray) -> float:
-    """Median distance of the images of all sets, features (n_sets, n, d): a bandwidth for MMD."""
-    pool = features.reshape(-1, features.shape[-1])
-    return float(np.median(pdist(pool[:: max(1, len(pool) // MEDIAN_OF)])))
+    """Median distance of the images of all sets, features (n_sets, n, d): a bandwidth for MMD.
+
+    Where more than half of the distances are 0 it is the median of the others; where all are, 1.
+    """
+    pool = np.asarray(features, dtype=np.float64).reshape(-1, features.shape[-1])
+    distances = pdist(pool[:: max(1, len(pool) // MEDIAN_OF)])
+    median = np.median(distances)
+    if not median:
+        distances = distances[distances > 0]
+        median = np.median(distances) if len(distances) else 1.0
+    return float(median)
 
 
 def set_distances(
@@ -129,7 +145,7 @@ def set_distances(
     distances : float64 array of shape (n_pairs,)
     """
     chosen = METRICS[check_choice(metric, "metric", tuple(METRICS))]
-    sets = [chosen.summarise(of_set) for of_set in features]
+    sets = [chosen.summarise(of_set) for of_set in np.asarray(features, dtype=np.float64)]
     return np.array(
         [chosen.distance(sets[i], sets[j], bandwidth) for i, j in zip(a, b, strict=True)]
     )
@@ -161,6 +177,41 @@ def without_groups(features: np.ndarray, n_groups: int = GROUPS) -> list[np.ndar
     """Features (n_sets, n, d) without each of some groups of images, for a jackknife."""
     groups = np.arange(features.shape[1]) % n_groups
     return [features[:, groups != group] for group in range(n_groups)]
+
+
+def check_features(features: np.ndarray) -> np.ndarray:
+    """Float64 features (n_sets, n, d), all finite."""
+    rows = np.asarray(features, dtype=np.float64)
+    if rows.ndim != 3 or not np.isfinite(rows).all():
+        raise ValueError(
+            "features: expected finite numbers of shape (n, d), one row an image, got shape "
+            f"{rows.shape[1:]} with {np.sum(~np.isfinite(rows))} numbers not finite."
+        )
+    return rows
+
+
+def _in_double(gaussian: Gaussian) -> Gaussian:
+    return Gaussian(*(np.asarray(part, dtype=np.float64) for part in gaussian))
+
+
+def _with_width(p: Gaussian, q: Gaussian) -> tuple[Gaussian, Gaussian]:
+    """Two Gaussians none of whose variances is below a millionth of their common scale."""
+    gap = p.mean - q.mean
+    scale = (gap @ gap + np.trace(p.covariance) + np.trace(q.covariance)) / len(gap)
+    if not scale > 0:
+        return p, q
+    return _widened(p, NARROWEST * scale), _widened(q, NARROWEST * scale)
+
+
+def _widened(gaussian: Gaussian, least: float) -> Gaussian:
+    """The Gaussian, its eigenvalues at least `least`."""
+    covariance = gaussian.covariance
+    try:
+        np.linalg.cholesky(covariance - least * np.eye(len(covariance)))
+    except np.linalg.LinAlgError:
+        values, vectors = np.linalg.eigh(covariance)
+        covariance = (vectors * values.clip(least)) @ vectors.T
+    return gaussian._replace(covariance=covariance)
 
 
 def _mmd(xx: np.ndarray, yy: np.ndarray, xy: np.ndarray) -> float:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_matrix
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
-from sklearn.neighbors import NearestNeighbors
 from sklearn.utils.validation import check_is_fitted
 
 from conjure_kernel._checks import check_choice, check_number, check_prompts
@@ -18,9 +17,10 @@ from conjure_kernel.engine.parameters import ChainParameters, ModelParameter, Pa
 from conjure_kernel.engine.plan import Plan, plan_candidates
 from conjure_kernel.engine.provenance import provenance_of
 from conjure_kernel.estimators.base import ModelEstimator, TextInput
+from conjure_kernel.estimators.candidates import find_candidates, nearest
 from conjure_kernel.estimators.embedding import ConjureEmbedding
 
-__all__ = ["CANDIDATES_PER_NEIGHBOR", "ConjureNeighbors", "find_candidates"]
+__all__ = ["CANDIDATES_PER_NEIGHBOR", "ConjureNeighbors"]
 
 MODES = ("distance", "connectivity")
 CANDIDATES_PER_NEIGHBOR = 5
@@ -171,8 +171,8 @@ nodes, log_snr_range, memory, device, dtype, batch_size, n_jobs, random_state, v
         if prompts is None:
             divergences, own = self.divergences_, np.arange(len(self.prompts_))
         else:
-            divergences, own = self._measure_new(check_prompts(prompts)), None
-        values, indices = _nearest(divergences, n, own)
+            divergences, own = self._rows_of(check_prompts(prompts)), None
+        values, indices = nearest(divergences, n, own)
         return np.sqrt(values), indices
 
     def kneighbors_graph(
@@ -206,7 +206,9 @@ nodes, log_snr_range, memory, device, dtype, batch_size, n_jobs, random_state, v
         return csr_matrix((data.ravel(), indices.ravel(), starts), shape=shape)
 
     def transform(self, prompts: Sequence[str]) -> csr_matrix:
-        """Graph of sqrt(J) from new prompts to the nearest fitted ones.
+        """Graph of sqrt(J) from prompts to the nearest fitted ones.
+
+        A fitted prompt has the row that `fit_transform` gave it.
 
         Parameters
         ----------
@@ -261,6 +263,25 @@ nodes, log_snr_range, memory, device, dtype, batch_size, n_jobs, random_state, v
             for values in (measured.values, measured.standard_errors)
         )
 
+    def _rows_of(self, prompts: list[str]) -> csr_matrix:
+        """J of prompts and their candidates, (n, n_prompts); that of fitted ones is known."""
+        place = {prompt: i for i, prompt in reversed(list(enumerate(self.prompts_)))}
+        new = list(dict.fromkeys(prompt for prompt in prompts if prompt not in place))
+        number = {prompt: i for i, prompt in enumerate(new)}
+        measured = self._measure_new(new) if new else None
+        columns, values = [], []
+        for prompt in prompts:
+            if prompt in place:
+                known, i, own = self.divergences_, place[prompt], [place[prompt]]
+            else:
+                known, i, own = measured, number[prompt], []
+            inside = slice(known.indptr[i], known.indptr[i + 1])
+            columns.append(np.r_[own, known.indices[inside]].astype(int))
+            values.append(np.r_[np.zeros(len(own)), known.data[inside]])
+        starts = np.cumsum([0, *map(len, columns)])
+        shape = (len(prompts), len(self.prompts_))
+        return csr_matrix((np.concatenate(values), np.concatenate(columns), starts), shape=shape)
+
     def _measure_new(self, prompts: list[str]) -> csr_matrix:
         """J of new prompts and their candidates, (n_new, n_prompts)."""
         width = self._n_candidates + 1
@@ -271,27 +292,3 @@ nodes, log_snr_range, memory, device, dtype, batch_size, n_jobs, random_state, v
         values = measure_pairs(self._fitted_engine(), left, right).values
         starts, shape = np.arange(0, len(columns) + 1, width), (len(prompts), len(self.prompts_))
         return csr_matrix((values, columns, starts), shape=shape)
-
-
-def find_candidates(vectors: np.ndarray, n: int, queries: np.ndarray | None = None) -> np.ndarray:
-    """Positions (n_queries, n) of the vectors that are nearest to each query, nearest first.
-
-    Vectors have the shape (n_prompts, d), queries (n_queries, d). Without queries each vector is
-    one, and is not its own neighbour.
-    """
-    search = NearestNeighbors(n_neighbors=n).fit(vectors)
-    return search.kneighbors(queries, return_distance=False)
-
-
-def _nearest(
-    divergences: csr_matrix, n: int, own: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Smallest n values of each row and their columns, rising; a row leaves `own` out."""
-    rows = np.repeat(np.arange(divergences.shape[0]), np.diff(divergences.indptr))
-    keep = slice(None) if own is None else divergences.indices != own[rows]
-    rows, columns, values = rows[keep], divergences.indices[keep], divergences.data[keep]
-    order = np.lexsort((columns, values, rows))
-    rows, columns, values = rows[order], columns[order], values[order]
-    rank = np.arange(len(rows)) - np.searchsorted(rows, rows)
-    first = rank < n
-    return values[first].reshape(-1, n), columns[first].reshape(-1, n)

@@ -8,16 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from conjure_kernel._checks import check_choice
+from conjure_kernel._checks import check_choice, same_value
 from conjure_kernel._table import Table, jsonable
 from conjure_kernel.engine.pairwise import paired_divergence
 from conjure_kernel.engine.parameters import Measurement
 from conjure_kernel.engine.provenance import versions
 from conjure_kernel.evaluation.comparison import compare
-from conjure_kernel.evaluation.correlation import resamples, tabulate
+from conjure_kernel.evaluation.correlation import tabulate
 from conjure_kernel.evaluation.datasets import ScoredPairs
 from conjure_kernel.evaluation.evaluation import Evaluation
 from conjure_kernel.evaluation.scorers import LEGS, score_divergence
+from conjure_kernel.evaluation.uncertainty import Pairing
 from conjure_kernel.method.divergence import Divergence
 from conjure_kernel.method.grid import WEIGHTINGS
 
@@ -45,12 +46,12 @@ class Ablation:
     Attributes
     ----------
     table : Table
-        A row per setting and value, the base among them: `spearman` in [-1, 1] with its bootstrap
-        interval over pairs or texts and its `_draw_se`; its `difference` from the base, by a
-        paired bootstrap; and `n_evaluations`, the noise predictions that the row cost (all rows of
-        the base share one measurement).
+        A row per setting and value, the base among them: `spearman` in [-1, 1] with its
+        interval for other texts (see `evaluate`) and its `_draw_se`; its `difference` from the
+        base on the same pairs (see `compare`); and `n_evaluations`, the noise predictions that the
+        row cost (all rows of the base share one measurement).
     base, provenance : dict
-        The settings of the base as texts; task, resampling and versions.
+        The settings of the base as texts; task and versions.
     """
 
     table: Table
@@ -73,7 +74,6 @@ def ablate(
     pairs: ScoredPairs,
     *,
     sweeps: Mapping[str, Sequence] | None = None,
-    n_bootstrap: int = 1000,
     random_state: int = 0,
     **settings: Any,
 ) -> Ablation:
@@ -81,7 +81,8 @@ def ablate(
 
     Only guidance_scale, n_steps, sampler and other settings of the chain cost new predictions.
     Draws, weightings, bands of noise levels and legs are arithmetic on the energies of the base,
-    which are measured once with the largest number of draws.
+    which are measured once with the largest number of draws. With `tol`, which chooses the draws,
+    each n_draws is measured by itself.
 
     Parameters
     ----------
@@ -91,8 +92,8 @@ def ablate(
         Settings of `ConjureDistance`, and `leg` ("jeffreys", "ab" for KL(P_a || P_b), "ba" for
         KL(P_b || P_a)) and `levels` ("all", or the "early", "middle" or "late" third of the noise
         levels, noisiest first). Default: `SWEEPS`.
-    n_bootstrap, random_state : int, default 1000 and 0
-        Resamples of the intervals, and the seed of both the resampling and the noise.
+    random_state : int, default 0
+        Seed of the noise.
     **settings
         Settings of the base that differ from their defaults; see `paired_divergence`.
 
@@ -122,32 +123,32 @@ def ablate(
             f"{', '.join(unknown)}: expected settings among {', '.join(sorted(base))}; "
             "look for a misspelt name."
         )
-    measured = {
-        _key(run): paired_divergence(pairs.left, pairs.right, **run)
+    measured = [
+        (run, paired_divergence(pairs.left, pairs.right, **run))
         for run in settings_to_measure(sweeps, {**settings, "random_state": random_state})
-    }
-    index = list(resamples(pairs.left, pairs.right, n_bootstrap, random_state))
+    ]
 
     def evaluate_with(setting: str, value: Any) -> Evaluation:
         point = {**base, setting: value}
-        return _evaluate(f"{setting} {value}", pairs, _at(point, measured), point, index)
+        return _evaluate(f"{setting} {value}", pairs, _at(point, measured), point)
 
+    adaptive = base["tol"] is not None
     of_base, rows = evaluate_with("n_draws", base["n_draws"]), []
     for setting, values in sweeps.items():
         for value in values:
-            evaluation, is_base = evaluate_with(setting, value), value == base[setting]
+            evaluation, is_base = evaluate_with(setting, value), same_value(value, base[setting])
             label = f"{value:g}" if isinstance(value, int | float) else str(value)
             row = {"setting": setting, "value": label, "base": "base" if is_base else ""}
             facts = evaluation.table[0]
             row |= {name: facts[name] for name in facts if name.startswith(("n", "spearman"))}
             gap: dict[str, Any] = {}
             if not is_base:
-                gap = compare([evaluation, of_base], n_bootstrap=n_bootstrap)[0]
+                gap = compare([evaluation, of_base])[0]
             for name in ("", "_low", "_high", "_p", "_draw_se"):
                 row[f"difference{name}"] = gap.get(f"difference{name}", np.nan)
-            free = not is_base and (setting in FREE or setting == "n_draws")
+            free = not is_base and (setting in FREE or (setting == "n_draws" and not adaptive))
             rows.append({**row, "n_evaluations": 0 if free else evaluation.n_evaluations})
-    about = {"task": pairs.provenance, "n_bootstrap": n_bootstrap, "versions": versions()}
+    about = {"task": pairs.provenance, "versions": versions()}
     return Ablation(Table(rows), {name: str(value) for name, value in base.items()}, about)
 
 
@@ -156,26 +157,35 @@ def settings_to_measure(
 ) -> list[dict[str, Any]]:
     """Arguments of the `paired_divergence` calls that an ablation needs, the base first."""
     base = {name: value for name, value in settings.items() if name not in FREE}
-    n_draws = base.get("n_draws", DEFAULTS["n_draws"])
-    runs = [{**base, "n_draws": max([n_draws, *sweeps.get("n_draws", ())])}]
+    runs, free = [base], [*FREE]
+    if base.get("tol") is None:
+        n_draws = base.get("n_draws", DEFAULTS["n_draws"])
+        runs = [{**base, "n_draws": max([n_draws, *sweeps.get("n_draws", ())])}]
+        free.append("n_draws")
     for setting, values in sweeps.items():
-        if setting not in FREE and setting != "n_draws":
+        if setting not in free:
             plain = base.get(setting, DEFAULTS.get(setting))
-            runs += [{**base, setting: value} for value in values if value != plain]
+            runs += [{**base, setting: value} for value in values if not same_value(value, plain)]
     return runs
 
 
-def _key(settings: Mapping[str, Any]) -> str:
-    """The settings by which measurements differ, other than the number of draws, as one text."""
-    whole = {**DEFAULTS, **settings}
-    return repr(sorted((n, repr(v)) for n, v in whole.items() if n not in (*FREE, "n_draws")))
-
-
-def _at(point: Mapping[str, Any], measured: Mapping[str, Divergence]) -> Divergence:
+def _at(
+    point: Mapping[str, Any], measured: Sequence[tuple[Mapping[str, Any], Divergence]]
+) -> Divergence:
     """The measurement with the settings of a point, its number of draws and its weighting."""
-    whole, n_draws = measured[_key(point)], point["n_draws"]
+    needed = {n: v for n, v in point.items() if n not in FREE}
+    if point["tol"] is None:
+        n_draws = needed.pop("n_draws")
+    whole = next(found for run, found in measured if _has({**DEFAULTS, **run}, needed))
+    if point["tol"] is not None:
+        return replace(whole, weighting=point["weighting"])
     forward, backward = whole.forward[:, :n_draws], whole.backward[:, :n_draws]
     return replace(whole, forward=forward, backward=backward, weighting=point["weighting"])
+
+
+def _has(run: Mapping[str, Any], needed: Mapping[str, Any]) -> bool:
+    """Whether a run has these settings; models and folders are compared as objects, not as text."""
+    return all(same_value(run[name], value) for name, value in needed.items())
 
 
 def _evaluate(
@@ -183,12 +193,12 @@ def _evaluate(
     pairs: ScoredPairs,
     measured: Divergence,
     point: Mapping[str, Any],
-    resampled: Sequence[np.ndarray],
 ) -> Evaluation:
     levels = _band(point["levels"], measured.grid.n_nodes)
     scored = score_divergence(measured, leg=point["leg"], levels=levels)
     whole = {("aggregate", "all"): np.ones(len(pairs), bool)}
-    table = tabulate(pairs.scores, scored.similarities, whole, resampled, scored.replicates)
+    pairing = Pairing.of(pairs.left, pairs.right)
+    table = tabulate(pairs.scores, scored.similarities, pairing, whole, scored.replicates)
     return Evaluation(
         name=name,
         task=pairs.name,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,15 @@ from conjure_kernel.engine.opening import open_engine, open_model
 from conjure_kernel.engine.pairwise import measure_matrix
 from conjure_kernel.engine.parameters import Measurement
 from conjure_kernel.engine.provenance import provenance_of, versions
-from conjure_kernel.evaluation.correlation import correlate, interval, resamples
+from conjure_kernel.evaluation.correlation import (
+    correlate,
+    draw_error,
+    interval_of,
+    warn_of_constants,
+)
+from conjure_kernel.evaluation.uncertainty import Pairing
 from conjure_kernel.method.divergence import Divergence
 from conjure_kernel.method.grid import common_range
-from conjure_kernel.method.jackknife import jackknife_se, leave_one_out
 
 __all__ = ["Agreement", "model_agreement"]
 
@@ -36,9 +42,9 @@ class Agreement:
     spearman : float
         Rank correlation of J over all pairs, in [-1, 1].
     low, high : float
-        95 % bootstrap interval that resamples prompts; NaN below 10 pairs.
+        95 % interval for other prompts like these (see `evaluate`); NaN below 10 pairs.
     draw_se : float
-        Standard error over the draws of both models; NaN with one draw.
+        Standard error over the draws of both models, whose noise is independent; NaN with one draw.
     provenance : dict
         Provenance of both measurements, under "a" and "b", and versions.
 
@@ -91,13 +97,13 @@ def model_agreement(
     prompts: Sequence[str],
     model_a: Any = "embedded",
     model_b: Any = "embedded",
-    *,
-    n_bootstrap: int = 1000,
     **settings: Any,
 ) -> Agreement:
     """Rank agreement of two models on all pairs of `prompts`.
 
-    The models need have nothing in common, as each measures its own distances.
+    The models need have nothing in common, as each measures its own distances. The second one gets
+    noise of its own, so that common noise makes no agreement: a model agrees with itself as much as
+    two independent measurements of it do.
 
     Parameters
     ----------
@@ -105,8 +111,6 @@ def model_agreement(
         At least three different ones; equal ones count once.
     model_a, model_b : str, path, diffusers pipeline or Denoiser, default "embedded"
         What `load_denoiser` takes.
-    n_bootstrap : int, default 1000
-        Resamples of the prompts.
     **settings
         See `pairwise_divergence`. The default log_snr_range is what both models know.
 
@@ -132,27 +136,23 @@ def model_agreement(
     given = settings.pop("log_snr_range", None)
     common = common_range([model.schedule for model in models], given)
     options = {**settings, "log_snr_range": common}
-    engines = [open_engine({**options, "model": model}) for model in models]
+    engines = [open_engine({**options, "model": m}, role=i) for i, m in enumerate(models)]
     a, b = (measure_matrix(engine, names, names) for engine in engines)
     about = {side: provenance_of(engine) for side, engine in zip("ab", engines, strict=True)}
-    return _agree(names, a, b, n_bootstrap, {**about, "versions": versions()})
+    return _agree(names, a, b, {**about, "versions": versions()})
 
 
-def _agree(
-    names: list[str], a: Divergence, b: Divergence, n_bootstrap: int, about: dict[str, Any]
-) -> Agreement:
+def _agree(names: list[str], a: Divergence, b: Divergence, about: dict[str, Any]) -> Agreement:
     i, j = np.triu_indices(len(names), 1)
     x, y = a.values[i, j], b.values[i, j]
     left, right = ([names[k] for k in side] for side in (i, j))
-    boot = [correlate("spearman", x[k], y[k]) for k in resamples(left, right, n_bootstrap, 0)]
-    low, high = interval(boot, len(x))
+    warn_of_constants({"divergences of model_a": x, "divergences of model_b": y})
+    low, high, _ = interval_of("spearman", x, y, Pairing.of(left, right))
     error = np.nan
     if a.draw_weights is None and a.n_draws > 1:
         # The models' noise is independent, so the squares of their errors add up.
-        parts = [
-            jackknife_se(np.array([correlate("spearman", w, other) for w in leave_one_out(draws)]))
-            for draws, other in ((a.draws[i, j], y), (b.draws[i, j], x))
-        ]
+        sides = ((a.replicates[..., i, j], y), (b.replicates[..., i, j], x))
+        parts = [draw_error(rows, partial(correlate, "spearman", other)) for rows, other in sides]
         error = float(np.hypot(*parts))
     rho = float(correlate("spearman", x, y))
     return Agreement(names, a, b, rho, low, high, draw_se=error, provenance=about)

@@ -11,21 +11,23 @@ from conjure_kernel._table import Table
 from conjure_kernel.evaluation.correlation import (
     STATISTICS,
     correlate,
-    interval,
-    p_value,
-    resamples,
+    interval_of,
+    leave_out_correlation,
+    warn_of_constants,
 )
 from conjure_kernel.evaluation.datasets import ScoredPairs
 from conjure_kernel.evaluation.evaluation import Evaluation
+from conjure_kernel.evaluation.uncertainty import Pairing, estimate
 from conjure_kernel.method.jackknife import jackknife_se
 
 __all__ = ["compare", "rank_agreement"]
 
 
-def compare(
-    results: Sequence[Evaluation], *, statistic: str = "spearman", n_bootstrap: int = 1000
-) -> Table:
-    """Differences between evaluations on the same pairs, by a paired bootstrap.
+def compare(results: Sequence[Evaluation], *, statistic: str = "spearman") -> Table:
+    """Differences between evaluations on the same pairs, and what they are for other texts.
+
+    Both sides of a difference are judged on the same pairs, so that what makes pairs easy or hard
+    for both does not widen the interval; it heeds texts that repeat (see `evaluate`).
 
     Parameters
     ----------
@@ -34,14 +36,12 @@ def compare(
         out of all.
     statistic : {"spearman", "pearson", "kendall"}, default "spearman"
         Correlation with the human scores that is compared.
-    n_bootstrap : int, default 1000
-        Resamples, the same for both sides of a difference.
 
     Returns
     -------
     table : Table
         A row per two results: n, both correlations, their `difference` (a minus b) with its
-        interval and two-sided bootstrap p-value, and its `_draw_se`.
+        95 % interval and two-sided p-value (NaN below 10 pairs), and its `_draw_se`.
 
     Raises
     ------
@@ -62,47 +62,39 @@ def compare(
     if len(results) < 2:
         raise ValueError(f"results: expected at least two evaluations, got {len(results)}.")
     pairs, columns, replicates = _aligned(results)
-    values = np.array([correlate(statistic, c, pairs.scores) for c in columns])
-    boot = np.array(
-        [
-            [correlate(statistic, column[index], pairs.scores[index]) for column in columns]
-            for index in resamples(pairs.left, pairs.right, n_bootstrap, 0)
-        ]
-    )
-    errors = [
-        None if rows is None else np.array([correlate(statistic, r, pairs.scores) for r in rows])
-        for rows in replicates
-    ]
+    named = {f"similarities of {r.name}": c for r, c in zip(results, columns, strict=True)}
+    warn_of_constants({**named, "scores": pairs.scores})
+    pairing = Pairing.of(pairs.left, pairs.right)
+    left_out = [leave_out_correlation(statistic, c, pairs.scores, pairing) for c in columns]
+    moved = [_moved(statistic, rows, pairs.scores) for rows in replicates]
     table = []
     for i in range(len(results)):
         for j in range(i + 1, len(results)):
-            gaps = boot[:, i] - boot[:, j]
-            low, high = interval(gaps, len(pairs))
+            gaps = left_out[i] - left_out[j]
+            low, high, p = estimate(gaps, pairing, correlation=False)
             table.append(
                 {
                     "a": results[i].name,
                     "b": results[j].name,
                     "n": len(pairs),
-                    f"{statistic} a": float(values[i]),
-                    f"{statistic} b": float(values[j]),
-                    "difference": float(values[i] - values[j]),
+                    f"{statistic} a": float(left_out[i][0]),
+                    f"{statistic} b": float(left_out[j][0]),
+                    "difference": float(gaps[0]),
                     "difference_low": low,
                     "difference_high": high,
-                    "difference_p": _two_sided(gaps),
-                    "difference_draw_se": _gap_error(errors[i], errors[j]),
+                    "difference_p": p,
+                    "difference_draw_se": _gap_error(moved[i], moved[j]),
                 }
             )
     return Table(table)
 
 
-def rank_agreement(a: Evaluation, b: Evaluation, *, n_bootstrap: int = 1000) -> Table:
+def rank_agreement(a: Evaluation, b: Evaluation) -> Table:
     """Correlation of the similarities of two scorers with each other, on the same pairs.
 
     Parameters
     ----------
     a, b : Evaluation
-    n_bootstrap : int, default 1000
-        Resamples of the interval.
 
     Returns
     -------
@@ -119,11 +111,11 @@ def rank_agreement(a: Evaluation, b: Evaluation, *, n_bootstrap: int = 1000) -> 
     1.0
     """
     pairs, (x, y), _ = _aligned([a, b])
-    resampled = list(resamples(pairs.left, pairs.right, n_bootstrap, 0))
+    warn_of_constants({f"similarities of {r.name}": c for r, c in ((a, x), (b, y))})
+    pairing = Pairing.of(pairs.left, pairs.right)
     rows = []
     for statistic in STATISTICS:
-        boot = [correlate(statistic, x[index], y[index]) for index in resampled]
-        low, high = interval(boot, len(pairs))
+        low, high, p = interval_of(statistic, x, y, pairing)
         rows.append(
             {
                 "a": a.name,
@@ -133,7 +125,7 @@ def rank_agreement(a: Evaluation, b: Evaluation, *, n_bootstrap: int = 1000) -> 
                 "agreement": correlate(statistic, x, y),
                 "agreement_low": low,
                 "agreement_high": high,
-                "agreement_p": p_value(statistic, x, y),
+                "agreement_p": p,
             }
         )
     return Table(rows)
@@ -156,22 +148,22 @@ def _aligned(
     pairs = results[0].pairs.take(places[0], "scored by all")
     columns = [r.similarities[at] for r, at in zip(results, places, strict=True)]
     replicates = [
-        None if r.replicates is None else r.replicates[:, at]
+        None if r.replicates is None else r.replicates[..., at]
         for r, at in zip(results, places, strict=True)
     ]
     return pairs, columns, replicates
 
 
-def _two_sided(gaps: np.ndarray) -> float:
-    """Bootstrap p-value of no difference, at least 1 / (number of resamples + 1)."""
-    gaps = gaps[np.isfinite(gaps)]
-    smaller = min((gaps <= 0).sum(), (gaps >= 0).sum())
-    return float(min(1.0, 2 * (smaller + 1) / (len(gaps) + 1))) if len(gaps) else np.nan
+def _moved(statistic: str, rows: np.ndarray | None, scores: np.ndarray) -> np.ndarray | None:
+    """The correlation of each row of replicates (G, K, n_pairs) with the scores."""
+    if rows is None:
+        return None
+    return np.array([[correlate(statistic, row, scores) for row in group] for group in rows])
 
 
 def _gap_error(a: np.ndarray | None, b: np.ndarray | None) -> float:
     """Jackknife error of a difference; equally many draws of both are left out together."""
-    if a is not None and b is not None and len(a) == len(b):
+    if a is not None and b is not None and a.shape == b.shape:
         return float(jackknife_se(a - b))
     squares = [float(jackknife_se(one)) ** 2 for one in (a, b) if one is not None]
     return float(np.sqrt(sum(squares))) if squares else np.nan

@@ -1,36 +1,34 @@
-"""Rank correlations of paired scores, with bootstrap intervals that heed repeated texts.
-
-Resampling pairs takes them as independent, which they are not where texts repeat. There the texts
-are resampled, and a pair comes as often as its one text comes times as often as its other text
-comes (Owen & Eckles 2012, "Bootstrapping data arrays of arbitrary order"; conservative).
-"""
+"""Correlations of paired scores, with intervals that heed repeated texts (`uncertainty`)."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
 from conjure_kernel._table import Table
-from conjure_kernel.estimators.folds import number_texts
 from conjure_kernel.evaluation.datasets import ScoredPairs
+from conjure_kernel.evaluation.delete_one import DELETE_ONE
+from conjure_kernel.evaluation.uncertainty import FEWEST, Estimate, Pairing, estimate, leave_out
 from conjure_kernel.method.jackknife import jackknife_se
 
-__all__ = ["FEWEST", "STATISTICS", "correlate", "interval", "p_value", "parts_of", "resamples"]
-__all__ += ["tabulate"]
+__all__ = ["STATISTICS", "correlate", "draw_error", "interval_of", "is_constant"]
+__all__ += ["leave_out_correlation", "p_value", "parts_of", "tabulate", "warn_of_constants"]
 
-FEWEST = 10  # pairs that an interval needs
+LEAST = 3  # pairs of a correlation
 STRATA = 3  # of prompt length
 MEANS = ("mean", "wmean")
+ROUNDING = 1e-13  # relative spread below which values are equal
 
 
 def _pearson(x: np.ndarray, y: np.ndarray) -> float:
     x, y = x - x.mean(), y - y.mean()
-    norm = np.sqrt((x @ x) * (y @ y))
-    return float(x @ y / norm) if norm > 0 else np.nan
+    rho = float(x @ y / (np.linalg.norm(x) * np.linalg.norm(y)))
+    return rho if abs(rho) < 1 - ROUNDING else np.copysign(1.0, rho).item()
 
 
 def _spearman(x: np.ndarray, y: np.ndarray) -> float:
@@ -38,7 +36,7 @@ def _spearman(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def _kendall(x: np.ndarray, y: np.ndarray) -> float:
-    return float(stats.kendalltau(x, y).statistic)
+    return float(stats.kendalltau(x, y, method="asymptotic").statistic)
 
 
 STATISTICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
@@ -51,50 +49,59 @@ TESTS = {"spearman": stats.spearmanr, "pearson": stats.pearsonr, "kendall": stat
 
 def correlate(statistic: str, x: np.ndarray, y: np.ndarray) -> float:
     """Correlation in [-1, 1]; NaN if one side is constant or there are fewer than 3 pairs."""
-    return STATISTICS[statistic](x, y) if len(x) >= 3 else np.nan
+    if len(x) < LEAST or is_constant(x) or is_constant(y):
+        return np.nan
+    return STATISTICS[statistic](x, y)
+
+
+def is_constant(values: np.ndarray) -> bool:
+    """Whether all values are equal but for rounding."""
+    return bool(np.ptp(values) <= ROUNDING * np.abs(values).max())
+
+
+def warn_of_constants(columns: Mapping[str, np.ndarray], level: int = 3) -> None:
+    """Warn, once, of columns whose values are all equal, so that no correlation is defined."""
+    flat = [
+        f"all {len(values)} {name} are {values[0]:.6g}"
+        for name, values in columns.items()
+        if len(values) and is_constant(values)
+    ]
+    if flat:
+        warnings.warn(
+            f"{'; '.join(flat)}: a correlation is not defined there and is NaN; check them.",
+            stacklevel=level + 1,
+        )
+
+
+def leave_out_correlation(
+    statistic: str, x: np.ndarray, y: np.ndarray, pairing: Pairing
+) -> np.ndarray:
+    """`leave_out` of a correlation; NaN but for the first where there are too few pairs."""
+    rho = correlate(statistic, x, y)
+    if np.isnan(rho) or pairing.n_different < FEWEST:
+        return np.r_[rho, np.full(pairing.n_units + pairing.n_texts, np.nan)]
+    each = DELETE_ONE[statistic](x, y)
+    return leave_out(partial(correlate, statistic), pairing, (x, y), each)
 
 
 def p_value(statistic: str, x: np.ndarray, y: np.ndarray) -> float:
     """Two-sided p-value of no correlation, as if the pairs were independent."""
-    if len(x) < 3:
+    if np.isnan(correlate(statistic, x, y)):
         return np.nan
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", stats.ConstantInputWarning)
-        return float(TESTS[statistic](x, y).pvalue)
+    return float(TESTS[statistic](x, y).pvalue)
 
 
-def interval(values: Any, n_pairs: int = FEWEST, level: float = 0.95) -> tuple[float, float]:
-    """Percentile interval of bootstrap values over pairs.
-
-    NaN if there are fewer than 10 pairs, or if more than a tenth of the values are missing.
-    """
-    values = np.asarray(values, dtype=float)
-    known = values[np.isfinite(values)]
-    if n_pairs < FEWEST or len(known) < 0.9 * max(1, len(values)):
-        return np.nan, np.nan
-    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+def interval_of(statistic: str, x: np.ndarray, y: np.ndarray, pairing: Pairing) -> Estimate:
+    """Interval and p-value of a correlation; where no text repeats the p-value is scipy's."""
+    found = estimate(leave_out_correlation(statistic, x, y, pairing), pairing)
+    return found if pairing.repeats else found._replace(p=p_value(statistic, x, y))
 
 
-def resamples(left: Sequence[str], right: Sequence[str], n: int, seed: int) -> Iterator[np.ndarray]:
-    """Yield n resamples as positions of pairs, by text where texts repeat, by pair elsewhere.
-
-    What is resampled are the texts in more than one pair, and the pairs without such a text.
-    """
-    n_texts, a, b = number_texts(left, right)
-    occurs = np.bincount(a, minlength=n_texts) + np.bincount(b, minlength=n_texts)
-    occurs -= np.bincount(a[a == b], minlength=n_texts)  # a text against itself is one pair
-    repeats = occurs > 1
-    unit_of = np.cumsum(repeats) - 1
-    alone = ~repeats[a] & ~repeats[b]
-    first = np.where(repeats[a], unit_of[a], np.where(repeats[b], unit_of[b], -1))
-    first[alone] = repeats.sum() + np.arange(alone.sum())
-    second = np.where(repeats[a] & repeats[b] & (a != b), unit_of[b], -1)
-    n_units = int(repeats.sum() + alone.sum())
-    rng, pairs = np.random.default_rng(seed), np.arange(len(a))
-    for _ in range(n):
-        times = np.bincount(rng.integers(n_units, size=n_units), minlength=n_units)
-        yield np.repeat(pairs, times[first] * np.where(second < 0, 1, times[second]))
+def draw_error(replicates: np.ndarray | None, figure: Callable[[np.ndarray], Any]) -> Any:
+    """Monte Carlo error of a figure of the rows of replicates (G, K, n_pairs); NaN without."""
+    if replicates is None:
+        return np.nan
+    return jackknife_se(np.array([[figure(row) for row in group] for group in replicates]))
 
 
 def parts_of(
@@ -124,40 +131,63 @@ def parts_of(
 def tabulate(
     scores: np.ndarray,
     similarities: np.ndarray,
+    pairing: Pairing,
     parts: Mapping[tuple[str, str], np.ndarray],
-    resampled: Iterable[np.ndarray],
     replicates: np.ndarray | None = None,
 ) -> Table:
     """Correlations in each part and their means over corpora, with intervals and draw errors."""
-    corpora = [i for i, (kind, _) in enumerate(parts) if kind == "corpus"]
-    sizes = np.array([mask.sum() for mask in parts.values()])
+    _warn_of_parts(scores, similarities, parts)
+    sizes = {key: int(mask.sum()) for key, mask in parts.items()}
+    corpora = [key for key in parts if key[0] == "corpus"]
+    sums: dict[tuple[str, str], dict] = {key: {key: 1.0} for key in parts}
+    if corpora:
+        sums["aggregate", "mean"] = {key: 1 / len(corpora) for key in corpora}
+        sums["aggregate", "wmean"] = {key: sizes[key] / len(scores) for key in corpora}
+    within = {key: pairing.within(mask) for key, mask in parts.items()}
+    rows: dict[tuple[str, str], dict[str, Any]] = {
+        key: {"kind": key[0], "part": key[1], "n": sizes.get(key, len(scores))} for key in sums
+    }
+    for statistic in STATISTICS:
+        sides = {key: (similarities[mask], scores[mask]) for key, mask in parts.items()}
+        left_out = {k: leave_out_correlation(statistic, *sides[k], within[k]) for k in parts}
+        for key, shares in sums.items():
+            values = sum(share * left_out[part] for part, share in shares.items())
+            found = estimate(values, within.get(key, pairing))
+            if key in within and not within[key].repeats:
+                found = found._replace(p=p_value(statistic, *sides[key]))
+            error = draw_error(replicates, _sum_of(statistic, scores, parts, shares))
+            facts = {"": float(values[0]), **found._asdict(), "draw_se": float(error)}
+            rows[key] |= {f"{statistic}_{name}".rstrip("_"): fact for name, fact in facts.items()}
+    return Table(sorted(rows.values(), key=lambda row: row["kind"] != "aggregate"))
 
-    def values(x: np.ndarray, index: np.ndarray | slice = slice(None)) -> np.ndarray:
-        """Correlations (n_statistics, n_parts), then both means where there are corpora."""
-        inside = [mask[index] for mask in parts.values()]
-        x, y = x[index], scores[index]
-        rho = np.array([[correlate(s, x[m], y[m]) for m in inside] for s in STATISTICS])
-        if not corpora:
-            return rho
-        means = [rho[:, corpora].mean(1), rho[:, corpora] @ sizes[corpora] / len(scores)]
-        return np.hstack([rho, np.array(means).T])
 
-    names = [*parts, *([("aggregate", mean) for mean in MEANS] if corpora else [])]
-    point = values(similarities)
-    boot = np.array([values(similarities, index) for index in resampled]).reshape(-1, *point.shape)
-    moved = None if replicates is None else np.array([values(row) for row in replicates])
-    rows = []
-    for i, (kind, part) in enumerate(names):
-        mask = parts.get((kind, part), parts["aggregate", "all"])
-        row: dict[str, Any] = {"kind": kind, "part": part, "n": int(mask.sum())}
-        for j, statistic in enumerate(STATISTICS):
-            low, high = interval(boot[:, j, i], row["n"])
-            of_mean = part in MEANS and kind == "aggregate"
-            p = np.nan if of_mean else p_value(statistic, similarities[mask], scores[mask])
-            row |= {statistic: float(point[j, i]), f"{statistic}_low": low}
-            row |= {f"{statistic}_high": high, f"{statistic}_p": p}
-            row[f"{statistic}_draw_se"] = (
-                np.nan if moved is None else float(jackknife_se(moved[:, j, i]))
-            )
-        rows.append(row)
-    return Table(sorted(rows, key=lambda row: row["kind"] != "aggregate"))
+def _sum_of(
+    statistic: str, scores: np.ndarray, parts: Mapping, shares: Mapping
+) -> Callable[[np.ndarray], float]:
+    """The weighted sum of correlations in parts, as a function of the similarities."""
+
+    def figure(row: np.ndarray) -> float:
+        return sum(
+            share * correlate(statistic, row[parts[part]], scores[parts[part]])
+            for part, share in shares.items()
+        )
+
+    return figure
+
+
+def _warn_of_parts(scores: np.ndarray, similarities: np.ndarray, parts: Mapping) -> None:
+    """Warn of parts without a correlation, where one side is constant."""
+    sides = {"similarities": similarities, "scores": scores}
+    flat = {
+        part: [name for name, values in sides.items() if is_constant(values[mask])]
+        for (_, part), mask in parts.items()
+        if mask.sum() >= LEAST
+    }
+    flat = {part: names for part, names in flat.items() if names}
+    if flat:
+        part, names = next(iter(flat.items()))
+        warnings.warn(
+            f"{len(flat)} of {len(parts)} parts have no correlation (NaN), as values are all "
+            f"equal: the {' and the '.join(names)} of {part!r}; check them.",
+            stacklevel=4,
+        )

@@ -1,8 +1,8 @@
 """How well similarities agree with human scores: correlations and their uncertainty.
 
-There are two kinds of error. An interval `[low, high]` is a bootstrap over pairs, or over texts
-where they repeat: people might have scored other pairs. `draw_se` is a jackknife over draws: the
-noise might have been other noise.
+There are two kinds of error. An interval `[low, high]` is a jackknife over pairs and over the texts
+that repeat in them: people might have scored other pairs, of other texts like these. `draw_se` is a
+jackknife over draws: the noise might have been other noise.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from conjure_kernel._checks import check_number, check_pairs, import_optional
+from conjure_kernel._checks import check_pairs, import_optional
 from conjure_kernel._table import Table, jsonable
 from conjure_kernel.engine.provenance import versions
-from conjure_kernel.evaluation.correlation import parts_of, resamples, tabulate
+from conjure_kernel.evaluation.correlation import parts_of, tabulate
 from conjure_kernel.evaluation.datasets import ScoredPairs
 from conjure_kernel.evaluation.scorers import PairScores
+from conjure_kernel.evaluation.uncertainty import Pairing
 
 __all__ = ["Evaluation", "evaluate"]
 
@@ -36,20 +37,20 @@ class Evaluation:
         A row per part: `all` pairs together; the `mean` over the sub-corpora and, weighted by
         their sizes, `wmean`; each sub-corpus; strata of prompt length (words of the longer
         text) and of truncation. Columns: n, and spearman, pearson and kendall in [-1, 1], each
-        with `_low` and `_high` (95 % interval), `_p` (as if the pairs were independent) and
-        `_draw_se`.
+        with `_low` and `_high` (95 % interval, NaN below 10 different pairs), `_p` (of no
+        correlation; it heeds repeated texts as the interval does) and `_draw_se`.
     pairs : ScoredPairs
         The pairs with a similarity, and their human scores.
     similarities : float64 array of shape (n_pairs,)
         The scorer's similarities, larger for more alike.
-    replicates : array of shape (K, n_pairs), or None
-        The similarities with one draw left out.
+    replicates : array of shape (G, K, n_pairs), or None
+        The similarities without one chain of one draw; see `PairScores`.
     n_missing : int
         Pairs that the scorer could not score; they are left out everywhere.
     n_evaluations, seconds : int, float
         Noise predictions and wall time that scoring took.
     provenance : dict
-        Task, scorer, resampling and versions.
+        Task, scorer and versions.
     """
 
     name: str
@@ -96,8 +97,6 @@ def evaluate(
     *,
     corpora: Sequence[str] | None = None,
     name: str | None = None,
-    n_bootstrap: int = 1000,
-    random_state: int = 0,
 ) -> Evaluation:
     """Correlate a scorer's similarities with human scores.
 
@@ -114,10 +113,6 @@ def evaluate(
         Sub-corpus of each pair; only with a plain list.
     name : str, optional
         Name of the scorer. Default: its own.
-    n_bootstrap : int, default 1000
-        Resamples; 0 gives no intervals. Fewer than 10 pairs have none either.
-    random_state : int, default 0
-        Seed of the resampling.
 
     Returns
     -------
@@ -127,6 +122,12 @@ def evaluate(
     ------
     ValueError, TypeError
         Scores, corpora or similarities do not fit the pairs.
+
+    Notes
+    -----
+    The intervals are for other texts like these, and so for other pairs: each pair, and each text
+    with all its pairs, is left out in turn. A text that is in every pair counts as fixed, and the
+    figure is one about this text.
 
     Examples
     --------
@@ -141,7 +142,7 @@ def evaluate(
         raise TypeError(
             "scores, corpora: expected none with ScoredPairs, which hold their own; leave them out."
         )
-    n_bootstrap = check_number(n_bootstrap, "n_bootstrap", least=0, integer=True)
+    _check_scores(np.asarray(pairs.scores, dtype=np.float64), len(pairs))
     start = time.perf_counter()
     scored = scorer(pairs.left, pairs.right)
     seconds = time.perf_counter() - start
@@ -153,14 +154,17 @@ def evaluate(
             f"{scored.similarities.shape}."
         )
     known = np.isfinite(scored.similarities)
+    if not known.any():
+        raise ValueError(
+            f"scorer: expected finite similarities, got none for {len(pairs)} pairs; check it."
+        )
     kept = pairs if known.all() else pairs.take(np.flatnonzero(known), "those with a similarity")
-    replicates = None if scored.replicates is None else scored.replicates[:, known]
+    replicates = None if scored.replicates is None else scored.replicates[..., known]
     truncated = None if scored.truncated is None else scored.truncated[known]
     similarities = scored.similarities[known]
-    resampled = resamples(kept.left, kept.right, n_bootstrap, random_state)
-    table = tabulate(kept.scores, similarities, parts_of(kept, truncated), resampled, replicates)
-    about = {"task": pairs.provenance, "scorer": scored.provenance, "n_bootstrap": n_bootstrap}
-    about |= {"random_state": random_state, "versions": versions()}
+    pairing, parts = Pairing.of(kept.left, kept.right), parts_of(kept, truncated)
+    table = tabulate(kept.scores, similarities, pairing, parts, replicates)
+    about = {"task": pairs.provenance, "scorer": scored.provenance, "versions": versions()}
     own_name = getattr(scorer, "name", getattr(scorer, "__name__", type(scorer).__name__))
     return Evaluation(
         name=name or str(own_name),
@@ -183,11 +187,15 @@ def _as_pairs(pairs: Any, scores: Any, corpora: Sequence[str] | None) -> ScoredP
             "scores=None: expected a score for each pair; pass scores, or what load_pairs returns."
         )
     values = np.asarray(scores, dtype=np.float64)
-    if values.shape != (len(left),) or not np.isfinite(values).all():
-        raise ValueError(
-            f"scores: expected {len(left)} finite numbers, one a pair, got shape {values.shape} "
-            f"with {np.sum(~np.isfinite(values))} numbers not finite."
-        )
+    _check_scores(values, len(left))
     if corpora is not None and len(corpora) != len(left):
         raise ValueError(f"corpora: expected {len(left)}, one a pair, got {len(corpora)}.")
     return ScoredPairs("pairs", left, right, values, None if corpora is None else list(corpora))
+
+
+def _check_scores(scores: np.ndarray, n_pairs: int) -> None:
+    if scores.shape != (n_pairs,) or not np.isfinite(scores).all():
+        raise ValueError(
+            f"scores: expected {n_pairs} finite numbers, one a pair, got shape {scores.shape} "
+            f"with {np.sum(~np.isfinite(scores))} numbers not finite; drop those pairs."
+        )

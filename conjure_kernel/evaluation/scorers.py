@@ -20,6 +20,7 @@ from conjure_kernel.engine.provenance import provenance_of, versions
 from conjure_kernel.estimators import images
 from conjure_kernel.estimators.pairs import log_divergence
 from conjure_kernel.method.divergence import Divergence
+from conjure_kernel.method.draws import chain_draws
 from conjure_kernel.method.jackknife import leave_one_out
 
 __all__ = ["ConjureScorer", "ImageScorer", "PairScores", "SentenceTransformerScorer"]
@@ -37,8 +38,9 @@ class PairScores:
     ----------
     similarities : float64 array of shape (n_pairs,)
         Larger is more alike; NaN where a pair cannot be scored.
-    replicates : array of shape (K, n_pairs), optional
-        The similarities with one draw (or one group of images) left out, for Monte Carlo errors.
+    replicates : array of shape (G, K, n_pairs), optional
+        The similarities without draw k of chain g (or, with G = 1, without one group of images),
+        for Monte Carlo errors: `Divergence.replicates`.
         None where pairs have different numbers of draws (`tol=`).
     truncated : bool array of shape (n_pairs,), optional
         Whether the scorer cut one of the pair's texts.
@@ -79,10 +81,11 @@ def score_divergence(
     values = sum(measured.leg_profiles[i][..., levels].sum(-1) for i in used) / len(used)
     replicates = None
     if measured.n_draws > 1 and measured.draw_weights is None:
-        weights = measured.grid.weights(measured.weighting)[levels]
+        weights = np.zeros(measured.grid.n_nodes)
+        weights[levels] = measured.grid.weights(measured.weighting)[levels]
         sides = measured.forward, measured.backward
-        draws = sum(sides[i][..., levels] @ weights for i in used) / len(used)
-        replicates = -log_divergence(leave_one_out(draws))
+        parts = [chain_draws(sides[i], weights, measured.n_chains) for i in used]
+        replicates = -log_divergence(leave_one_out(np.mean(parts, axis=0)))
     return PairScores(-log_divergence(values), replicates, n_evaluations=measured.n_evaluations)
 
 
@@ -238,20 +241,23 @@ class ImageScorer:
         sets = [features, *images.without_groups(features, IMAGE_GROUPS)]
         distances = np.array([images.set_distances(f, a, b, self.metric, bandwidth) for f in sets])
         about |= {"metric": self.metric, "n_images": self.n_images}
-        return PairScores(-distances[0], -distances[1:], n_evaluations=spent, provenance=about)
+        replicates = -distances[None, 1:]
+        return PairScores(-distances[0], replicates, n_evaluations=spent, provenance=about)
 
     def _features(self, texts: list[str]) -> tuple[np.ndarray, int, dict[str, Any]]:
         """Features (n_texts, n_images, d); their cost in predictions; where they come from."""
         if self.generate is not None:
             sets = (self.generate(text, self.n_images) for text in texts)
-            rows = np.array([self.features(of_text) for of_text in sets])
-            return rows, 0, {"versions": versions()}
+            rows = np.array([self.features(of_text) for of_text in sets], dtype=np.float64)
+            return images.check_features(rows), 0, {"versions": versions()}
         engine = open_engine({**self.settings, "n_draws": self.n_images})
         before = engine.denoiser.n_evaluations
         engine.measure({text: [text] for text in texts})  # the trajectories alone, kept on disk
         bar = tqdm(texts, unit="text", leave=False, disable=not self.settings.get("verbose"))
-        rows = np.array([self.features(engine.images([text], self.n_images)[0]) for text in bar])
-        return rows, engine.denoiser.n_evaluations - before, provenance_of(engine)
+        sets = (engine.images([text], self.n_images)[0] for text in bar)
+        rows = np.array([self.features(of_text) for of_text in sets], dtype=np.float64)
+        spent = engine.denoiser.n_evaluations - before
+        return images.check_features(rows), spent, provenance_of(engine)
 
 
 def _distinct(

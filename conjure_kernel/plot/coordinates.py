@@ -21,7 +21,7 @@ from conjure_kernel._checks import (
     check_square,
     check_vectors,
 )
-from conjure_kernel.method.jackknife import jackknife_se, leave_one_out
+from conjure_kernel.method.jackknife import jackknife_se
 
 __all__ = ["MANY", "METHODS", "N_REPRESENTATIVES", "layout", "layout_vectors", "position_errors"]
 __all__ += ["principal_components", "representatives", "stress"]
@@ -111,18 +111,19 @@ def stress(divergences: np.ndarray, coordinates: np.ndarray) -> float:
     return float(np.sqrt(np.sum((wanted - on_map) ** 2) / np.sum(on_map**2)))
 
 
-def position_errors(draws: np.ndarray, coordinates: np.ndarray) -> np.ndarray:
+def position_errors(replicates: np.ndarray, coordinates: np.ndarray) -> np.ndarray:
     """Standard errors of the positions on a map, from the Monte Carlo draws of its divergences.
 
-    This is a jackknife: the layout is computed again without each draw, from the coordinates on,
-    and turned back onto them. What a map cannot show of the distances (its stress) is not in it.
+    This is a jackknife: the layout is computed again without each chain of each draw, from the
+    coordinates on, and turned back onto them. What a map cannot show of the distances (its stress)
+    is not in it.
 
     Parameters
     ----------
-    draws : array of shape (n, n, K)
-        J of each of at least two draws: `Divergence.draws`.
+    replicates : array of shape (G, K, n, n)
+        J without chain g of draw k, of at least two draws: `Divergence.replicates`.
     coordinates : array of shape (n, 2)
-        `layout` of their mean, with method "mds".
+        `layout` of J, with method "mds".
 
     Returns
     -------
@@ -132,25 +133,32 @@ def position_errors(draws: np.ndarray, coordinates: np.ndarray) -> np.ndarray:
     Examples
     --------
     >>> J = np.array([[0, 1, 4], [1, 0, 4], [4, 4, 0]])
-    >>> draws = np.stack([J, 1.2 * J], -1)
-    >>> position_errors(draws, layout(draws.mean(-1))).shape
+    >>> replicates = np.array([[J, 1.2 * J]])  # one chain a draw, two draws
+    >>> position_errors(replicates, layout(1.1 * J)).shape
     (3, 2)
     """
     from sklearn.manifold import smacof
 
-    values = np.asarray(draws, dtype=np.float64)
-    n_draws = values.shape[-1] if values.ndim == 3 else 0
-    if n_draws < 2:
-        raise ValueError(f"draws: expected the shape (n, n, K) with K > 1, got {values.shape}.")
-    points = check_coordinates(coordinates, len(values))
+    values = np.asarray(replicates, dtype=np.float64)
+    if values.ndim != 4 or values.shape[1] < 2 or values.shape[2] != values.shape[3]:
+        raise ValueError(
+            f"replicates: expected the shape (G, K, n, n) with K > 1, got {values.shape}; pass "
+            "`Divergence.replicates`."
+        )
+    if not np.isfinite(values).all():
+        raise ValueError(
+            "replicates: expected finite values, got NaN; pass a measurement without tol, whose "
+            "pairs have equally many draws."
+        )
+    points = check_coordinates(coordinates, values.shape[-1])
     turned, centre = [], points.mean(0)
-    for others in leave_one_out(values):
+    for others in values.reshape(-1, *values.shape[2:]):
         distances = np.sqrt(others)
         near = {"init": points, "n_init": 1, "eps": 1e-9, "max_iter": 1000}
         moved = smacof((distances + distances.T) / 2, **near)[0]
         moved -= moved.mean(0)
         turned.append(moved @ orthogonal_procrustes(moved, points - centre)[0])
-    return jackknife_se(np.array(turned))
+    return jackknife_se(np.array(turned).reshape(*values.shape[:2], -1, 2))
 
 
 def layout_vectors(

@@ -23,7 +23,7 @@ def plot_overview(
     images: np.ndarray | None = None,
     *,
     standard_errors: np.ndarray | None = None,
-    draws: np.ndarray | None = None,
+    replicates: np.ndarray | None = None,
     method: str = "mds",
     title: str | None = None,
 ) -> Figure:
@@ -39,8 +39,8 @@ def plot_overview(
         What each prompt conjures. Default: prompts are dots on the map.
     standard_errors : array of shape (n, n), optional
         Standard errors of the divergences, in nats. Default: unknown.
-    draws : array of shape (n, n, K), optional
-        `Divergence.draws`: with K > 1 an "mds" map shows the uncertainty of its positions.
+    replicates : array of shape (G, K, n, n), optional
+        `Divergence.replicates`: an "mds" map shows the uncertainty of its positions.
         Default: it does not.
     method : {"mds", "umap"}, default "mds"
         See `layout`.
@@ -62,8 +62,8 @@ def plot_overview(
     matrix, names, errors = check(divergences, labels, standard_errors)
     points = layout(matrix, method=method)
     spread = None
-    if draws is not None and draws.shape[-1] > 1 and method == "mds":
-        spread = position_errors(draws, points)
+    if replicates is not None and method == "mds":
+        spread = position_errors(replicates, points)
     height = 4.0 if title is None else 4.35
     figure = Figure(figsize=(10, height), dpi=180)
     left = figure.add_axes((0.067, 0.38 / height, 0.33, 3.3 / height))

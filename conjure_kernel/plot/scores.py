@@ -26,7 +26,7 @@ ROW, HEAD = 0.24, 0.75  # inches
 def plot_evaluations(results: Sequence[Evaluation]) -> Figure:
     """Spearman of several scorers on the same pairs, part by part.
 
-    Thin lines are 95 % bootstrap intervals over pairs or texts, thick ones two standard errors over
+    Thin lines are 95 % intervals for other texts like these, thick ones two standard errors over
     draws.
 
     Parameters

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from conjure_kernel import ConjureDrift, load_denoiser, pairwise_divergence
+from conjure_kernel import ConjureDrift, load_denoiser
+from conjure_kernel.engine.opening import open_engine
+from conjure_kernel.engine.pairwise import measure_matrix
 
 SMALL = ["--steps", "2", "--draws", "2"]
 PROMPTS = ["strawberry", "a bus", "tomato"]
@@ -84,12 +86,13 @@ def test_agree_prints_and_writes_what_the_library_finds(conjure, twin, tmp_path,
     code, out, err = conjure("agree", *models, path, "-o", output)
     assert code == 0, err
     assert output.read_bytes().startswith(b"\x89PNG")
-    a, b = (
-        pairwise_divergence(words, model=m, n_steps=2, n_draws=2, memory=cache).values[
-            np.triu_indices(5, 1)
-        ]
-        for m in ("embedded", twin)
-    )
+    settings = {"n_steps": 2, "n_draws": 2, "memory": cache, "check_steps": 0}
+    engines = [
+        open_engine({**settings, "model": model}, role=role)  # each model has noise of its own
+        for role, model in enumerate(("embedded", twin))
+    ]
+    above = np.triu_indices(5, 1)
+    a, b = (measure_matrix(engine, words, words).values[above] for engine in engines)
     expected = stats.spearmanr(a, b).statistic
     assert expected < 0.999
     assert out.startswith(f"Spearman {expected:.3f} ± ")

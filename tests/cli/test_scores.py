@@ -9,7 +9,7 @@ from scipy import stats
 
 from conjure_kernel import paired_divergence
 
-SMALL = ["--steps", "2", "--draws", "2", "--bootstrap", "20"]
+SMALL = ["--steps", "2", "--draws", "2"]
 WORDS = ["dog", "cat", "bus", "car", "tomato", "house"]
 PAIRS = [(a, b) for i, a in enumerate(WORDS) for b in WORDS[:i]]
 

@@ -101,9 +101,23 @@ def test_the_estimator_has_it(world, adaptive):
 
 
 def test_pairs_that_need_more_than_max_draws_are_counted(world):
-    with pytest.warns(UserWarning, match=r"\d+ of 15 pairs are above tol=0.01 with max_draws=8"):
+    with pytest.warns(
+        UserWarning, match=r"15 of 15 pairs are above tol=0.01, 15 of them with max_draws=8; raise"
+    ):
         capped = measure(*world, tol=0.01, max_draws=8)
     assert (capped.draws_used == 8).all()
+
+
+def test_pairs_that_end_above_tol_below_max_draws_are_counted_too():
+    """19 % of pairs ended above it without a word."""
+    with pytest.warns(UserWarning, match="pairs are above tol=0.07") as caught:
+        found = measure(*make_world(), tol=0.07, max_draws=400, check_steps=0)
+    i, j = np.triu_indices(len(found.values), 1)
+    above = (found.standard_errors[i, j] > 0.07 * found.values[i, j]).sum()
+    assert 0 < above < len(i)
+    assert found.draws_used.max() < 400
+    message = next(str(w.message) for w in caught if "above tol" in str(w.message))
+    assert message.startswith(f"{above} of {len(i)} pairs are above tol=0.07, 0 of them with max")
 
 
 @pytest.mark.parametrize(

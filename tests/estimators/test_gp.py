@@ -103,7 +103,7 @@ def test_copies_share_what_is_measured_and_pickles_hold_no_weights(indefinite):
     assert clone(kernel)._measured is kernel._measured
     assert clone(kernel) == kernel
     twin = pickle.loads(pickle.dumps(kernel._measured))
-    assert not twin._engines
+    assert twin._engine is None
     assert len(twin._matrices) == len(kernel._measured._matrices)
     assert np.array_equal(kernel(names), square)
 
@@ -115,6 +115,38 @@ def test_settings_of_the_distance_are_heeded():
     first = kernel(prompts)
     distance.set_params(weighting="noise")
     assert not np.allclose(kernel(prompts), first)
+
+
+def test_no_model_is_taken_for_another_of_its_text():
+    """A memo by the parameters' text, where an object is its address, mixed models up."""
+    texts = []
+
+    class Named(GaussianDenoiser):
+        def __repr__(self):
+            return "a model"
+
+    kernel, prompts = ConjureKernel(bandwidth=1.0), make_world(4)[1]
+    for seed in range(3):
+        world, _ = make_world(4, kind=Named, seed=seed)
+        distance = ConjureDistance(world, memory=None, **SMALL)
+        texts.append(str(distance.get_params()))
+        kernel.set_params(distance=distance)
+        fresh = ConjureKernel(distance, 1.0)
+        assert np.array_equal(kernel(prompts), fresh(prompts))
+    assert len(set(texts)) == 1
+
+
+def test_a_pickled_kernel_knows_its_matrices_by_their_content():
+    world, prompts = make_world(4)
+    kernel = ConjureKernel(ConjureDistance(world, memory=None, **SMALL), 1.0)
+    square, spent = kernel(prompts), world.rows
+    twin = ConjureKernel(ConjureDistance(world, memory=None, **SMALL), 1.0)
+    twin._measured = pickle.loads(pickle.dumps(kernel._measured))
+    assert np.array_equal(twin(prompts), square)
+    assert world.rows == spent
+    other, _ = make_world(4, seed=1)
+    twin.set_params(distance=ConjureDistance(other, memory=None, **SMALL))
+    assert not np.array_equal(twin(prompts), square)
 
 
 def test_fixed_bandwidth_and_errors(indefinite):

@@ -7,13 +7,16 @@ import pytest
 from scipy import linalg
 
 from conjure_kernel.estimators.images import (
+    METRICS,
     Gaussian,
     fit_gaussian,
     frechet,
     gaussian_jeffreys,
     kid,
+    metric_bandwidth,
     mmd,
     pixel_features,
+    set_distances,
 )
 
 
@@ -88,7 +91,57 @@ def test_pixel_features_are_area_means():
     np.testing.assert_allclose(odd, 0.2)
 
 
+def all_distances(features, metric):
+    """Distances of all pairs of sets (n_sets, n, d)."""
+    a, b = np.triu_indices(len(features))
+    bandwidth = metric_bandwidth(features, metric)
+    return set_distances(features, a, b, metric, bandwidth)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_features_of_half_precision_give_what_those_of_double_do(metric):
+    features = 20 * np.random.default_rng(0).normal(size=(6, 8, 40)).astype(np.float16)
+    features += np.arange(6, dtype=np.float16)[:, None, None]
+    double = all_distances(features.astype(np.float64), metric)
+    np.testing.assert_array_equal(all_distances(features, metric), double)
+    assert np.isfinite(double).all()
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_sets_that_collapse_have_a_distance(metric):
+    """Equal images gave NaN or a bare LinAlgError."""
+    rng = np.random.default_rng(0)
+    black, white = np.zeros((8, 5)), np.ones((8, 5))
+    noise = rng.normal(0.5, 0.1, size=(8, 5))
+    sets = np.array([black, black, white, noise, noise])
+    values = np.full((5, 5), np.nan)
+    values[np.triu_indices(5)] = all_distances(sets, metric)
+    assert np.isfinite(values[np.triu_indices(5)]).all()
+    assert values[0, 1] == pytest.approx(0, abs=1e-9)
+    unbiased = metric in ("kid", "mmd")  # of equal sets these may be negative
+    assert values[3, 4] <= 1e-9 if unbiased else values[3, 4] == pytest.approx(0, abs=1e-6)
+    assert values[0, 2] > 0.1
+    assert values[0, 3] > 0
+    np.testing.assert_allclose(all_distances(np.array([black, black]), metric), 0, atol=1e-9)
+
+
+def test_a_variance_that_is_not_lost_is_left_alone(gaussians):
+    p, q = gaussians
+    slim = p._replace(covariance=np.diag([1, 1, 1, 1, 1e-3]))
+    assert gaussian_jeffreys(slim, q) == pytest.approx(plain_jeffreys(slim, q), rel=1e-9)
+    flat = p._replace(covariance=np.diag([1.0, 1, 1, 1, 0]))
+    assert 100 < gaussian_jeffreys(flat, q) < np.inf
+
+
+def plain_jeffreys(p, q):
+    inverses, gap = [np.linalg.inv(g.covariance) for g in (p, q)], p.mean - q.mean
+    traces = np.trace(inverses[0] @ q.covariance + inverses[1] @ p.covariance)
+    return (traces - 2 * len(gap) + gap @ sum(inverses) @ gap) / 4
+
+
 def test_errors():
+    with pytest.raises(ValueError, match="bandwidth=0: expected a finite number above 0"):
+        mmd(np.ones((3, 2)), np.ones((3, 2)), 0)
     with pytest.raises(ValueError, match="images: expected at least 8 x 8 pixels, got 4 x 16"):
         pixel_features(np.zeros((1, 4, 16, 3), np.uint8))
     for statistic in (kid, lambda x, y: fit_gaussian(x)):

@@ -77,6 +77,18 @@ def test_new_prompts_find_the_fitted_ones_and_themselves():
     np.testing.assert_allclose(graph[2].data, np.sort(exact)[:3])
 
 
+def test_fitted_prompts_keep_the_neighbours_that_fit_found():
+    """New rows had fewer candidates: those that a prompt is a candidate of were not among them."""
+    for seed in range(6):
+        world, prompts = make_world(12, dim=2, seed=seed)
+        model = neighbors(world, 3, n_candidates=3)
+        graph = model.fit_transform(prompts)
+        np.testing.assert_array_equal(model.transform(prompts).toarray(), graph.toarray())
+        mixed = model.transform([prompts[4], "", prompts[4]])
+        np.testing.assert_array_equal(mixed[[0, 2]].toarray(), graph[[4, 4]].toarray())
+        assert (np.diff(mixed.indptr) == 4).all()
+
+
 def test_rows_rise_and_zeros_stay():
     world = two_groups()
     prompts = [*world.prompts, world.prompts[3]]

@@ -19,7 +19,7 @@ SWEEPS = {
     "levels": ("all", "early", "middle", "late"),
     "leg": ("jeffreys", "ab", "ba"),
 }
-BASE = {"n_steps": 6, "n_draws": 3, "memory": None}
+BASE = {"n_steps": 6, "n_draws": 3, "memory": None, "check_steps": 0}
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def done():
     rng = np.random.default_rng(0)
     left, right = ([prompts[i] for i in rng.integers(8, size=24)] for _ in "ab")
     pairs = ScoredPairs("toys", left, right, rng.normal(size=24))
-    result = ablate(pairs, model=world, sweeps=SWEEPS, n_bootstrap=30, **BASE)
+    result = ablate(pairs, model=world, sweeps=SWEEPS, **BASE)
     return result, pairs, world, world.rows
 
 
@@ -116,3 +116,39 @@ def test_errors(done):
         ablate(pairs, model=world, sweeps={"draws": (1,)})
     with pytest.raises(ValueError, match="levels='first'"):
         ablate(pairs, model=world, sweeps={"levels": ("first",)}, **BASE)
+
+
+@pytest.mark.filterwarnings("ignore:.*pairs are above tol")
+def test_draws_that_a_tolerance_chooses_are_not_cut_again(done):
+    """It raised a broadcast error."""
+    _, pairs, world, _ = done
+    settings = {"model": world, **BASE, "tol": 0.2, "max_draws": 24}
+    sweeps = {"n_draws": (3, 16), "weighting": ("jeffreys", "paper"), "leg": ("ab",)}
+    result = ablate(pairs, sweeps=sweeps, **settings)
+    for n_draws in (3, 16):
+        options = {**settings, "n_draws": n_draws}
+        measured = paired_divergence(pairs.left, pairs.right, **options)
+        row = result.table.find(setting="n_draws", value=str(n_draws))
+        assert row["spearman"] == pytest.approx(spearman(pairs, measured.values))
+        assert row["n_evaluations"] > 0
+    assert result.table.find(setting="leg")["n_evaluations"] == 0
+    runs = settings_to_measure(sweeps, {"tol": 0.2})
+    assert [run.get("n_draws") for run in runs] == [None, 3, 16]
+    both = ablate(pairs, model=world, sweeps={"tol": (None, 0.2)}, **BASE)
+    assert [row["base"] for row in both.table.rows] == ["base", ""]
+    assert both.table[0]["spearman"] != both.table[1]["spearman"]
+
+
+def test_models_of_one_name_are_two_models(done):
+    _, pairs, world, _ = done
+
+    class Named(type(world)):
+        def __repr__(self):
+            return "a model"
+
+    (one, _), (other, _) = (make_world(8, kind=Named, seed=seed) for seed in (0, 1))
+    table = ablate(pairs, model=one, sweeps={"model": (one, other)}, **BASE).table
+    for row, model in zip(table.rows, (one, other), strict=True):
+        measured = paired_divergence(pairs.left, pairs.right, model=model, **BASE)
+        assert row["spearman"] == pytest.approx(spearman(pairs, measured.values))
+    assert [row["base"] for row in table.rows] == ["base", ""]

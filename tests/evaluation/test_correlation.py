@@ -1,4 +1,4 @@
-"""Correlations against scipy, and a bootstrap whose intervals hold the truth (R47-R49)."""
+"""Correlations against scipy, in all parts, with their errors (R47-R49)."""
 
 import numpy as np
 import pytest
@@ -6,13 +6,13 @@ from scipy import stats
 
 from conjure_kernel.evaluation.correlation import (
     correlate,
-    interval,
     p_value,
     parts_of,
-    resamples,
     tabulate,
+    warn_of_constants,
 )
 from conjure_kernel.evaluation.datasets import ScoredPairs
+from conjure_kernel.evaluation.uncertainty import Pairing
 from conjure_kernel.method.jackknife import jackknife_se, leave_one_out
 
 SCIPY = {"spearman": stats.spearmanr, "pearson": stats.pearsonr, "kendall": stats.kendalltau}
@@ -23,6 +23,11 @@ def pairs_of(scores, corpora=None, left=None, right=None):
     left = left or [f"a {i}" for i in range(n)]
     right = right or [f"b {i}" for i in range(n)]
     return ScoredPairs("t", left, right, np.asarray(scores, float), corpora)
+
+
+def table_of(scores, similarities, pairs, replicates=None):
+    pairing = Pairing.of(pairs.left, pairs.right)
+    return tabulate(scores, similarities, pairing, parts_of(pairs), replicates)
 
 
 @pytest.mark.parametrize("statistic", SCIPY)
@@ -41,75 +46,31 @@ def test_nothing_to_correlate_is_nan(statistic):
     assert np.isnan(p_value(statistic, np.ones(2), np.ones(2)))
 
 
-def test_pairs_without_common_texts_are_resampled_singly():
-    left, right = list("abcdefgh"), list("ijklmnop")
-    drawn = list(resamples(left, right, 2000, 0))
-    assert {len(index) for index in drawn} == {8}
-    times = np.array([np.bincount(index, minlength=8) for index in drawn])
-    assert times.mean(0) == pytest.approx(1, abs=0.1)
-    assert times.var(0) == pytest.approx(7 / 8, abs=0.12)
+@pytest.mark.parametrize("statistic", SCIPY)
+def test_constants_have_no_correlation_for_whatever_rounding(statistic):
+    """Pearson of two constants was -1, and of a constant against scores 0."""
+    same, spread = np.full(30, 0.1), np.arange(30.0)
+    almost = same * (1 + 1e-16 * np.arange(30))
+    for x, y in ((same, same), (same, spread), (spread, same), (almost, spread)):
+        assert np.isnan(correlate(statistic, x, y))
+        assert np.isnan(p_value(statistic, x, y))
 
 
-def test_texts_that_repeat_are_resampled_with_all_their_pairs():
-    left, right = ["hub"] * 6 + ["x"], [*"abcdef", "y"]  # units: hub, and the pair (x, y)
-    times = np.array([np.bincount(i, minlength=7) for i in resamples(left, right, 500, 1)])
-    assert (times[:, :6] == times[:, :1]).all()
-    assert set(times[:, 0]) == {0, 1, 2}
-    assert (times[:, 0] + times[:, 6] == 2).all()
-    both = ["hub", "rim", "hub", "rim"], ["rim", "a", "b", "c"]
-    times = np.array([np.bincount(i, minlength=4) for i in resamples(*both, 500, 1)])
-    assert (times[:, 0] == times[:, 1] * times[:, 2]).all()
-
-
-def test_a_text_against_itself_is_one_pair_and_the_seed_draws():
-    alone = [np.bincount(i, minlength=2) for i in resamples(["a", "b"], ["a", "c"], 50, 0)]
-    assert {len(times) for times in alone} == {2}
-    assert {int(times.sum()) for times in alone} == {2}
-    first, again, other = (list(resamples([*"abcd"], [*"efgh"], 3, s)) for s in (0, 0, 1))
-    assert all(map(np.array_equal, first, again))
-    assert not all(map(np.array_equal, first, other))
-
-
-def cover(make, n_worlds=150):
-    """Share of worlds whose interval holds the truth; and the share if pairs were resampled."""
-    held = np.zeros(2)
-    for seed in range(n_worlds):
-        left, right, x, y, truth = make(np.random.default_rng(seed))
-        single = [f"l{i}" for i in range(len(x))], [f"r{i}" for i in range(len(x))]
-        for j, texts in enumerate([(left, right), single]):
-            boot = [correlate("pearson", x[i], y[i]) for i in resamples(*texts, 200, seed)]
-            low, high = interval(boot)
-            held[j] += low <= truth <= high
-    return held / n_worlds
-
-
-@pytest.mark.slow
-def test_intervals_cover_where_texts_repeat_and_a_bootstrap_of_pairs_does_not():
-    def words(rng):  # everything about a pair comes from its words
-        u, v = rng.normal(size=(2, 20))
-        a, b = np.triu_indices(20, 1)
-        x, y = u[a] + u[b], v[a] + v[b]
-        return [f"w{i}" for i in a], [f"w{i}" for i in b], x, y, 0.0
-
-    by_text, by_pair = cover(words)
-    assert by_text > 0.85
-    assert by_pair < 0.75
-
-
-@pytest.mark.slow
-def test_intervals_cover_where_texts_do_not_repeat():
-    def sentences(rng):
-        x = rng.normal(size=60)
-        y = 0.5 * x + np.sqrt(0.75) * rng.normal(size=60)
-        return [f"l{i}" for i in range(60)], [f"r{i}" for i in range(60)], x, y, 0.5
-
-    assert 0.88 < cover(sentences)[0] < 0.99
-
-
-def test_too_many_missing_resamples_make_no_interval():
-    assert np.isnan(interval([np.nan] * 2 + [0.5] * 8)).all()
-    assert interval([0.5] * 99 + [np.nan]) == (0.5, 0.5)
-    assert np.isnan(interval([])).all()
+def test_constants_are_told_once_with_the_reason():
+    scores = np.arange(40.0)
+    pairs = pairs_of(scores, ["x"] * 20 + ["y"] * 20)
+    similarities = np.r_[np.full(20, 0.5), scores[20:]]
+    with pytest.warns(UserWarning, match="have no correlation") as caught:
+        table = table_of(scores, similarities, pairs)
+    (warning,) = caught
+    assert str(warning.message) == (
+        "1 of 3 parts have no correlation (NaN), as values are all equal: the similarities of 'x'; "
+        "check them."
+    )
+    assert np.isnan([table.find(part="x")[name] for name in SCIPY]).all()
+    assert np.isfinite([table.find(part="all")[name] for name in SCIPY]).all()
+    with pytest.warns(UserWarning, match="all 3 b are 2: a correlation is not defined there"):
+        warn_of_constants({"a": np.arange(3.0), "b": np.full(3, 2.0)})
 
 
 def test_parts_and_both_means():
@@ -117,7 +78,7 @@ def test_parts_and_both_means():
     scores, similarities = rng.normal(size=(2, 60))
     corpora = ["x"] * 40 + ["y"] * 20
     pairs = pairs_of(scores, corpora)
-    table = tabulate(scores, similarities, parts_of(pairs), [])
+    table = table_of(scores, similarities, pairs)
     x = stats.spearmanr(scores[:40], similarities[:40]).statistic
     y = stats.spearmanr(scores[40:], similarities[40:]).statistic
     assert [row["part"] for row in table.rows] == ["all", "mean", "wmean", "x", "y"]
@@ -148,9 +109,34 @@ def test_draw_errors_are_the_jackknife_of_the_statistic():
     rng = np.random.default_rng(0)
     scores = rng.normal(size=30)
     draws = scores[:, None] + rng.normal(size=(30, 5))
-    replicates = leave_one_out(draws)
-    parts = parts_of(pairs_of(scores))
-    row = tabulate(scores, draws.mean(1), parts, [], replicates)[0]
+    replicates = leave_one_out(draws[..., None])
+    pairs = pairs_of(scores)
+    row = table_of(scores, draws.mean(1), pairs, replicates)[0]
     by_hand = [stats.spearmanr(np.delete(draws, k, 1).mean(1), scores).statistic for k in range(5)]
-    assert row["spearman_draw_se"] == pytest.approx(jackknife_se(np.array(by_hand)))
-    assert np.isnan(tabulate(scores, draws.mean(1), parts, [])[0]["spearman_draw_se"])
+    assert row["spearman_draw_se"] == pytest.approx(jackknife_se(np.array([by_hand])))
+    assert np.isnan(table_of(scores, draws.mean(1), pairs)[0]["spearman_draw_se"])
+
+
+def test_a_mean_over_corpora_has_the_interval_of_a_mean():
+    rng = np.random.default_rng(0)
+    widths = []
+    for n in (20, 60, 200):
+        scores = rng.normal(size=3 * n)
+        pairs = pairs_of(scores, list(np.repeat(["x", "y", "z"], n)))
+        table = table_of(scores, scores + rng.normal(size=3 * n), pairs)
+        rows = {part: table.find(part=part) for part in ("mean", "wmean", "x", "y", "z")}
+        width = {p: row["pearson_high"] - row["pearson_low"] for p, row in rows.items()}
+        single = np.mean([width[part] for part in "xyz"])
+        assert width["mean"] == pytest.approx(single / np.sqrt(3), rel=0.35)
+        assert width["wmean"] == pytest.approx(width["mean"], rel=0.05)
+        assert rows["mean"]["pearson_p"] < 1e-3
+        widths.append(width["mean"])
+    assert widths[0] > widths[1] > widths[2]
+
+
+def test_a_corpus_of_few_pairs_leaves_its_mean_without_an_interval():
+    scores, similarities = np.random.default_rng(0).normal(size=(2, 29))
+    table = table_of(scores, similarities, pairs_of(scores, ["x"] * 20 + ["y"] * 9))
+    assert np.isnan([table.find(part=p)["kendall_low"] for p in ("y", "mean", "wmean")]).all()
+    assert np.isfinite([table.find(part=p)["kendall_low"] for p in ("x", "all")]).all()
+    assert np.isfinite(table.find(part="mean")["kendall"])

@@ -31,7 +31,7 @@ def noisy(pairs, missing=0, **more):
 
 
 def test_a_result_says_everything(pairs):
-    result = evaluate(noisy(pairs), pairs, name="noisy", n_bootstrap=200)
+    result = evaluate(noisy(pairs), pairs, name="noisy")
     row = result.table.find(part="all")
     for statistic, test in (("spearman", stats.spearmanr), ("kendall", stats.kendalltau)):
         found = test(result.similarities, pairs.scores)
@@ -55,7 +55,7 @@ def test_identical_pairs_rank_on_top_and_a_turned_sign_shows():
     means = {p: np.asarray(world._of(p).means[0]) for p in prompts}
     people = [-np.linalg.norm(means[a] - means[b]) for a, b in zip(left, right, strict=True)]
     pairs = ScoredPairs("w", left, right, np.array(people))
-    result = evaluate(ConjureScorer(world, memory=None, **SMALL), pairs, n_bootstrap=0)
+    result = evaluate(ConjureScorer(world, memory=None, **SMALL), pairs)
     assert result.similarities.argmax() == 0
     assert result.table[0]["spearman"] > 0.5
     assert result.n_evaluations == world.rows > 0
@@ -65,10 +65,10 @@ def test_identical_pairs_rank_on_top_and_a_turned_sign_shows():
 
 def test_missing_pairs_are_counted_and_left_out_everywhere(pairs):
     cut = np.arange(40) % 2 == 0
-    scorer = noisy(pairs, missing=4, truncated=cut, replicates=np.tile(pairs.scores, (3, 1)))
-    result = evaluate(scorer, pairs, n_bootstrap=20)
+    scorer = noisy(pairs, missing=4, truncated=cut, replicates=np.tile(pairs.scores, (2, 3, 1)))
+    result = evaluate(scorer, pairs)
     assert (result.n_missing, len(result.pairs)) == (4, 36)
-    assert result.replicates.shape == (3, 36)
+    assert result.replicates.shape == (2, 3, 36)
     assert result.table.find(part="all")["n"] == 36
     assert result.table.find(part="truncated")["n"] == 18
     assert "36 pairs, 4 missing" in str(result)
@@ -76,29 +76,21 @@ def test_missing_pairs_are_counted_and_left_out_everywhere(pairs):
 
 def test_few_pairs_have_no_interval(pairs):
     few = pairs.take(range(9), "few")
-    assert np.isnan(evaluate(noisy(few), few, n_bootstrap=50).table[0]["spearman_low"])
+    assert np.isnan(evaluate(noisy(few), few).table[0]["spearman_low"])
     ten = pairs.take(range(10), "ten")
-    assert np.isfinite(evaluate(noisy(ten), ten, n_bootstrap=50).table[0]["spearman_low"])
-
-
-def test_the_seed_decides_the_intervals(pairs):
-    a, b, c = (
-        evaluate(noisy(pairs), pairs, n_bootstrap=50, random_state=s).table[0] for s in (0, 0, 1)
-    )
-    assert a == {**b, "spearman_draw_se": pytest.approx(np.nan, nan_ok=True)} or str(a) == str(b)
-    assert str(a) != str(c)
+    assert np.isfinite(evaluate(noisy(ten), ten).table[0]["spearman_low"])
 
 
 def test_json_holds_table_pairs_and_provenance(pairs):
-    back = json.loads(json.dumps(evaluate(noisy(pairs), pairs, n_bootstrap=9).to_dict()))
+    back = json.loads(json.dumps(evaluate(noisy(pairs), pairs).to_dict()))
     assert back["table"][0]["n"] == 40
     assert back["pairs"]["text_a"] == pairs.left
     assert len(back["similarities"]) == 40
-    assert back["provenance"]["n_bootstrap"] == 9
+    assert "numpy" in str(back["provenance"]["versions"])
 
 
 def test_plain_lists_and_errors(pairs):
-    result = evaluate(noisy(pairs), pairs.pairs, pairs.scores, n_bootstrap=0)
+    result = evaluate(noisy(pairs), pairs.pairs, pairs.scores)
     assert result.table[0]["n"] == 40
     with pytest.raises(ValueError, match="scores=None: expected a score for each pair"):
         evaluate(noisy(pairs), pairs.pairs)
@@ -112,5 +104,9 @@ def test_plain_lists_and_errors(pairs):
         evaluate(noisy(pairs), pairs, pairs.scores)
     with pytest.raises(ValueError, match=r"scorer: expected .*shape \(40,\).* got shape \(2,\)"):
         evaluate(lambda a, b: [1, 2], pairs)
-    with pytest.raises(ValueError, match="n_bootstrap=-1"):
-        evaluate(noisy(pairs), pairs, n_bootstrap=-1)
+    with pytest.raises(ValueError, match="scorer: expected finite similarities, got none for 40"):
+        evaluate(lambda a, b: np.full(40, np.nan), pairs)
+    spoilt = ScoredPairs("t", pairs.left, pairs.right, np.where(pairs.scores > 1, np.nan, 0.5))
+    n_spoilt = int((pairs.scores > 1).sum())
+    with pytest.raises(ValueError, match=f"with {n_spoilt} numbers not finite; drop those pairs"):
+        evaluate(noisy(pairs), spoilt)

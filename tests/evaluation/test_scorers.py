@@ -9,7 +9,7 @@ import pytest
 
 import pipelines
 from conjure_kernel import paired_divergence
-from conjure_kernel.estimators.images import fit_gaussian, frechet
+from conjure_kernel.estimators.images import METRICS, fit_gaussian, frechet
 from conjure_kernel.evaluation.scorers import (
     ConjureScorer,
     ImageScorer,
@@ -38,9 +38,24 @@ def test_conjure_scores_are_minus_the_log(leg):
     draws = {"jeffreys": found.draws, "ab": found.leg_draws[0], "ba": found.leg_draws[1]}[leg]
     for k in range(N_DRAWS):
         rest = np.delete(draws, k, axis=1).mean(1)
-        np.testing.assert_allclose(scored.replicates[k], -np.log(rest), rtol=1e-5)
+        np.testing.assert_allclose(scored.replicates[0, k], -np.log(rest), rtol=1e-5)
     assert scored.provenance["leg"] == leg
     assert scored.n_evaluations > 0
+
+
+@pytest.mark.parametrize("leg", ["jeffreys", "ab"])
+def test_chains_of_a_draw_are_left_out_one_by_one(leg):
+    world, prompts = make_world(4)
+    options = {"n_steps": 4, "chains_per_draw": 2, "n_draws": 3, "check_steps": 0}
+    found = paired_divergence(prompts[:3], prompts[1:], model=world, memory=None, **options)
+    scored = score_divergence(found, leg=leg)
+    parts = found.chain_draws[0] if leg == "ab" else sum(found.chain_draws) / 2
+    assert scored.replicates.shape == (2, 3, 3)
+    rest = np.delete(parts[..., 1], 2, axis=1).mean(1) + parts[..., 0].mean(1)
+    np.testing.assert_allclose(scored.replicates[1, 2], -np.log(rest), rtol=1e-5)
+    one_chain = score_divergence(found, leg=leg, levels=slice(0, 1)).replicates
+    assert np.ptp(one_chain[1], axis=0) == pytest.approx(0)  # no level of the other chain is used
+    assert np.ptp(one_chain[0], axis=0).min() > 0
 
 
 def test_levels_of_a_divergence():
@@ -52,6 +67,7 @@ def test_levels_of_a_divergence():
     )
 
 
+@pytest.mark.filterwarnings("ignore:.*pairs are above tol")
 def test_pairs_of_different_numbers_of_draws_have_no_jackknife():
     world, prompts = make_world()
     settings = {"memory": None, "tol": 0.1, **SMALL}
@@ -151,9 +167,9 @@ def test_any_generator_can_be_scored(metric):
     scored = ImageScorer(metric, n_images=12, generate=paint)(LEFT, RIGHT)
     assert scored.similarities[2] < scored.similarities[0]
     assert scored.similarities[1] > scored.similarities[2]
-    assert scored.replicates.shape == (4, 3)
-    assert (scored.replicates[:, 2] < scored.replicates[:, 1]).all()
-    assert len(np.unique(scored.replicates[:, 2])) == 4
+    assert scored.replicates.shape == (1, 4, 3)
+    assert (scored.replicates[..., 2] < scored.replicates[..., 1]).all()
+    assert len(np.unique(scored.replicates[..., 2])) == 4
 
 
 def test_frechet_scores_are_minus_the_distance_in_the_feature_space():
@@ -165,7 +181,7 @@ def test_frechet_scores_are_minus_the_distance_in_the_feature_space():
     assert scored.similarities[0] == pytest.approx(-frechet(*sets))
     rest = np.arange(8) % 4 != 1
     sets = [fit_gaussian(corner(paint(text, 8))[rest]) for text in (LEFT[2], RIGHT[2])]
-    assert scored.replicates[1, 0] == pytest.approx(-frechet(*sets))
+    assert scored.replicates[0, 1, 0] == pytest.approx(-frechet(*sets))
 
 
 def test_the_models_own_images_are_kept_in_the_cache(tmp_path):
@@ -176,6 +192,24 @@ def test_the_models_own_images_are_kept_in_the_cache(tmp_path):
     assert again.n_evaluations == 0
     assert first.similarities == again.similarities < 0
     assert first.provenance["n_images"] == 8
+
+
+def test_features_of_half_precision_rank_as_those_of_double():
+    def half(images):
+        return images.reshape(len(images), -1).astype(np.float16)
+
+    texts = ["x" * i for i in range(1, 7)]
+    left, right = zip(*itertools.combinations(texts, 2), strict=True)
+    for metric in METRICS:
+        one, other = (
+            ImageScorer(metric, n_images=8, generate=paint, features=f)(left, right).similarities
+            for f in (half, lambda images: half(images).astype(np.float64))
+        )
+        np.testing.assert_array_equal(one, other)
+    with pytest.raises(ValueError, match=r"features: expected finite .* with 16 numbers"):
+        ImageScorer(n_images=8, generate=paint, features=lambda _: np.full((8, 2), np.nan))(
+            ["a"], ["a"]
+        )
 
 
 def test_errors_of_image_scorers():

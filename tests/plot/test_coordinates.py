@@ -10,6 +10,7 @@ from scipy.linalg import orthogonal_procrustes
 from scipy.spatial import procrustes
 from scipy.spatial.distance import pdist, squareform
 
+from conjure_kernel.method.jackknife import leave_one_out
 from conjure_kernel.plot.coordinates import layout, position_errors, stress
 from conjure_kernel.plot.labels import fit_limits, place_labels, shorten, spread
 
@@ -146,6 +147,11 @@ def jittered(points, n_draws, size, rng):
     return np.stack([squareform(pdist(draw) ** 2) for draw in moved], -1)
 
 
+def left_out(draws):
+    """Replicates of draws with one chain each."""
+    return leave_one_out(draws[..., None])
+
+
 def test_position_errors_are_the_spread_of_repeated_maps():
     rng, points, n_draws = np.random.default_rng(0), plane(8)[0], 4
     points = points - points.mean(0)
@@ -153,7 +159,7 @@ def test_position_errors_are_the_spread_of_repeated_maps():
     for _ in range(25):
         draws = jittered(points, n_draws, 0.05, rng)
         at = layout(draws.mean(-1))
-        found.append(position_errors(draws, at))
+        found.append(position_errors(left_out(draws), at))
         maps.append(at @ orthogonal_procrustes(at, points)[0])
     spread_of_maps = np.std(maps, axis=0)
     ratio = np.sqrt(np.mean(np.square(found), axis=0)) / spread_of_maps
@@ -165,17 +171,28 @@ def test_a_prompt_that_jumps_is_the_uncertain_one_and_equal_draws_leave_no_doubt
     size = np.full((9, 1), 0.01)
     size[4] = 0.3
     draws = jittered(points, 4, size, rng)
-    errors = position_errors(draws, layout(draws.mean(-1))).max(1)
+    errors = position_errors(left_out(draws), layout(draws.mean(-1))).max(1)
     assert errors.argmax() == 4
     assert errors[4] > 3 * np.delete(errors, 4).max()
     same = np.repeat(plane(9)[1][..., None], 3, axis=-1)
-    np.testing.assert_allclose(position_errors(same, layout(same[..., 0])), 0, atol=1e-4)
+    np.testing.assert_allclose(position_errors(left_out(same), layout(same[..., 0])), 0, atol=1e-4)
 
 
-@pytest.mark.parametrize("shape", [(3, 3), (3, 3, 1)])
+def test_errors_of_chains_add_up():
+    rng, points = np.random.default_rng(2), plane(8)[0]
+    halves = np.stack([jittered(points, 4, 0.05, rng) / 2 for _ in range(2)], -1)
+    at = layout(halves.sum(-1).mean(-1))
+    both = position_errors(leave_one_out(halves), at)
+    single = [position_errors(leave_one_out(halves)[[g]], at) for g in range(2)]
+    np.testing.assert_allclose(both, np.hypot(*single), rtol=1e-9)
+
+
+@pytest.mark.parametrize("shape", [(3, 3), (4, 3, 3), (1, 1, 3, 3)])
 def test_position_errors_need_two_draws(shape):
-    with pytest.raises(ValueError, match=r"draws: expected .*K > 1, got \(3, 3"):
+    with pytest.raises(ValueError, match=r"replicates: expected .*K > 1, got \("):
         position_errors(np.zeros(shape), np.zeros((3, 2)))
+    with pytest.raises(ValueError, match="replicates: expected finite values, got NaN; pass a mea"):
+        position_errors(np.full((1, 2, 3, 3), np.nan), np.zeros((3, 2)))
 
 
 def test_limits_keep_the_margin_and_one_scale():

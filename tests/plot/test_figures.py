@@ -269,10 +269,10 @@ def test_overview_shows_both_panels_with_their_captions():
 
 def test_overview_draws_the_uncertainty_of_an_mds_map():
     _, divergences, names, images, _ = world(6)
-    draws = divergences[..., None] * np.array([0.9, 1.0, 1.1])
-    figure = plot_overview(divergences, names, images, draws=draws)
+    replicates = divergences * np.array([0.9, 1.0, 1.1])[None, :, None, None]
+    figure = plot_overview(divergences, names, images, replicates=replicates)
     assert "bars" in figure.axes[1].get_title("left")
-    plain = plot_overview(divergences, names, images, draws=draws[..., :1])
+    plain = plot_overview(divergences, names, images)
     assert "bars" not in plain.axes[1].get_title("left")
 
 
