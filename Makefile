@@ -7,6 +7,7 @@
 #   make notebooks  runs the notebooks in examples/ in place
 #   make pictures  draws those of docs/explained.md anew
 #   make bench     the benchmarks; on a machine with a GPU also: python benchmarks/gpu.py
+#   make faults    kills, races, flipped bits and full disks, for about half an hour
 #   make install   the environment for developers, and nothing else
 #
 # TORCH=torch takes the newest PyTorch instead of the one that the tests run on. On Linux PyPI's
@@ -20,7 +21,7 @@ BIN    := $(VENV)/bin
 OLDEST := $(VENV)-oldest
 BENCHES = $(filter-out benchmarks/_% benchmarks/gpu.py,$(wildcard benchmarks/*.py))
 
-.PHONY: map install test oldest lint docs notebooks pictures bench clean
+.PHONY: map install test oldest lint docs notebooks pictures bench faults clean
 
 map: $(VENV)/.core
 	$(BIN)/conjure map -o map.png
@@ -53,6 +54,9 @@ pictures: $(VENV)/.core
 bench: $(VENV)/.core
 	@test -n "$(BENCHES)" || { echo "there are no benchmarks"; exit 1; }
 	for script in $(BENCHES); do $(BIN)/python "$$script" || exit 1; done
+
+faults: $(VENV)/.dev
+	PYTHONPATH=tests/shared $(BIN)/python tests/faults/long.py
 
 clean:
 	rm -rf $(VENV) $(OLDEST) build dist docs/_build docs/gallery docs/reference map.png .pytest_cache .ruff_cache .mypy_cache

@@ -8,6 +8,7 @@ public functions trusts its arguments. All messages of the package are written i
 from __future__ import annotations
 
 import math
+import os
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence, Set
 from importlib import import_module
@@ -17,10 +18,18 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["check_choice", "check_coordinates", "check_number", "check_pairs", "check_prompts"]
+__all__ = [
+    "check_choice",
+    "check_coordinates",
+    "check_memory",
+    "check_number",
+    "check_pairs",
+    "check_prompts",
+]
 __all__ += ["check_range", "check_square", "check_vectors", "import_optional", "quote"]
 __all__ += ["same_value"]
 
+LARGEST_INTEGER = 2**63 - 1
 MOST_QUOTED = 60  # characters of a value in a message
 
 
@@ -93,7 +102,7 @@ def check_pairs(pairs: Any, name: str = "pairs") -> tuple[list[str], list[str]]:
 
 def check_square(matrix: Any, name: str = "matrix") -> np.ndarray:
     """Float64 copy of a symmetric, finite, non-negative square matrix."""
-    checked = np.array(matrix, dtype=np.float64)
+    checked = _as_floats(matrix, name)
     if checked.ndim != 2 or checked.shape[0] != checked.shape[1] or checked.shape[0] == 0:
         raise ValueError(
             f"{name}: expected a square matrix, got shape {checked.shape}; "
@@ -115,7 +124,7 @@ def check_square(matrix: Any, name: str = "matrix") -> np.ndarray:
 
 def check_coordinates(coordinates: Any, n: int, name: str = "coordinates") -> np.ndarray:
     """Float64 copy of n finite points in the plane."""
-    points = np.array(coordinates, dtype=np.float64)
+    points = _as_floats(coordinates, name)
     if points.shape != (n, 2):
         raise ValueError(f"{name}: expected the shape ({n}, 2), got {points.shape}.")
     return _check_finite(points, name)
@@ -124,6 +133,8 @@ def check_coordinates(coordinates: Any, n: int, name: str = "coordinates") -> np
 def check_vectors(vectors: Any, name: str = "vectors") -> np.ndarray:
     """Finite rows of numbers."""
     rows = np.asarray(vectors)
+    if np.iscomplexobj(rows):
+        raise ValueError(f"{name}: expected real numbers, got complex ones; pass their real part.")
     if rows.ndim != 2 or not rows.size:
         raise ValueError(f"{name}: expected the shape (n, d), got {rows.shape}.")
     return _check_finite(rows, name)
@@ -136,14 +147,33 @@ def check_number(
     kind = "an integer" if integer else "a finite number"
     bound = f"{'above' if exclusive else 'of at least'} {least:g}"
     right_type = isinstance(value, Integral if integer else Real) and not isinstance(value, bool)
+    if right_type and integer and value > LARGEST_INTEGER:
+        raise ValueError(f"{name}={quote(value)}: expected {kind} {bound}, and below 2**63.")
     if (
         not right_type
-        or not math.isfinite(value)
+        or not (integer or _is_finite(value))
         or value < least
         or (exclusive and value <= least)
     ):
         raise ValueError(f"{name}={quote(value)}: expected {kind} {bound}.")
     return int(value) if integer else float(value)
+
+
+def _is_finite(value: Real) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer of hundreds of digits
+        return False
+
+
+def check_memory(n_bytes: float, text: str) -> None:
+    """Raise MemoryError, before any work, if a result does not fit into this machine's memory."""
+    try:
+        held = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # a system that does not tell
+        return
+    if n_bytes > held > 0:
+        raise MemoryError(f"{text}: {n_bytes / 1e9:,.3g} GB, of {held / 1e9:,.3g} GB in all")
 
 
 def check_choice(value: Any, name: str, choices: Sequence[str]) -> str:
@@ -174,6 +204,16 @@ def import_optional(module: str, extra: str, purpose: str) -> Any:
         ) from error
 
 
+def _as_floats(values: Any, name: str) -> np.ndarray:
+    """Float64 copy of real numbers; NumPy drops imaginary parts with a warning at most."""
+    if np.iscomplexobj(values):
+        raise ValueError(f"{name}: expected real numbers, got complex ones; pass their real part.")
+    try:
+        return np.array(values, dtype=np.float64)
+    except OverflowError:
+        raise ValueError(f"{name}: expected numbers that a float can hold.") from None
+
+
 def _check_finite(values: np.ndarray, name: str) -> np.ndarray:
     if not np.isfinite(values).all():
         raise ValueError(
@@ -200,5 +240,7 @@ def same_value(a: Any, b: Any) -> bool:
 
 def quote(value: Any) -> str:
     """A value as messages show it: its repr, cut to 60 characters."""
+    if isinstance(value, int) and abs(value) > LARGEST_INTEGER:
+        return f"an integer of {value.bit_length()} bits"  # Python refuses to print the longest
     text = repr(value)
     return text if len(text) <= MOST_QUOTED else f"{text[: MOST_QUOTED - 3]}..."

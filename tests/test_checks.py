@@ -6,11 +6,13 @@ import pytest
 
 from conjure_kernel._checks import (
     check_choice,
+    check_memory,
     check_number,
     check_pairs,
     check_prompts,
     check_range,
     check_square,
+    check_vectors,
 )
 
 WORDS = ["a dog", "a cat"]
@@ -203,3 +205,24 @@ def test_a_range_must_be_two_finite_rising_numbers(value):
     with pytest.raises(ValueError, match="expected two finite rising numbers") as caught:
         check_range(value)
     assert f"log_snr_range={value!r}" in str(caught.value)
+
+
+@pytest.mark.parametrize("check", [check_square, check_vectors])
+def test_complex_numbers_are_refused(check):
+    with pytest.raises(ValueError, match="expected real numbers, got complex ones"):
+        check(np.zeros((2, 2), complex))
+
+
+def test_integers_that_no_machine_holds_are_refused():
+    with pytest.raises(ValueError, match=r"n=an integer of 1329 bits: expected an integer of at"):
+        check_number(10**400, "n", least=1, integer=True)
+    with pytest.raises(ValueError, match=r"n=an integer of 1329 bits: expected a finite number"):
+        check_number(10**400, "n", least=1)
+    with pytest.raises(ValueError, match="expected numbers that a float can hold"):
+        check_square([[10**400]])
+
+
+def test_what_cannot_fit_into_memory_is_refused():
+    with pytest.raises(MemoryError, match=r"n_draws=3: 1e\+09 GB, of [\d.,]+ GB in all"):
+        check_memory(1e18, "n_draws=3")
+    check_memory(1e3, "n_draws=3")

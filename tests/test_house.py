@@ -20,12 +20,20 @@ ROOF = ["__init__", "__main__"]  # the public names, and the command as a module
 HOMES = {
     "bokeh": "plot/html",
     "diffusers": "models/pretrained",
-    "filelock": ("cache/store", "models/pretrained"),
+    "filelock": "models/pretrained",
     "joblib": "engine/workers",
     "matplotlib": "plot",
     "transformers": "models/pretrained",
 }
-NUMPY_ONLY = ["_checks", "_table", "cache/folder", "engine/parameters", "estimators/images"]
+NUMPY_ONLY = [
+    "_checks",
+    "_table",
+    "cache/folder",
+    "cache/container",
+    "cache/locks",
+    "engine/parameters",
+    "estimators/images",
+]
 NUMPY_ONLY += [f"method/{name}" for name in ("schedule", "prediction", "divergence", "kernels")]
 NUMPY_ONLY += ["method/jackknife", "plot"]
 NUMPY_ONLY += [f"evaluation/{name}" for name in ("correlation", "delete_one", "uncertainty")]

@@ -21,7 +21,7 @@ PACKAGE = Path(conjure_kernel.__file__).parent
 # Of each new thing: file, the line that it stands below, and what is written there.
 NEW = {
     "weighting": [
-        ("method/schedule.py", "WEIGHTINGS: ", '    "even": lambda grid: np.ones(grid.n_nodes),')
+        ("method/grid.py", "WEIGHTINGS: ", '    "even": lambda grid: np.ones(grid.n_nodes),')
     ],
     "output": [("estimators/base.py", "OUTPUTS: ", '    "log": np.log1p,')],
     "verb": [
@@ -38,7 +38,7 @@ NEW = {
             "def open_store(",
             '    if memory == "attic":\n        return ATTIC.setdefault(str(key), MemoryStore())',
         ),
-        ("cache/store.py", "T = TypeVar", "ATTIC = {}"),
+        ("cache/store.py", "from conjure_kernel.cache.folder", "ATTIC = {}"),
     ],
 }
 SCRIPT = """
@@ -55,7 +55,7 @@ run = {"model": world, "n_steps": 3, "n_draws": 2, "memory": None}
 even = ConjureDistance(**run, weighting="even", output="divergence")
 plain = pairwise_divergence(prompts, **run)
 pairs = ScoredPairs("toy", ["a", "a", "b"], ["b", "c", "c"], np.arange(3.0))
-ablation = ablate(pairs, sweeps={"weighting": SWEEPS["weighting"]}, n_bootstrap=10, **run)
+ablation = ablate(pairs, sweeps={"weighting": SWEEPS["weighting"]}, **run)
 weighting = {
     "given": even.fit_transform(prompts).tolist(),
     "expected": ((plain.forward + plain.backward).sum(-1).mean(-1) / 2).tolist(),

@@ -10,99 +10,30 @@ import json
 import math
 import os
 import re
-import shutil
-import time
+import stat
 import uuid
+import warnings
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import platformdirs
 
-__all__ = ["CacheInfo", "cache_info", "cache_root", "canonical", "clear_cache", "load_json"]
-__all__ += ["lock_timeout", "plain", "read_json", "remove_stale", "replace", "size_limit"]
-__all__ += ["unreadable", "unwritable", "walk"]
+__all__ = ["Damaged", "cache_root", "canonical", "lock_timeout", "open_plain", "plain", "pretty"]
+__all__ += ["read_json", "replace", "size_limit", "unreadable", "unwritable", "walk"]
 
 SCHEMA = 2
-ENERGY, TRAJECTORY = ".npz", ".safetensors"
-STALE = 3600.0
+ENERGY, TRAJECTORY, VECTORS, DAMAGED = ".energies", ".trajectory", ".vectors", ".damaged"
+RUN, LOCKS = "run.facts", "locks"
+ATTEMPTS = 3
 UNITS = {unit: 1000**power for power, unit in enumerate(["", "k", "m", "g", "t", "p"])}
 UNITS |= {f"{unit}i": 1024**power for power, unit in enumerate("kmgtp", start=1)}
 
 
-@dataclass(frozen=True)
-class CacheInfo:
-    """What a cache folder holds.
-
-    Attributes
-    ----------
-    location : Path or None
-        The folder; None where nothing is kept on disk.
-    n_models, n_runs, n_prompts : int
-        Numbers of models, of runs (a model under one choice of settings), and of different source
-        prompts.
-    energy_bytes, trajectory_bytes : int
-        Sizes of the two kinds of files.
-    """
-
-    location: Path | None
-    n_models: int = 0
-    n_runs: int = 0
-    n_prompts: int = 0
-    energy_bytes: int = 0
-    trajectory_bytes: int = 0
-
-
-def cache_info(memory: Any = "auto") -> CacheInfo:
-    """Count what a cache holds.
-
-    Parameters
-    ----------
-    memory : "auto", None, path or joblib.Memory
-        The cache, as the estimators name it.
-
-    Returns
-    -------
-    info : CacheInfo
-    """
-    if (root := cache_root(memory)) is None:
-        return CacheInfo(None)
-    files = list(walk(root))
-    size = {s: sum(f.st_size for p, f in files if p.suffix == s) for s in (ENERGY, TRAJECTORY)}
-    prompts = {path.stem for path, _ in files if path.suffix == ENERGY}
-    runs = {path.parent for path, _ in files if path.name == "key.json"}
-    models = {run.parent for run in runs}
-    return CacheInfo(
-        location=root,
-        n_models=len(models),
-        n_runs=len(runs),
-        n_prompts=len(prompts),
-        energy_bytes=size[ENERGY],
-        trajectory_bytes=size[TRAJECTORY],
-    )
-
-
-def clear_cache(memory: Any = "auto") -> int:
-    """Delete the energies and trajectories of every model in a cache.
-
-    Parameters
-    ----------
-    memory : "auto", None, path or joblib.Memory
-        The cache, as the estimators name it.
-
-    Returns
-    -------
-    n_bytes : int
-        The disk space freed.
-    """
-    if (root := cache_root(memory)) is None:
-        return 0
-    before = sum(stat.st_size for _, stat in walk(root))
-    shutil.rmtree(root, ignore_errors=True)
-    return before - sum(stat.st_size for _, stat in walk(root))
+class Damaged(ValueError):
+    """A file is not what was written under its name."""
 
 
 def cache_root(memory: Any) -> Path | None:
@@ -118,7 +49,15 @@ def cache_root(memory: Any) -> Path | None:
     if isinstance(memory, str) and memory == "auto":
         per_user = platformdirs.user_cache_dir("conjure_kernel")
         folder = os.environ.get("CONJURE_KERNEL_CACHE") or per_user
-    return Path(folder).expanduser().absolute() / f"conjure_kernel-v{SCHEMA}"
+    try:
+        return Path(folder).expanduser().absolute() / f"conjure_kernel-v{SCHEMA}"
+    except RuntimeError:  # no HOME, and a user that the system does not know
+        warnings.warn(
+            f"memory={memory!r}: {folder} is in a home folder, and this user has none: nothing is "
+            'kept on disk; set CONJURE_KERNEL_CACHE, or pass memory="a/folder".',
+            stacklevel=3,
+        )
+        return None
 
 
 def size_limit() -> float:
@@ -172,26 +111,30 @@ def pretty(facts: dict[str, Any]) -> bytes:
     return json.dumps(facts, default=plain, indent=1).encode()
 
 
-def load_json(path: Path) -> dict[str, Any]:
-    """Read a JSON file that holds a dict; ValueError if it holds anything else."""
-    content = json.loads(path.read_bytes())
-    if not isinstance(content, dict):
-        raise ValueError(f"expected a dict, got a {type(content).__name__}")
-    return content
-
-
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON file that holds a dict; an empty one where there is no such file."""
     try:
-        return load_json(path)
-    except (OSError, ValueError):
+        with open_plain(path) as file:
+            content = json.loads(file.read())
+    except (OSError, ValueError, RecursionError):
         return {}
+    return content if isinstance(content, dict) else {}
+
+
+def open_plain(path: Path) -> BinaryIO:
+    """Open a plain file; a pipe, which would wait for a writer, or a folder is `Damaged`."""
+    file = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise Damaged("expected a plain file")
+    return os.fdopen(file, "rb")
 
 
 def unreadable(path: Path, error: Exception) -> str:
     """Say in one line that a file is damaged, and what happens then."""
     why = f"{type(error).__name__}: {error}".splitlines()[0]
-    return f"{path} cannot be read ({why}): what it held is computed again."
+    aside = f"it is set aside as '*{DAMAGED}', and " if isinstance(error, Damaged) else ""
+    return f"{path} cannot be read ({why}): {aside}what it held is computed again."
 
 
 def unwritable(folder: Path, error: OSError) -> str:
@@ -202,17 +145,30 @@ def unwritable(folder: Path, error: OSError) -> str:
     )
 
 
-def replace(path: Path, data: bytes) -> None:
-    """Write a file so that others see the old one or the new one, never a part of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
+def replace(path: Path, data: bytes, *, durable: bool = False, mode: int | None = None) -> None:
+    """Write a file so that others see the old one or the new one, never a part of it.
+
+    If `durable`, this holds for a power cut as well. The cache does without: a checksum finds what
+    a power cut has torn. `mode` is that of the new file; by default the system decides.
+    """
+    for attempt in range(ATTEMPTS):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f"{uuid.uuid4().hex}.tmp")  # short: names may be 255 bytes long
+        try:
+            temporary.write_bytes(data)
+            if mode is not None:
+                temporary.chmod(mode)
+            if durable:
+                with temporary.open("rb+") as file:
+                    os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException as error:
+            with suppress(OSError):
+                temporary.unlink()
+            if isinstance(error, FileNotFoundError) and attempt < ATTEMPTS - 1:
+                continue  # the folder was cleared meanwhile
+            raise
+        return
 
 
 def walk(root: Path) -> Iterator[tuple[Path, os.stat_result]]:
@@ -221,12 +177,4 @@ def walk(root: Path) -> Iterator[tuple[Path, os.stat_result]]:
         for name in names:
             with suppress(OSError):
                 path = Path(folder, name)
-                yield path, path.stat()
-
-
-def remove_stale(root: Path) -> None:
-    """Remove the temporary files that killed processes left more than an hour ago."""
-    for path, stat in walk(root):
-        if path.suffix == ".tmp" and time.time() - stat.st_mtime > STALE:
-            with suppress(OSError):
-                path.unlink()
+                yield path, path.lstat()

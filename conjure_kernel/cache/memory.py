@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from conjure_kernel.cache.disk import Disk
 from conjure_kernel.cache.folder import pretty
 from conjure_kernel.cache.records import EnergyRow, digest
 from conjure_kernel.models.task import Trajectory
@@ -23,6 +24,8 @@ class MemoryStore:
 
     root: Path | None = None
     location: Path | None = None
+    disk: Disk | None = None
+    name = ""
 
     def __init__(self) -> None:
         self.run: dict[str, Any] | None = None

@@ -1,26 +1,22 @@
 """What the cache knows of one source prompt, and the bytes in which it is kept.
 
-`EnergyRow` holds the energies e[a, b, k, t] of one source prompt a. A row is kept as npz, a
-trajectory as safetensors, both with the prompt's `digest` and a checksum inside. Loading unpickles
-nothing, and raises an error on every file that is not exactly such a file.
+`EnergyRow` holds the energies e[a, b, k, t] of one source prompt a. Rows and trajectories are kept
+as `container` says: loading raises an error on every file that is not exactly such a file.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
-import json
 import unicodedata
-import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.torch import save
 
+from conjure_kernel.cache.container import Label, dump, load, load_facts
 from conjure_kernel.models.task import Trajectory
 
 __all__ = ["EnergyRow", "count_draws", "digest", "dump_row", "dump_trajectory", "load_row"]
@@ -46,7 +42,8 @@ class EnergyRow:
     targets : array of shape (M,)
         The digests of the target prompts b. They are kept sorted, and `values` with them.
     values : array of shape (M, K, T)
-        The energies, float32, finite and >= 0; NaN where a draw is not computed yet.
+        The energies, float32, finite and >= 0; NaN at all nodes where a draw is not computed
+        yet.
     truncated, tokens : bool, str
         What the trajectory of a says of its text, so that a warm run needs no trajectory.
     """
@@ -67,8 +64,10 @@ class EnergyRow:
             repeats = len(self.values) - len(first)
             _expect(repeats == 0, f"targets: expected each once, got {repeats} again")
             self.values = self.values[first]
-        wrong = np.sum(self.values < 0) + np.sum(np.isinf(self.values))
-        _expect(wrong == 0, f"energies: expected >= 0 or NaN, got {wrong} negative or infinite")
+        known = ~np.isnan(self.values[:, :, :1])  # a draw is known at all nodes or at none
+        finite = (self.values >= 0) & (self.values < np.inf)
+        wrong = np.sum(~np.where(known, finite, np.isnan(self.values)))
+        _expect(wrong == 0, f"energies: expected finite and >= 0, got {wrong} that are not")
 
     @classmethod
     def empty(cls, n_nodes: int) -> EnergyRow:
@@ -102,64 +101,47 @@ class EnergyRow:
         return taken
 
 
-def dump_row(row: EnergyRow, name: str) -> bytes:
-    """Return the bytes of an uncompressed npz file; `name` is the digest of the source prompt."""
-    facts = {"prompt": name, "truncated": row.truncated, "tokens": row.tokens}
-    buffer = io.BytesIO()
-    np.savez(buffer, targets=row.targets, values=row.values, facts=np.array(json.dumps(facts)))
-    return buffer.getvalue()
+def dump_row(row: EnergyRow, label: Label) -> bytes:
+    """Return the bytes of a row's file."""
+    facts = {"truncated": bool(row.truncated), "tokens": row.tokens}
+    return dump(label, facts, {"targets": row.targets, "values": row.values})
 
 
-def load_row(path: Path, name: str, n_nodes: int | None = None) -> EnergyRow:
-    """Load the row of the prompt with digest `name`; any other file raises an error."""
-    with path.open("rb") as whole, np.load(whole, allow_pickle=False) as file:
-        facts = json.loads(str(file["facts"]))
-        row = EnergyRow(file["targets"], file["values"], facts["truncated"], facts["tokens"])
-    _expect_prompt(name, facts["prompt"])
+def load_row(path: Path, label: Label, n_nodes: int | None = None) -> EnergyRow:
+    """Load the row with this label; any other file raises an error."""
+    facts, arrays = load(path, label)
+    row = EnergyRow(arrays["targets"], arrays["values"], facts["truncated"], facts["tokens"])
     _expect_nodes(n_nodes, row.n_nodes)
     return row
 
 
-def dump_trajectory(trajectory: Trajectory, name: str) -> bytes:
-    """Return the bytes of a safetensors file, any dtype; `name` is the digest of the prompt."""
-    tensors = {
-        part: getattr(trajectory, part).detach().cpu().clone(memory_format=torch.contiguous_format)
-        for part in PARTS
+def dump_trajectory(trajectory: Trajectory, label: Label) -> bytes:
+    """Return the bytes of a trajectory's file, any dtype."""
+    tensors = {part: getattr(trajectory, part).detach().cpu().contiguous() for part in PARTS}
+    facts: dict[str, Any] = {
+        part: [str(tensor.dtype).removeprefix("torch."), list(tensor.shape)]
+        for part, tensor in tensors.items()
     }
-    facts = {"prompt": name, "tokens": trajectory.tokens, "checksum": _checksum(tensors)}
-    return save(tensors, metadata=facts | {"truncated": json.dumps(bool(trajectory.truncated))})
+    facts |= {"truncated": bool(trajectory.truncated), "tokens": trajectory.tokens}
+    raw = {part: t.reshape(-1).view(torch.uint8).numpy() for part, t in tensors.items()}
+    return dump(label, facts, raw)
 
 
-def load_trajectory(path: Path, name: str, n_nodes: int | None = None) -> Trajectory:
-    """Load the trajectory of the prompt with digest `name`; any other file raises an error."""
-    with safe_open(path, framework="pt") as file:
-        facts = file.metadata()
-        tensors = {part: file.get_tensor(part).clone() for part in PARTS}
-    _expect_prompt(name, facts["prompt"])
-    checksum = _checksum(tensors)
-    _expect(facts["checksum"] == checksum, f"expected checksum {facts['checksum']}, got {checksum}")
+def load_trajectory(path: Path, label: Label, n_nodes: int | None = None) -> Trajectory:
+    """Load the trajectory with this label; any other file raises an error."""
+    facts, raw = load(path, label)
+    tensors = {}
+    for part in PARTS:
+        dtype, shape = facts[part]
+        tensors[part] = torch.from_numpy(raw[part]).view(getattr(torch, dtype)).reshape(shape)
     _expect_nodes(n_nodes, tensors["x"].shape[1])
-    return Trajectory(**tensors, truncated=json.loads(facts["truncated"]), tokens=facts["tokens"])
+    return Trajectory(**tensors, truncated=facts["truncated"], tokens=facts["tokens"])
 
 
-def count_draws(path: Path, name: str, n_nodes: int) -> int:
+def count_draws(path: Path, label: Label, n_nodes: int) -> int:
     """Read off a file's header how many draws it has; 0 where it has other nodes."""
-    with safe_open(path, framework="pt") as file:
-        _expect_prompt(name, file.metadata()["prompt"])
-        n_draws, n_nodes_kept, *_ = file.get_slice("x").get_shape()
+    _, (n_draws, n_nodes_kept, *_) = load_facts(path, label)["x"]
     return n_draws if n_nodes_kept == n_nodes else 0
-
-
-def _checksum(tensors: dict[str, torch.Tensor]) -> str:
-    crc = 0
-    for tensor in tensors.values():
-        crc = zlib.crc32(f"{tensor.dtype} {tuple(tensor.shape)}".encode(), crc)
-        crc = zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy().data, crc)
-    return f"{crc:08x}"
-
-
-def _expect_prompt(name: str, got: str) -> None:
-    _expect(got == name, f"expected the values of prompt {name}, got those of {got}")
 
 
 def _expect_nodes(n_nodes: int | None, got: int) -> None:

@@ -3,12 +3,13 @@
 `open_store` opens the store of one run key, on disk (`DiskStore`) or in this process
 (`MemoryStore`). Both have the same methods. On disk::
 
-    <root>/conjure_kernel-v1/<fingerprint>/<hash of the key>/
-        key.json  run.json  energies/<digest>.npz  trajectories/<digest>.safetensors  locks/
+    <root>/conjure_kernel-v2/<fingerprint>/<digest of the key>/
+        key.json  run.facts  energies/  trajectories/  vectors/  locks/
 
 Files are written under another name and then renamed, so a reader, who takes no lock, sees the old
-file or the new one. A file that cannot be read counts as missing. Where the disk cannot be written,
-there is one warning, and this process keeps the values.
+file or the new one. Each has the digests of the key and of the prompt inside, and a checksum: see
+`container`. Where the disk cannot be written, there is one warning, and this process keeps the
+values.
 """
 
 from __future__ import annotations
@@ -17,26 +18,25 @@ import hashlib
 import json
 import os
 import re
-import time
-import warnings
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from filelock import FileLock, Timeout
-
+from conjure_kernel.cache import container, records
 from conjure_kernel.cache import folder as cachedir
-from conjure_kernel.cache import records as records
-from conjure_kernel.cache.folder import ENERGY, TRAJECTORY, CacheInfo, cache_info, clear_cache
+from conjure_kernel.cache.container import Label
+from conjure_kernel.cache.disk import Disk
+from conjure_kernel.cache.folder import ENERGY, RUN, TRAJECTORY
 from conjure_kernel.cache.memory import MemoryStore
 from conjure_kernel.cache.records import EnergyRow, digest
+from conjure_kernel.cache.upkeep import CacheInfo, cache_info, clear_cache, evict, remove_stale
 from conjure_kernel.models.task import Trajectory
 
 __all__ = ["CacheInfo", "DiskStore", "EnergyRow", "MemoryStore"]
 __all__ += ["cache_info", "clear_cache", "digest", "open_store"]
 
-T = TypeVar("T")
+WRITE_SECONDS = 60.0  # of waiting for another process that merges, which takes milliseconds
 
 
 class DiskStore:
@@ -57,44 +57,45 @@ class DiskStore:
         text = json.dumps(key, sort_keys=True).encode()
         model = re.sub(r"[^0-9A-Za-z_-]", "_", str(key["fingerprint"])[:16])
         self.root, self.key = root, key
-        self.location = root / model / hashlib.blake2b(text, digest_size=16).hexdigest()
+        self.name = hashlib.blake2b(text, digest_size=16).hexdigest()
+        self.location = root / model / self.name
+        self.disk = Disk(self.location, key)
         self._kept = MemoryStore()
-        self._warned: set[str] = set()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the location only."""
         return DiskStore, (self.root, self.key)
 
-    def sibling(self, key: dict[str, Any]) -> MemoryStore | DiskStore:
+    def sibling(self, key: dict[str, Any]) -> DiskStore:
         """Return the store of another run below the same root."""
         return _open_at(self.root, key)
 
-    def matches(self) -> bool:
-        """Tell whether the folder is that of this key: always, unless one was moved by hand."""
-        return self._read("key.json", cachedir.load_json) in (None, self.key)
-
     def read_run(self) -> dict[str, Any] | None:
         """Return the facts of the run, or None before `write_run`."""
-        return self._kept.read_run() or self._read("run.json", cachedir.load_json)
+        label = Label("run", self.name)
+        return self._kept.read_run() or self.disk.read(RUN, lambda p: container.load(p, label)[0])
 
     def write_run(self, facts: dict[str, Any]) -> None:
-        """Keep the facts of the run as run.json."""
-        if not self._write("run.json", cachedir.pretty(facts)):
+        """Keep the facts of the run."""
+        if not self.disk.write(RUN, container.dump(Label("run", self.name), facts, {})):
             self._kept.write_run(facts)
 
     def read_energies(self, prompt: str, n_nodes: int | None = None) -> EnergyRow | None:
         """Return the row of one source prompt; a file of other than `n_nodes` nodes is damaged."""
         name, kept = digest(prompt), self._kept.read_energies(prompt, n_nodes)
-        row = self._read(_energies(name), lambda path: records.load_row(path, name, n_nodes))
+        label = Label("energies", self.name, name)
+        row = self.disk.read(_energies(name), lambda p: records.load_row(p, label, n_nodes))
         return kept if row is None else row if kept is None else row.merge(kept)
 
     def merge_energies(self, prompt: str, row: EnergyRow) -> EnergyRow:
-        """Read, merge and write a row under the prompt's write lock."""
+        """Read, merge and write a row under the prompt's write lock; without the lock, keep it."""
         name = digest(prompt)
-        with self._locked([f"{name[:2]}.write"]):
+        label = Label("energies", self.name, name)
+        timeout = min(cachedir.lock_timeout(), WRITE_SECONDS)
+        with self.disk.locked([f"{name[:2]}.write"], timeout) as locked:
             old = self.read_energies(prompt, row.n_nodes) or EnergyRow.empty(row.n_nodes)
             merged = old.merge(row)
-            if self._write(_energies(name), records.dump_row(merged, name)):
+            if locked and self.disk.write(_energies(name), records.dump_row(merged, label)):
                 self._kept.energies.pop(name, None)
             else:
                 self._kept.energies[name] = merged
@@ -105,20 +106,25 @@ class DiskStore:
         name, kept = digest(prompt), self._kept.read_trajectory(prompt, n_nodes)
         if kept is not None:
             return kept
+        label, path = Label("trajectory", self.name, name), _trajectory(name)
         with suppress(OSError):
-            os.utime(self.location / _trajectory(name))
-        return self._read(_trajectory(name), lambda p: records.load_trajectory(p, name, n_nodes))
+            os.utime(self.location / path)
+        return self.disk.read(path, lambda p: records.load_trajectory(p, label, n_nodes))
 
     def count_draws(self, prompt: str, n_nodes: int) -> int:
         """Return how many draws the trajectory of one prompt has; 0 if there is none."""
         name, kept = digest(prompt), self._kept.count_draws(prompt, n_nodes)
-        on_disk = self._read(_trajectory(name), lambda p: records.count_draws(p, name, n_nodes))
-        return kept or on_disk or 0
+        label = Label("trajectory", self.name, name)
+        read = self.disk.read
+        return (
+            kept or read(_trajectory(name), lambda p: records.count_draws(p, label, n_nodes)) or 0
+        )
 
     def write_trajectory(self, prompt: str, trajectory: Trajectory) -> None:
         """Keep the trajectory of one prompt, in place of an earlier one."""
         name = digest(prompt)
-        if self._write(_trajectory(name), records.dump_trajectory(trajectory, name)):
+        data = records.dump_trajectory(trajectory, Label("trajectory", self.name, name))
+        if self.disk.write(_trajectory(name), data):
             self._kept.trajectories.pop(name, None)
         else:
             self._kept.write_trajectory(prompt, trajectory)
@@ -135,8 +141,9 @@ class DiskStore:
         prompts : iterable of str
             The source prompts.
         timeout : float, optional
-            For how many seconds in all to wait. After them, or where files cannot be locked, there
-            is one warning, and the work goes on. Default: CONJURE_KERNEL_LOCK_TIMEOUT.
+            For how many seconds in all to wait. After ten of them a warning says for which process.
+            After all of them, or after half a minute if that process is stopped, there is one
+            warning, and the work goes on. Default: CONJURE_KERNEL_LOCK_TIMEOUT.
 
         Notes
         -----
@@ -145,7 +152,8 @@ class DiskStore:
         no prompt in common.
         """
         stripes = sorted({digest(prompt)[:2] for prompt in prompts})
-        with self._locked([f"{stripe}.compute" for stripe in stripes], timeout):
+        timeout = cachedir.lock_timeout() if timeout is None else timeout
+        with self.disk.locked([f"{stripe}.compute" for stripe in stripes], timeout):
             yield
 
     def trim(self) -> int:
@@ -158,66 +166,12 @@ class DiskStore:
         n_bytes : int
             The disk space freed.
         """
-        cachedir.remove_stale(self.root)
-        files = list(cachedir.walk(self.root))
-        excess, freed = sum(stat.st_size for _, stat in files) - cachedir.size_limit(), 0
-        for path, stat in sorted(files, key=lambda file: file[1].st_mtime_ns):
-            if freed < excess and path.suffix == TRAJECTORY:
-                with suppress(OSError):
-                    path.unlink()
-                    freed += stat.st_size
-        if freed < excess:
-            left = f"{(excess - freed) / 1e6:.3g} MB above CONJURE_KERNEL_CACHE_LIMIT"
-            self._warn(f"{self.root}: {left} without any trajectory; raise it or clear the cache.")
+        freed, excess = evict(self.root)
+        if excess > 0:
+            left = f"{excess / 1e6:.3g} MB above CONJURE_KERNEL_CACHE_LIMIT"
+            text = f"{self.root}: {left} without any trajectory; raise it or clear the cache."
+            self.disk.tell(text, "size")
         return freed
-
-    @contextmanager
-    def _locked(self, names: list[str], timeout: float | None = None) -> Iterator[None]:
-        timeout = cachedir.lock_timeout() if timeout is None else timeout
-        deadline, folder = time.monotonic() + timeout, self.location / "locks"
-        with ExitStack() as held:
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-                for name in names:
-                    left = max(0.0, deadline - time.monotonic())
-                    lock = FileLock(folder / name, is_singleton=True)
-                    held.enter_context(lock.acquire(timeout=left, poll_interval=0.02))
-            except Timeout:
-                held.close()
-                waited = f"{folder / name} is held elsewhere after {timeout:g} s"
-                self._warn(f"{waited}: this process goes on and may do work twice.", "lock")
-            except OSError as error:
-                held.close()
-                self._warn_of_disk(error)
-            yield
-
-    def _read(self, name: str, load: Callable[[Path], T]) -> T | None:
-        path = self.location / name
-        try:
-            return load(path)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except Exception as error:  # a damaged file may raise anything
-            self._warn(cachedir.unreadable(path, error), name)
-            return None
-
-    def _write(self, name: str, data: bytes) -> bool:
-        try:
-            if not (self.location / "key.json").exists():
-                cachedir.replace(self.location / "key.json", cachedir.pretty(self.key))
-            cachedir.replace(self.location / name, data)
-        except OSError as error:
-            self._warn_of_disk(error)
-            return False
-        return True
-
-    def _warn_of_disk(self, error: OSError) -> None:
-        self._warn(cachedir.unwritable(self.location, error), "disk")
-
-    def _warn(self, text: str, about: str = "") -> None:
-        if about not in self._warned:
-            self._warned.add(about)
-            warnings.warn(text, stacklevel=4)
 
 
 def open_store(memory: Any, key: dict[str, Any]) -> MemoryStore | DiskStore:
@@ -249,16 +203,9 @@ def open_store(memory: Any, key: dict[str, Any]) -> MemoryStore | DiskStore:
     return _open_at(root, key)
 
 
-def _open_at(root: Path, key: dict[str, Any]) -> MemoryStore | DiskStore:
+def _open_at(root: Path, key: dict[str, Any]) -> DiskStore:
     store = DiskStore(root, cachedir.canonical(key))
-    if not store.matches():
-        warnings.warn(
-            f"{store.location} holds the values of another key: nothing is read or written there; "
-            "delete that folder.",
-            stacklevel=2,
-        )
-        return MemoryStore()
-    cachedir.remove_stale(store.location)
+    remove_stale(store.location)
     return store
 
 

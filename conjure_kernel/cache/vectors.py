@@ -3,41 +3,48 @@
 from __future__ import annotations
 
 import uuid
-import warnings
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
 
-from conjure_kernel.cache.folder import TRAJECTORY, replace, unreadable, unwritable
-from conjure_kernel.cache.store import digest
+from conjure_kernel.cache import container
+from conjure_kernel.cache.container import Label
+from conjure_kernel.cache.folder import VECTORS
+from conjure_kernel.cache.store import DiskStore, MemoryStore, digest
 
 __all__ = ["VectorStore"]
 
 
 class VectorStore:
-    """The vector of each prompt, in memory and, given a folder, on disk.
+    """The vector of each prompt, in memory and, given a store on disk, in its folder.
 
-    Every process writes files of its own, so that nothing is locked. A file that cannot be read
-    counts as missing. Where the disk cannot be written, there is one warning, and this process
+    Every process writes files of its own, so that nothing is locked. A file that is not what was
+    written counts as missing. Where the disk cannot be used, there is one warning, and this process
     keeps the vectors.
 
     Parameters
     ----------
-    folder : Path or None
-        The folder of one pool under one model; None keeps the vectors in this process.
+    store : MemoryStore or DiskStore
+        That of the run whose chains make the pool.
+    pool : str
+        The digest of what else fixes a vector.
+    n_components : int
+        The length of a vector.
     """
 
-    def __init__(self, folder: Path | None) -> None:
-        self.folder = folder
+    def __init__(self, store: MemoryStore | DiskStore, pool: str, n_components: int | None) -> None:
+        self.pool, self.run = pool, store.name
+        self._disk, self._label = store.disk, Label("vectors", store.name, pool)
+        self._width = n_components
         self._rows: dict[str, np.ndarray] = {}
         self._truncated: set[str] = set()
         self._unwritten: list[str] = []
-        for path in sorted(folder.glob(f"*{TRAJECTORY}")) if folder else ():
-            self._read(path)
+        for name in self._disk.names(self._folder, VECTORS) if self._disk else ():
+            self._read(name)
+
+    @property
+    def _folder(self) -> str:
+        return f"vectors/{self.pool}"
 
     def __contains__(self, prompt: str) -> bool:
         return digest(prompt) in self._rows
@@ -61,29 +68,33 @@ class VectorStore:
     def flush(self) -> None:
         """Write the vectors that were added since the last `flush`."""
         names, self._unwritten = self._unwritten, []
-        if self.folder is None or not names:
+        if self._disk is None or not names:
             return
-        data = {
-            "names": torch.frombuffer(bytearray("".join(names), "ascii"), dtype=torch.uint8),
-            "vectors": torch.from_numpy(np.stack([self._rows[name] for name in names])),
-            "truncated": torch.tensor([name in self._truncated for name in names]),
+        arrays = {
+            "names": np.array(names, "S32"),
+            "vectors": np.stack([self._rows[name] for name in names]),
+            "truncated": np.array([name in self._truncated for name in names]),
         }
-        try:
-            replace(self.folder / f"{uuid.uuid4().hex}{TRAJECTORY}", save(data))
-        except OSError as error:
-            warnings.warn(unwritable(self.folder, error), stacklevel=4)
+        data = container.dump(self._label, {}, arrays)
+        self._disk.write(f"{self._folder}/{uuid.uuid4().hex}{VECTORS}", data)
 
-    def _read(self, path: Path) -> None:
-        try:
-            data = load(path.read_bytes())
-            text = data["names"].numpy().tobytes().decode("ascii")
-            names = [text[i : i + 32] for i in range(0, len(text), 32)]
-            rows = dict(zip(names, data["vectors"].numpy(), strict=True))
-            cut = zip(names, data["truncated"].tolist(), strict=True)
-            self._truncated |= {name for name, is_cut in cut if is_cut}
-        except FileNotFoundError:
+    def _read(self, name: str) -> None:
+        assert self._disk is not None
+        arrays = self._disk.read(name, lambda p: self._check(container.load(p, self._label)[1]))
+        if arrays is None:
             return
-        except (OSError, SafetensorError, KeyError, ValueError) as error:
-            warnings.warn(unreadable(path, error), stacklevel=4)
-            return
-        self._rows |= rows
+        names = [name.decode() for name in arrays["names"].tolist()]
+        self._rows |= zip(names, arrays["vectors"], strict=True)
+        cut = zip(names, arrays["truncated"].tolist(), strict=True)
+        self._truncated |= {name for name, is_cut in cut if is_cut}
+
+    def _check(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The arrays of a file, if they are n names, n finite vectors of equal length, n flags."""
+        vectors, n = arrays["vectors"], len(arrays["names"])
+        width = vectors.shape[1] if self._width is None else self._width
+        if vectors.shape != (n, width) or arrays["truncated"].shape != (n,):
+            raise ValueError(f"expected vectors of length {width}, got {vectors.shape}")
+        if not np.isfinite(vectors).all():
+            raise ValueError("expected finite vectors, got NaN or infinity")
+        self._width = width
+        return arrays

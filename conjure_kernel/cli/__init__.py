@@ -9,7 +9,10 @@ shows tracebacks. Each file of this folder has some verbs, and adds them with `a
 from __future__ import annotations
 
 import argparse
+import csv
+import io
 import os
+import sys
 import warnings
 from argparse import Namespace
 from collections.abc import Callable
@@ -17,11 +20,14 @@ from typing import Any
 
 from conjure_kernel import __version__
 from conjure_kernel.cli import maps, measure, models, scores, vectors
-from conjure_kernel.cli.options import Parser, as_options, say
+from conjure_kernel.cli.options import UNWRITTEN, Parser, as_options, drop_output, put, say, visible
 
 __all__ = ["build_parser", "main"]
 
+BAD_INPUT: tuple[type[Exception], ...]
 BAD_INPUT = (ValueError, TypeError, OSError, FloatingPointError, ImportError, RuntimeError)
+BAD_INPUT += (MemoryError, OverflowError, EOFError, csv.Error)
+BROKEN_PIPE = 141  # what a shell shows for a program that SIGPIPE has ended
 
 ABOUT = """\
 How far apart are texts, judged by the images that they evoke in a text-to-image diffusion model?
@@ -63,6 +69,7 @@ def main(argv: list[str] | None = None) -> int:
         The exit code.
     """
     args = Namespace(cache="auto")
+    _prepare_streams()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -70,12 +77,15 @@ def main(argv: list[str] | None = None) -> int:
             warnings.showwarning = _show_warning
             args = build_parser().parse_args(argv)
             if text := args.run(args):
-                print(text)
+                put(visible(text) + "\n")
     except SystemExit as stop:  # raised by --help and --version
-        return int(stop.code or 0)
+        return int(stop.code or 0) or _flushed()
     except KeyboardInterrupt:
         say(f"stopped: {_kept(args)}.")
         return 130
+    except BrokenPipeError:
+        drop_output()
+        return BROKEN_PIPE
     except Exception as error:
         if os.environ.get("CONJURE_DEBUG", "0") not in ("", "0"):
             raise
@@ -85,7 +95,7 @@ def main(argv: list[str] | None = None) -> int:
         what = ": ".join(filter(None, [type(error).__name__, str(error)]))
         say(f"internal error: {what}; please report it, CONJURE_DEBUG=1 shows where.")
         return 1
-    return 0
+    return 2 if UNWRITTEN else 0
 
 
 def build_parser() -> Parser:
@@ -119,7 +129,38 @@ def _kept(args: Namespace) -> str:
 def _describe(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         return f"{os.fspath(error.filename)!r}: {error.strerror}."
+    if isinstance(error, MemoryError):
+        what = str(error) or "an array does not fit"
+        return f"memory ran out ({what}); use fewer prompts, draws, steps or components."
     return str(error) or type(error).__name__
+
+
+def _prepare_streams() -> None:
+    """Make the standard streams such that writing to them does not fail after the work."""
+    UNWRITTEN.clear()
+    for number in range(3):  # a file must not get the number of a stream that is closed
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _flushed() -> int:
+    """Code of a command that has printed: that of a broken pipe if nobody reads it."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        drop_output()
+        return BROKEN_PIPE
+    except OSError as error:
+        drop_output()
+        say(f"stdout: {error.strerror}.")
+        return 2
+    return 0
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:

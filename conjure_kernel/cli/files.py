@@ -8,10 +8,13 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import stat
 import sys
 import tempfile
-import zipfile
+import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +23,7 @@ import numpy as np
 
 from conjure_kernel._checks import check_choice, import_optional
 from conjure_kernel.cache.folder import replace
+from conjure_kernel.cli.options import UNWRITTEN, say
 from conjure_kernel.method.divergence import Divergence
 
 if TYPE_CHECKING:
@@ -29,6 +33,7 @@ __all__ = ["PICTURES", "TABLES", "check_output", "read_matrix", "read_prompts"]
 __all__ += [
     "write_explanation",
     "write_figure",
+    "write_output",
     "write_page",
     "write_rows",
     "write_table",
@@ -36,6 +41,8 @@ __all__ += [
 ]
 
 TABLES = (".npz", ".csv", ".parquet")
+LONGEST_FIELD = 2**31 - 1  # of a CSV file
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
 PICTURES = {".png": "Description", ".svg": "Description", ".pdf": "Subject"}  # for the provenance
 
 
@@ -69,20 +76,50 @@ def check_output(path: Path, endings: Sequence[str], force: bool) -> None:
     for target in _targets(path):
         if target.is_dir():
             raise ValueError(f"'{target}': expected the name of a file, got a folder.")
+        if target.exists() and not target.is_file():
+            raise ValueError(f"'{target}': expected the name of a file, got a pipe or a device.")
         if target.exists() and not force:
             raise ValueError(
                 f"'{target}': expected a new file, got one that exists; pass --force to overwrite."
             )
+    folder = Path(os.path.realpath(path)).parent
     try:
-        tempfile.TemporaryFile(dir=path.parent).close()
+        tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise ValueError(
-            f"'{path}': expected a folder that can be written to, got '{path.parent}' "
+            f"'{path}': expected a folder that can be written to, got '{folder}' "
             f"({error.strerror}); make it, or name another one."
         ) from error
     if path.suffix.lower() == ".parquet":
         for package in ("pandas", "pyarrow"):
             import_optional(package, "tables", f"'{path}'")
+
+
+def write_output(path: Path, data: bytes) -> None:
+    """Write a file that was asked for; where that fails, another one, and say where it is.
+
+    What a symbolic link points to is written, and a file that is overwritten keeps its mode.
+    """
+    target = Path(os.path.realpath(path))
+    try:
+        mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else None
+        replace(target, data, durable=True, mode=mode)
+    except OSError as error:
+        fallback = _write_elsewhere(path, data)
+        if fallback is None:
+            raise
+        UNWRITTEN.append(str(path))
+        say(f"'{path}': cannot be written ({error.strerror}); the result is in '{fallback}'.")
+
+
+def _write_elsewhere(path: Path, data: bytes) -> Path | None:
+    """Write a file into the first folder that takes it, and return its path."""
+    for folder in (tempfile.gettempdir(), os.path.expanduser("~"), os.curdir):
+        other = Path(folder, f"conjure-{uuid.uuid4().hex[:8]}{path.suffix}").absolute()
+        with suppress(OSError):
+            replace(other, data, durable=True)
+            return other
+    return None
 
 
 def write_table(
@@ -113,9 +150,9 @@ def write_table(
         frame = measured.to_pandas()
         frame.attrs = json.loads(facts)
         frame.to_parquet(buffer)
-    replace(path, buffer.getvalue())
+    write_output(path, buffer.getvalue())
     for sidecar in _targets(path)[1:]:
-        replace(sidecar, facts.encode())
+        write_output(sidecar, facts.encode())
 
 
 def write_vectors(
@@ -138,19 +175,19 @@ def write_vectors(
         frame = pd.DataFrame(vectors, index=pd.Index(prompts, name="prompt"), columns=columns)
         frame.attrs = json.loads(facts)
         frame.to_parquet(buffer)
-    replace(path, buffer.getvalue())
+    write_output(path, buffer.getvalue())
 
 
 def write_rows(path: Path, rows: Sequence[dict[str, Any]], provenance: dict[str, Any]) -> None:
     """Write rows of equal names as .csv, the provenance in .csv.json."""
-    replace(path, _csv([list(rows[0]), *(list(row.values()) for row in rows)]))
-    replace(_targets(path)[1], json.dumps(provenance, indent=1).encode())
+    write_output(path, _csv([list(rows[0]), *(list(row.values()) for row in rows)]))
+    write_output(_targets(path)[1], json.dumps(provenance, indent=1).encode())
 
 
 def read_matrix(source: str) -> dict[str, Any]:
     """Arguments for `html_map` and `plot_overview` from what `conjure matrix` wrote as .npz."""
     try:
-        with np.load(source, allow_pickle=False) as file:
+        with open(source, "rb") as whole, np.load(whole, allow_pickle=False) as file:
             return {
                 "divergences": file["divergences"],
                 "labels": [str(prompt) for prompt in file["prompts"]],
@@ -158,16 +195,18 @@ def read_matrix(source: str) -> dict[str, Any]:
                 "images": file["images"] if "images" in file else None,
                 "provenance": json.loads(str(file["provenance"])),
             }
-    except (KeyError, zipfile.BadZipFile, ValueError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # a file that is no matrix may raise anything
         raise ValueError(
             f"{source!r}: expected a matrix that `conjure matrix -o NAME.npz` wrote, got another "
-            f"file ({error})."
+            f"file ({type(error).__name__}: {error})."
         ) from error
 
 
 def write_page(path: Path, page: str) -> None:
     """Write an HTML page."""
-    replace(path, page.encode("utf-8"))
+    write_output(path, page.encode("utf-8"))
 
 
 def write_explanation(path: Path, explanation: Explanation) -> None:
@@ -187,7 +226,7 @@ def write_explanation(path: Path, explanation: Explanation) -> None:
         switch_log_snr=explanation.switch_log_snr,
         provenance=np.array(json.dumps(explanation.provenance, indent=1)),
     )
-    replace(path, buffer.getvalue())
+    write_output(path, buffer.getvalue())
 
 
 def write_figure(path: Path, figure: Any, provenance: dict[str, Any]) -> None:
@@ -195,13 +234,15 @@ def write_figure(path: Path, figure: Any, provenance: dict[str, Any]) -> None:
     buffer, kind = io.BytesIO(), path.suffix.lower()
     metadata = {PICTURES[kind]: json.dumps(provenance)}
     figure.savefig(buffer, format=kind[1:], metadata=metadata)
-    replace(path, buffer.getvalue())
+    write_output(path, buffer.getvalue())
 
 
 def _read_text(source: str) -> str:
+    if source == "-" and sys.stdin is None:
+        raise ValueError("stdin: expected prompts, one a line, got a closed stream.")
     data = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
     try:
-        return data.decode("utf-8-sig").replace("\r\n", "\n")
+        return data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         name = "stdin" if source == "-" else repr(source)
@@ -210,6 +251,7 @@ def _read_text(source: str) -> str:
 
 
 def _read_column(text: str, column: str, name: str) -> list[str]:
+    csv.field_size_limit(LONGEST_FIELD)
     rows = csv.DictReader(io.StringIO(text))
     check_choice(column, "--column", rows.fieldnames or ())
     return [row[column] or "" for row in rows]
@@ -217,8 +259,13 @@ def _read_column(text: str, column: str, name: str) -> list[str]:
 
 def _csv(lines: Sequence[Sequence[Any]]) -> bytes:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(lines)
+    csv.writer(text, lineterminator="\n").writerows([map(_harmless, line) for line in lines])
     return text.getvalue().encode()
+
+
+def _harmless(cell: Any) -> Any:
+    """A cell with an apostrophe before what a spreadsheet would run as a formula."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell
 
 
 def _targets(path: Path) -> list[Path]:

@@ -37,8 +37,8 @@ def add_verbs(add: options.Add) -> None:
     parser = add("map", render_map, text, MAP)
     options.add_prompts(parser, required=False)
     options.add_output(parser, ".png, .pdf, .svg or .html", default="map.png")
-    text = "images of each prompt in .html, at most --draws (default: %(default)s)"
-    parser.add_argument("--images", metavar="N", type=int, default=4, help=text)
+    text = "images of each prompt in .html, at most --draws (default: 4)"
+    parser.add_argument("--images", metavar="N", type=int, help=text)
     text = "mds or umap (default: mds; for more than 1,000 prompts umap)"
     parser.add_argument("--layout", help=text)
     options.add_model(parser)
@@ -53,16 +53,18 @@ def render_map(args: Namespace) -> str:
 
     files.check_output(args.output, [*files.PICTURES, ".html"], args.force)
     check_choice(args.layout or "mds", "--layout", METHODS)
-    check_number(args.images, "--images", least=0, integer=True)
+    n_images = min(4, args.draws) if args.images is None else args.images
+    check_number(n_images, "--images", least=0, integer=True)
     if (args.prompts or "").lower().endswith(".npz"):
         _write_map(args, replicates=None, **files.read_matrix(args.prompts))
         return ""
     prompts = files.read_prompts(args.prompts, args.column)
     if len(distinct := list(dict.fromkeys(prompts))) > MANY:
-        return _write_map_of_many(args, distinct)
+        return _write_map_of_many(args, distinct, n_images)
+    if n_images > args.draws:
+        raise ValueError(f"--images={n_images}: expected at most --draws={args.draws}.")
     engine = open_model(args)
     measured = measure(engine, prompts, args)
-    n_images = min(args.images, args.draws)
     _write_map(
         args,
         divergences=measured.values,
@@ -104,7 +106,7 @@ def _write_map(
     files.write_figure(args.output, figure, provenance)
 
 
-def _write_map_of_many(args: Namespace, prompts: list[str]) -> str:
+def _write_map_of_many(args: Namespace, prompts: list[str], n_images: int) -> str:
     """Write a page of more prompts than a matrix is for, from their vectors."""
     from conjure_kernel.cli import files
     from conjure_kernel.plot.coordinates import MANY, layout_vectors, representatives
@@ -122,7 +124,7 @@ def _write_map_of_many(args: Namespace, prompts: list[str]) -> str:
     vectors = model.fit_transform(prompts)
     kept = representatives(vectors)
     chosen = [prompts[i] for i in kept]
-    images = model.conjure_images(chosen, args.images) if args.images else None
+    images = model.conjure_images(chosen, n_images) if n_images else None
     points = layout_vectors(vectors, method=args.layout or "umap")
     shown: dict[str, Any] = {"images": images, "pictured": kept, "coordinates": points}
     page = html_map(None, prompts, vectors=vectors, provenance=model.provenance_, **shown).page

@@ -131,7 +131,9 @@ def measure_table(args: Namespace) -> str:
     from conjure_kernel.engine.provenance import provenance_of
 
     files.check_output(args.output, files.TABLES, args.force)
-    n_images = min(check_number(args.images, "--images", least=0, integer=True), args.draws)
+    n_images = check_number(args.images, "--images", least=0, integer=True)
+    if n_images > args.draws:
+        raise ValueError(f"--images={n_images}: expected at most --draws={args.draws}.")
     prompts = files.read_prompts(args.prompts, args.column)
     engine = open_model(args)
     measured = measure(engine, prompts, args)
@@ -175,11 +177,13 @@ def render_explanation(args: Namespace) -> str:
 
 def manage_cache(args: Namespace) -> str:
     """Tell what the cache holds, or clear it."""
-    from conjure_kernel.cache.folder import cache_info, clear_cache, size_limit
+    from conjure_kernel.cache.folder import size_limit
+    from conjure_kernel.cache.upkeep import cache_info, clear_cache
 
     held = cache_info(args.cache)
     if held.location is None:
-        raise ValueError("--cache=none: expected a folder, or auto, where something can be kept.")
+        given = args.cache or "none"
+        raise ValueError(f"--cache={given}: expected a folder where something can be kept.")
     if args.action == "clear":
         size = (held.energy_bytes + held.trajectory_bytes) / 1e6
         if not args.yes:

@@ -6,17 +6,30 @@ The defaults are those of `engine.parameters`. Importing this loads no torch.
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
+import unicodedata
 from argparse import Namespace
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
 from conjure_kernel.engine.parameters import Measurement
 
-__all__ = ["Add", "Parser", "add_cache", "add_model", "add_output", "add_pair", "add_prompts"]
+__all__ = [
+    "UNWRITTEN",
+    "Add",
+    "Parser",
+    "add_cache",
+    "add_model",
+    "add_output",
+    "add_pair",
+    "add_prompts",
+]
 __all__ += ["as_options", "format_row", "say", "say_written", "settings_of", "two_models"]
+__all__ += ["drop_output", "put", "visible"]
 
 # The options under which parameters of the library are given on the command line.
 OPTIONS = {
@@ -49,11 +62,17 @@ PARAMETER = re.compile(rf"(?<![\w\"'./-])({'|'.join(OPTIONS)})(?==)")
 NAME = re.compile(rf"(?<![\w\"'./-])({'|'.join(n for n in OPTIONS if '_' in n)})(?![\w=(])")
 
 
+UNWRITTEN: list[str] = []  # outputs of this command that are in another place than asked for
+
+
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are exceptions, one line each."""
 
     def error(self, message: str) -> NoReturn:  # noqa: D102
         raise ValueError(f"{message}; see {self.prog} --help.")
+
+    def print_help(self, file: Any = None) -> None:  # noqa: D102
+        put(self.format_help())  # argparse would swallow errors
 
 
 Add = Callable[[str, Callable[[Namespace], str], str, str], Parser]  # a verb: see `add_verbs`
@@ -143,7 +162,7 @@ def settings_of(args: Namespace) -> dict[str, Any]:
         "dtype": args.dtype,
         "batch_size": args.batch_size,
         "random_state": args.seed,
-        "verbose": int(not args.quiet and sys.stderr.isatty()),
+        "verbose": int(not args.quiet and sys.stderr is not None and sys.stderr.isatty()),
     }
 
 
@@ -161,13 +180,44 @@ def as_options(message: str) -> str:
 
 
 def say(text: str) -> None:
-    """Write one line to stderr."""
-    sys.stderr.write(f"conjure: {' '.join(text.split())}\n")
+    """Write one line to stderr, if that takes it."""
+    with suppress(OSError, ValueError, AttributeError):
+        sys.stderr.write(f"conjure: {visible(' '.join(text.split()))}\n")
+
+
+def put(text: str) -> None:
+    """Write to stdout, now, so that an error is one of the command and not of Python's exit."""
+    if sys.stdout is None:
+        raise ValueError("stdout: expected an open stream, got a closed one; redirect it.")
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        drop_output()
+        raise OSError(f"stdout: {error.strerror}.") from error
+
+
+def drop_output() -> None:
+    """Let what stdout still holds go nowhere, so that Python has nothing to complain of at exit."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+def visible(text: str) -> str:
+    """A text whose control characters are shown, so that a terminal does not obey them."""
+    return "".join(
+        f"\\x{ord(c):02x}" if unicodedata.category(c) == "Cc" and c not in "\n\t" else c
+        for c in text
+    )
 
 
 def say_written(n_evaluations: int, args: Namespace) -> None:
     """Say what a command that wrote a file has cost, unless it is to be quiet."""
-    if not args.quiet:
+    if not args.quiet and not UNWRITTEN:
         say(f"{n_evaluations:,} noise predictions made, '{args.output}' written")
 
 

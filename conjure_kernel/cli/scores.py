@@ -200,13 +200,12 @@ def _write(
     paths: Sequence[Path], facts: Mapping[str, Any], text: str, figure: Any, args: Namespace
 ) -> None:
     from conjure_kernel._table import jsonable
-    from conjure_kernel.cache.folder import replace
     from conjure_kernel.cli import files
     from conjure_kernel.engine.provenance import versions
 
     about = {"model": args.model, "task": args.task, "versions": versions()}
-    replace(paths[0], json.dumps(jsonable({**about, **facts}), indent=1).encode())
-    replace(paths[1], f"{text}\n".encode())
+    files.write_output(paths[0], json.dumps(jsonable({**about, **facts}), indent=1).encode())
+    files.write_output(paths[1], f"{text}\n".encode())
     files.write_figure(paths[2], figure, about)
-    if not args.quiet:
+    if not args.quiet and not options.UNWRITTEN:
         say(f"'{paths[0]}', '{paths[1].name}' and '{paths[2].name}' written")

@@ -86,8 +86,8 @@ class Batches:
             return
         self._tuned, name = True, _describe(self.denoiser)
         if name not in _BEST:
-            known = read_json(folder / REMEMBERED) if folder else {}
-            if not isinstance(known.get(name), int):
+            known = _read_sizes(folder / REMEMBERED) if folder else {}
+            if name not in known:
                 known[name] = self._search(prompt)
                 if folder:
                     with suppress(OSError):
@@ -204,6 +204,12 @@ class Batches:
         if not _is_out_of_memory(error) or n_rows == 1:
             raise error
         self.size = _FITTING[self._here] = n_rows // 2
+
+
+def _read_sizes(path: Path) -> dict[str, int]:
+    """Sizes that were measured before, by device and model; any other entry is left out."""
+    sizes = read_json(path).items()
+    return {n: s for n, s in sizes if type(s) is int and 1 <= s <= LARGEST_SEARCHED}
 
 
 def _describe(denoiser: Denoiser) -> str:

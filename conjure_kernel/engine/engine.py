@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from conjure_kernel.cache.store import open_store
+from conjure_kernel.cache.store import DiskStore, MemoryStore, open_store
 from conjure_kernel.engine.batches import Batches
 from conjure_kernel.engine.ledger import Known, Ledger, Requests, make_wanted
 from conjure_kernel.engine.parameters import Parameters
@@ -75,14 +75,14 @@ class Engine:
         verbose: int = Parameters.verbose,
     ) -> None:
         self.denoiser, self.settings, self.weighting = denoiser, settings, weighting
-        self.n_draws, self.tol, self.max_draws = n_draws, tol, max_draws
-        self.key, self.check_steps = settings.key(denoiser), check_steps
-        self._memory, self._batch_size = memory, batch_size
+        self.n_draws, self.check_steps = n_draws, check_steps
+        self.tol, self.max_draws = tol, max_draws
+        self.key, self._memory, self._batch_size = settings.key(denoiser), memory, batch_size
         self._n_jobs, self._verbose = n_jobs, verbose
         self._variants: dict[tuple[Settings, int], Engine] = {}
         self._ledger = Ledger(open_store(memory, self.key), settings.n_nodes)
         self._trajectories: dict[str, Trajectory] = {}
-        facts = self._store.read_run()
+        facts = self.store.read_run()
         self._grid: Grid | None = None if facts is None else Grid.from_dict(facts["grid"])
 
     @property
@@ -96,15 +96,11 @@ class Engine:
     @property
     def root(self) -> Path | None:
         """Folder of the whole cache; None where nothing is kept on disk."""
-        return self._store.root
+        return self.store.root
 
     @property
-    def location(self) -> Path | None:
-        """Folder of this run in the cache."""
-        return self._store.location
-
-    @property
-    def _store(self) -> Any:
+    def store(self) -> MemoryStore | DiskStore:
+        """What is kept of this run."""
         return self._ledger.store
 
     def measure(
@@ -127,19 +123,17 @@ class Engine:
         """
         wanted = make_wanted(requests, self.n_draws, draws)
         known, ledger = self._ledger.look_up(wanted), self._ledger
-        if None in known.values():
-            self.load()
-            if self._ledger is not ledger:  # another behaviour: no row of the old run is used
-                known = self._ledger.look_up(wanted)
-            missing = self._ledger.missing(wanted)
-            total = self.n_predictions(*self._ledger.count(missing))
-            self.batches.tune_batch_size(next(iter(wanted)), total, self.root)
-            with self._progress(total) as self._bar:
-                for wave in cut_waves(missing, self.batches, self._workers):
-                    self._fill(wave)
-            lacked = {s: wanted[s] for s, row in known.items() if row is None}
-            known |= self._ledger.look_up(lacked)  # and what other processes did meanwhile
-            self._store.trim()
+        try:
+            if None in known.values():
+                self.load()
+                if self._ledger is not ledger:  # another behaviour: no row of the old run is used
+                    known = self._ledger.look_up(wanted)
+                self._compute(wanted)
+                lacked = {s: wanted[s] for s, row in known.items() if row is None}
+                known |= self._ledger.look_up(lacked)  # and what other processes did meanwhile
+                self.store.trim()
+        finally:
+            self._ledger.release()
         return {source: row for source, row in known.items() if row is not None}
 
     def cost(self, requests: Requests, draws: Mapping[str, np.ndarray] | None = None) -> int:
@@ -161,14 +155,10 @@ class Engine:
     def variant(self, settings: Settings, n_draws: int) -> Engine:
         """Engine of the same model, cache and workers under other settings."""
         if (settings, n_draws) not in self._variants:
-            places: dict[str, Any] = {"memory": self._memory, "batch_size": self._batch_size}
-            work: dict[str, Any] = {
-                "n_draws": n_draws,
-                "n_jobs": self._n_jobs,
-                "verbose": self._verbose,
-            }
-            engine = Engine(self.denoiser, settings, weighting=self.weighting, **places, **work)
-            self._variants[settings, n_draws] = engine
+            options: dict[str, Any] = {"weighting": self.weighting, "n_draws": n_draws}
+            options |= {"memory": self._memory, "batch_size": self._batch_size}
+            options |= {"n_jobs": self._n_jobs, "verbose": self._verbose}
+            self._variants[settings, n_draws] = Engine(self.denoiser, settings, **options)
         return self._variants[settings, n_draws]
 
     def rate(self, prompt: str, n_predictions: int, n_rows: int) -> tuple[float, int]:
@@ -181,7 +171,7 @@ class Engine:
         self.load()
         alone, ends = replace(self._chain, chains_per_draw=1), []
         for prompt in prompts:
-            kept = self._store.read_trajectory(prompt, self.settings.n_nodes)
+            kept = self.store.read_trajectory(prompt, self.settings.n_nodes)
             known = [] if kept is None else [kept.x0[:n]]
             missing = range(0 if kept is None else kept.n_draws, n)
             traced = self.batches.trace([prompt], missing, alone) if missing else []
@@ -194,7 +184,7 @@ class Engine:
         self.load()
         trajectories = {}
         for prompt in dict.fromkeys(prompts):
-            kept = self._store.read_trajectory(prompt, self.settings.n_nodes)
+            kept = self.store.read_trajectory(prompt, self.settings.n_nodes)
             if kept is None or kept.n_draws < n_draws:
                 (kept,) = self.batches.trace([prompt], range(n_draws), self._chain)
             trajectories[prompt] = kept
@@ -213,29 +203,37 @@ class Engine:
     def load(self) -> None:
         """Load the model; if its predictions have changed, its values go to another folder."""
         self.denoiser.load()
-        probe, facts = self.denoiser.probe, self._store.read_run()
+        probe, facts = self.denoiser.probe, self.store.read_run()
         if probe and facts and not same_answer(probe, facts.get("probe")):
             warnings.warn(
                 "the model's predictions have changed since this cache was filled (same weights, "
                 "other behaviour): its values are computed again and kept apart.",
                 stacklevel=4,
             )
-            behaviour = [round(value, 2) for value in probe]
-            store = self._store.sibling({**self.key, "behaviour": behaviour})
-            self._ledger = Ledger(store, self.settings.n_nodes)
-            facts = self._store.read_run()
+            key = {**self.key, "behaviour": [round(value, 2) for value in probe]}
+            self._ledger = Ledger(self.store.sibling(key), self.settings.n_nodes)
+            facts = self.store.read_run()
         if facts is None:
             grid = self.settings.grid(self.denoiser)
-            self._store.write_run({"grid": grid.to_dict(), "probe": probe})
-            facts = self._store.read_run() or {"grid": grid.to_dict()}
+            self.store.write_run({"grid": grid.to_dict(), "probe": probe})
+            facts = self.store.read_run() or {"grid": grid.to_dict()}
         self._grid = Grid.from_dict(facts["grid"])
         self._chain = self.settings.chain(self._grid)
         self.batches = Batches(self.denoiser, self._batch_size)
         self._workers = Workers(self.batches, self._chain, self._n_jobs)
 
+    def _compute(self, wanted: Tile) -> None:
+        """Compute what the cache lacks."""
+        missing = self._ledger.missing(wanted)
+        total = self.n_predictions(*self._ledger.count(missing))
+        self.batches.tune_batch_size(next(iter(wanted)), total, self.root)
+        with self._progress(total) as self._bar:
+            for wave in cut_waves(missing, self.batches, self._workers):
+                self._fill(wave)
+
     def _fill(self, wave: Tile) -> None:
         """Compute what a wave still lacks, as another process may have done some of it."""
-        with self._store.lock(wave):
+        with self.store.lock(wave):
             try:
                 tiles = list(cut_tiles(self._ledger.missing(wave), self.batches))
                 self._bring_trajectories(tiles)
@@ -250,14 +248,14 @@ class Engine:
         jobs = list[Job]()
         for tile in tiles:
             for source in tile:
-                if (kept := self._store.read_trajectory(source, n_nodes)) is not None:
+                if (kept := self.store.read_trajectory(source, n_nodes)) is not None:
                     self._trajectories[source] = kept
             jobs += tracings(tile, self._trajectories, self.batches, n_chains)
         for job, traced in self._run(jobs):
             for prompt, new in zip(job.prompts, traced, strict=True):
                 whole = self._trajectories[prompt].extend(new) if job.draws.start else new
                 self._trajectories[prompt] = whole
-                self._store.write_trajectory(prompt, whole)
+                self.store.write_trajectory(prompt, whole)
         for source, want in ((s, w) for tile in tiles for s, w in tile.items()):
             zeros = np.zeros((want.n_draws, n_nodes), np.float32)
             self._ledger.note(source, source, 0, zeros)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from conjure_kernel._checks import check_memory
 from conjure_kernel.cache.store import DiskStore, EnergyRow, MemoryStore, digest
 from conjure_kernel.models.task import Trajectory
 
@@ -56,17 +57,27 @@ class Ledger:
     def __init__(self, store: MemoryStore | DiskStore, n_nodes: int) -> None:
         self.store, self.n_nodes = store, n_nodes
         self._truncated: dict[str, bool] = {}
+        self._held: dict[str, EnergyRow] = {}
         self._pending: dict[str, list[tuple[str, int, np.ndarray]]] = defaultdict(list)
 
     def look_up(self, wanted: Mapping[str, Wanted]) -> dict[str, Known | None]:
-        """Look up each source; None for one that lacks anything."""
+        """Look up each source; None for one that lacks anything.
+
+        What is known of such a source is held in memory until `release`, whatever happens to files.
+        """
         known: dict[str, Known | None] = {}
         for source, want in wanted.items():
             row, energies = self._read(want)
             self._truncated[source] = row.truncated
             complete = not (np.isnan(energies[..., 0]) & want.draws).any()
             known[source] = Known(energies, row.truncated, row.tokens) if complete else None
+            if not complete:
+                self._held[source] = row
         return known
+
+    def release(self) -> None:
+        """Hold nothing in memory any longer beside what the store keeps there."""
+        self._held.clear()
 
     def missing(self, wanted: Mapping[str, Wanted]) -> dict[str, Wanted]:
         """Sources that lack anything, with the draws that they lack."""
@@ -95,8 +106,8 @@ class Ledger:
 
     def flush(self, chains: Mapping[str, Trajectory]) -> None:
         """Merge what is noted into the store."""
-        pending, self._pending = self._pending, defaultdict(list)
-        for source, entries in pending.items():
+        while self._pending:  # what an interrupt leaves is written by the next call
+            source, entries = next(iter(self._pending.items()))
             place = {target: i for i, target in enumerate(dict.fromkeys(t for t, _, _ in entries))}
             n_draws = max(draw + len(energies) for _, draw, energies in entries)
             values = np.full((len(place), n_draws, self.n_nodes), np.nan, np.float32)
@@ -104,12 +115,16 @@ class Ledger:
                 values[place[target], draw : draw + len(energies)] = energies
             chain = chains[source]
             row = EnergyRow(names_of(list(place)), values, chain.truncated, chain.tokens)
-            self.store.merge_energies(source, row)
+            merged = self.store.merge_energies(source, row)
+            self._held[source] = self._held.get(source, merged).merge(merged)
+            del self._pending[source]
 
     def _read(self, want: Wanted) -> tuple[EnergyRow, np.ndarray]:
         """Row of a source, and the energies (n_targets, K, T) in it that are wanted."""
         stored = self.store.read_energies(want.source, self.n_nodes)
         row = stored or EnergyRow.empty(self.n_nodes)
+        if (held := self._held.get(want.source)) is not None:
+            row = self._held[want.source] = row.merge(held)
         return row, row.take(want.names, want.draws.shape[1])
 
 
@@ -125,6 +140,8 @@ def make_wanted(
     requests: Requests, n_draws: int, draws: Mapping[str, np.ndarray] | None
 ) -> dict[str, Wanted]:
     """What the requests want: all of n_draws draws, or those in `draws`, bool (n_targets, K)."""
+    n_entries = sum(len(targets) for targets in requests.values())
+    check_memory(4.0 * n_entries * n_draws, f"n_draws={n_draws}, {n_entries} pairs of prompts")
     names: dict[int, np.ndarray] = {}  # lists of targets are often one and the same
     wanted = {}
     for source, targets in requests.items():

@@ -37,7 +37,7 @@ def pairwise_divergence(
     **settings
         The parameters of `ConjureDistance`: model, model_kwargs, n_steps, n_draws, guidance_scale,
         weighting, sampler, substeps, nodes, log_snr_range, memory, device, dtype, batch_size,
-        n_jobs, tol, max_draws, shared_noise, check_steps, random_state, verbose.
+        n_jobs, tol, max_draws, shared_noise, chains_per_draw, check_steps, random_state, verbose.
 
     Returns
     -------

@@ -18,7 +18,7 @@ from conjure_kernel.engine.stopping import LEAST_DRAWS
 
 __all__ = ["Plan", "duration", "plan", "plan_candidates"]
 
-FILE_BYTES, DIGEST_BYTES = 1800, 32  # beside the numbers: in a prompt's two files, for a target
+FILE_BYTES, DIGEST_BYTES = 768, 32  # beside the numbers: in a prompt's two files, for a target
 
 
 @dataclass(frozen=True, repr=False)

@@ -86,8 +86,11 @@ class Workers:
     def __init__(self, batches: Batches, chain: ChainSettings, n_jobs: int | None = None) -> None:
         self._batches, self._chain, self._n_jobs = batches, chain, n_jobs
         self.shared_out = is_shared_out(n_jobs, batches.denoiser)
-        numbers = int(np.prod(batches.denoiser.shape)) * chain.grid.n_nodes
-        self.n_bytes = 8 * numbers  # of a draw's states and predictions
+
+    @property
+    def n_bytes(self) -> int:
+        """Size of a draw's states and predictions."""
+        return 8 * int(np.prod(self._batches.denoiser.shape)) * self._chain.grid.n_nodes
 
     def split(
         self, x: torch.Tensor, eps: torch.Tensor, calls: Iterable[Call]

@@ -46,6 +46,14 @@ class ConjureDistance(PromptMatrix, ModelEstimator, ModelParameter, Parameters):
         every pair has n_draws.
     max_draws : int, default 64
         Most draws of a pair with `tol`; a warning counts the pairs that would need more.
+    shared_noise : bool, default False
+        Whether both prompts of a pair share their noise.
+    chains_per_draw : int, default 1
+        Independent chains that serve the noise levels of a draw in turn. More lower the variance of
+        J at the same number of replays, but their trajectories cost more.
+    check_steps : int, default 0
+        Pairs that are measured again with half of the steps, to estimate the error of a finite
+        number of steps; above 5 % there is a warning.
     guidance_scale : float, default 1
         Classifier-free guidance w of trajectories and scores; 1 is the model itself.
     weighting : {"jeffreys", "paper", "noise"}, default "jeffreys"

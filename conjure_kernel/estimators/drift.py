@@ -47,6 +47,8 @@ class ConjureDrift(TextInput, ModelEstimator, Parameters):
         Further arguments of `load_denoiser`, for both models.
     n_steps, n_draws, tol, max_draws, weighting, sampler, substeps, nodes, log_snr_range
         See `ConjureDistance`; the default range is what both models know, within [-8, 8].
+    shared_noise, chains_per_draw, check_steps
+        See `ConjureDistance`.
     guidance_scale : float, default 1
         Classifier-free guidance. The unconditional parts of two models do not cancel, so other
         values than 1 compare the guided predictions themselves, at twice the cost.

@@ -14,7 +14,7 @@ import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from conjure_kernel._checks import check_choice, check_number, check_prompts, quote
+from conjure_kernel._checks import check_choice, check_memory, check_number, check_prompts, quote
 from conjure_kernel.cache.vectors import VectorStore
 from conjure_kernel.engine.engine import FLUSH_SECONDS
 from conjure_kernel.engine.parameters import ChainParameters, ModelParameter
@@ -121,6 +121,7 @@ class ConjureEmbedding(
         """
         distinct = list(dict.fromkeys(check_prompts(prompts)))
         self._check_parameters()
+        self._check_memory(len(distinct))
         engine, self._pool, self._vectors = self._begin(), None, None
         before = engine.denoiser.n_evaluations
         self.references_ = choose_references(engine, distinct, self.n_references, self.seed_)
@@ -168,7 +169,9 @@ class ConjureEmbedding(
         vectors : float32 array of shape (n, n_components)
         """
         check_is_fitted(self)
-        return self._embed(check_prompts(prompts))
+        checked = check_prompts(prompts)
+        self._check_memory(len(checked))
+        return self._embed(checked)
 
     def fit_transform(self, prompts: Sequence[str], y: Any = None, **fit_params: Any) -> np.ndarray:
         """Fit, and return the vectors of `prompts`."""
@@ -219,6 +222,10 @@ class ConjureEmbedding(
                     "change one of them."
                 )
 
+    def _check_memory(self, n_prompts: int) -> None:
+        n_bytes = 4.0 * n_prompts * (self.n_components or 0)
+        check_memory(n_bytes, f"n_components={self.n_components}, {n_prompts} prompts")
+
     def _n_draws(self, n_references: int) -> int:
         """Draws that the pool needs of each reference."""
         return n_draws_needed(n_references, self.n_points, self.n_blocks)
@@ -247,11 +254,10 @@ class ConjureEmbedding(
         sizes = [self.n_points, self.n_blocks, self.n_components, self.weighting]
         text = json.dumps([self.references_, *sizes]).encode()
         name = hashlib.blake2b(text, digest_size=16).hexdigest()
-        run = self._fitted_engine().location
-        folder = run / "vectors" / name if run else None
-        if self._vectors is None or self._vectors.folder != folder:
-            self._vectors = VectorStore(folder)
-        return self._vectors
+        store, known = self._fitted_engine().store, self._vectors
+        if known is None or (known.run, known.pool) != (store.name, name):
+            known = self._vectors = VectorStore(store, name, self.n_components)
+        return known
 
     def _embed(self, prompts: list[str]) -> np.ndarray:
         store, distinct = self._fitted_vectors(), list(dict.fromkeys(prompts))

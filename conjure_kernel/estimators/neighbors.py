@@ -54,7 +54,8 @@ class ConjureNeighbors(
         The embedding that finds the candidates, with its own settings but with the model given
         here. Default: one with the settings given here.
     model_kwargs, n_steps, n_draws, tol, max_draws, guidance_scale, weighting, sampler, substeps, \
-nodes, log_snr_range, memory, device, dtype, batch_size, n_jobs, random_state, verbose
+nodes, log_snr_range, shared_noise, chains_per_draw, check_steps, memory, device, dtype, \
+batch_size, n_jobs, random_state, verbose
         See `ConjureDistance`.
 
     Attributes

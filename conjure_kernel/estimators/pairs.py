@@ -36,7 +36,8 @@ class ConjurePairs(TextInput, TransformerMixin, ModelEstimator, ModelParameter, 
     Parameters
     ----------
     model, model_kwargs, n_steps, n_draws, tol, max_draws, guidance_scale, weighting, sampler, \
-substeps, nodes, log_snr_range, memory, device, dtype, batch_size, n_jobs, random_state, verbose
+substeps, nodes, log_snr_range, shared_noise, chains_per_draw, check_steps, memory, device, dtype, \
+batch_size, n_jobs, random_state, verbose
         See `ConjureDistance`.
     features : {"log_divergence", "profile"}, default "log_divergence"
         One column, log J; or 2 T columns, the log of what each noise level adds to KL(a || b) and

@@ -123,6 +123,9 @@ def ablate(
             f"{', '.join(unknown)}: expected settings among {', '.join(sorted(base))}; "
             "look for a misspelt name."
         )
+    for setting in set(FREE) & set(sweeps):
+        for value in sweeps[setting]:
+            check_choice(value, setting, SWEEPS[setting])
     measured = [
         (run, paired_divergence(pairs.left, pairs.right, **run))
         for run in settings_to_measure(sweeps, {**settings, "random_state": random_state})

@@ -7,6 +7,7 @@ whose users must agree to terms, and SICK is non-commercial.
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -175,7 +176,9 @@ def _read(path: Path) -> tuple[list[str], list[Mapping[str, Any]]]:
     rows: list[Mapping[str, Any]] = []
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, **dialect)
+            csv.field_size_limit(2**31 - 1)
+            text = file.read().replace("\r\n", "\n").replace("\r", "\n")
+            reader = csv.reader(io.StringIO(text), **dialect)
             names = next(reader, [])
             for fields in reader:
                 if len(fields) != len(names):

@@ -32,7 +32,12 @@ def accuracy_bound(divergence: Any) -> np.ndarray:
     >>> accuracy_bound([0.0, 0.5493, 4.503]).round(3)
     array([0.5 , 0.75, 0.99])
     """
-    target = np.asarray(divergence, dtype=np.float64)
+    if np.iscomplexobj(divergence):
+        raise ValueError("divergence: expected real numbers, got complex ones.")
+    try:
+        target = np.asarray(divergence, dtype=np.float64)
+    except OverflowError:
+        raise ValueError("divergence: expected numbers that a float can hold.") from None
     low, high = np.zeros_like(target), target + 2
     for _ in range(80):  # bisection on the logit L of A: tanh(L / 2) L = J
         middle = (low + high) / 2

@@ -172,6 +172,7 @@ class Denoiser(ABC):
             torch.stack([getattr(traces[i], name)[j] for i, j in order]) for name in ("x", "eps")
         )
         self.check_finite(eps.flatten(2).sum(2), chain.grid, prompts, len(draws))
+        self._check_ends(traces[0].x0, prompts, len(draws))
         if chain.guidance_scale != 1 and not chain.both_branches:
             eps = self.predict_eps(prompts, x, chain.grid)
         whole = (x.transpose(0, 1), eps.transpose(0, 1), traces[0].x0.cpu())
@@ -259,6 +260,15 @@ class Denoiser(ABC):
         readings = self.run(task, prompts, n_rows // len(prompts), guidance_scale)
         self.n_evaluations += branches * (len(task.grid.times) + self.leading_steps) * n_rows
         return readings
+
+    def _check_ends(self, x0: torch.Tensor, prompts: Sequence[str], rows_per_prompt: int) -> None:
+        """Raise FloatingPointError if a chain does not end in a finite state, its picture."""
+        if not x0.isfinite().all():
+            row = int((~x0.flatten(1).isfinite().all(1)).nonzero()[0])
+            raise FloatingPointError(
+                f"prompt {prompts[row // rows_per_prompt]!r}: the chain ends in NaN or infinity in "
+                f"{self.dtype}; try dtype='bfloat16' or 'float32', or a smaller guidance_scale."
+            )
 
     def check_finite(
         self, values: torch.Tensor, grid: Grid, prompts: Sequence[str], rows_per_prompt: int

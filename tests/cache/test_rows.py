@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 import shutil
 import unicodedata
+import warnings
 from pathlib import Path
 
 import diffusers
@@ -15,8 +17,15 @@ import pandas as pd
 import pytest
 import torch
 
-from conjure_kernel import ConjureDistance, GaussianDenoiser, pairwise_divergence
-from conjure_kernel.cache.store import cache_info
+from conjure_kernel import (
+    ConjureDistance,
+    ConjureEmbedding,
+    ConjureNeighbors,
+    ConjurePairs,
+    GaussianDenoiser,
+    pairwise_divergence,
+)
+from conjure_kernel.cache.store import cache_info, clear_cache
 from conjure_kernel.engine.engine import Engine
 from conjure_kernel.engine.settings import Settings
 from conjure_kernel.method.schedule import VariancePreserving
@@ -80,8 +89,7 @@ def test_changing_any_field_of_the_key_is_a_miss_and_both_are_kept(field, value,
     for model, settings in runs * 2:
         engine = Engine(model, settings, n_draws=N_DRAWS, memory=tmp_path)
         found.append([known.energies for known in engine.measure(square).values()])
-        cost = engine.n_predictions(3 * N_DRAWS, 6 * N_DRAWS)
-        assert model.rows == cost
+        assert model.rows == engine.n_predictions(3 * N_DRAWS, 6 * N_DRAWS)
     assert all(map(np.array_equal, found[:2], found[2:]))
     if field != "dtype":  # a closed form is float64 whatever it is called
         assert np.shape(found[0]) != np.shape(found[1]) or not np.allclose(*found[:2], rtol=1e-3)
@@ -169,7 +177,7 @@ def test_texts_of_one_normal_form_are_one_prompt(tmp_path):
 
 def test_a_warm_run_loads_no_model(tmp_path, monkeypatch):
     prompts = ["a photo of a cat", "a red car", "the sea"]
-    options = {"memory": tmp_path, "n_steps": 3, "n_draws": 2}
+    options = {"memory": tmp_path, "n_steps": 3, "n_draws": 2, "check_steps": 0}
     cold_matrix = ConjureDistance("embedded", **options).fit_transform(prompts)
 
     def refuse(*args, **options):
@@ -190,11 +198,11 @@ def test_a_warm_run_loads_no_model(tmp_path, monkeypatch):
 
 def test_two_hundred_prompts_are_a_bounded_number_of_files(tmp_path):
     world = GaussianDenoiser(np.random.default_rng(0).normal(size=(200, 2)))
-    options = {"n_steps": 2, "n_draws": 2, "check_steps": 0, "memory": tmp_path}
-    ConjureDistance(world, **options).fit(world.prompts)
+    settings = {"n_steps": 2, "n_draws": 2, "check_steps": 0}
+    ConjureDistance(world, memory=tmp_path, **settings).fit(world.prompts)
     names = [path for path in tmp_path.rglob("*") if path.is_file()]
     data = [path for path in names if path.parent.name != "locks"]
-    # Energies and a trajectory each; key.json, run.json and batch_sizes.json.
+    # Energies and a trajectory each; key.json, run.facts and batch_sizes.json.
     assert len(data) == 2 * 200 + 3
     assert len(names) - len(data) <= 512
     info = cache_info(tmp_path)
@@ -223,14 +231,67 @@ def test_a_disk_that_cannot_be_written_costs_one_warning_and_no_value(bad, tmp_p
     assert world.rows == cold(6)
 
 
+UNUSABLE = {
+    "a file in the way": lambda folder: (folder.write_text(""), folder)[1],
+    "a name that is too long": lambda folder: folder / ("x" * 300),
+}
+ESTIMATORS = [ConjureDistance, ConjureEmbedding, ConjureNeighbors, ConjurePairs]
+
+
+@pytest.mark.parametrize("bad", UNUSABLE)
+@pytest.mark.parametrize("kind", ESTIMATORS)
+def test_an_unusable_folder_is_one_warning_in_every_estimator(kind, bad, tmp_path):
+    world, prompts = make_world()
+    data = list(itertools.pairwise(prompts)) if kind is ConjurePairs else prompts
+    more = {"n_neighbors": 2} if kind is ConjureNeighbors else {}
+    model = kind(world, memory=UNUSABLE[bad](tmp_path / "cache"), n_steps=4, **more)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.fit_transform(data)
+    about = [str(w.message) for w in caught if "step_error" not in str(w.message)]
+    assert len(about) == 1
+    assert "cannot be " in about[0]
+
+
+def test_a_user_without_a_home_folder_has_one_warning(monkeypatch):
+    def homeless(path):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("CONJURE_KERNEL_CACHE", raising=False)
+    monkeypatch.setattr(Path, "expanduser", homeless)
+    world, prompts = make_world()
+    with pytest.warns(UserWarning, match="this user has none: nothing is kept on disk") as caught:
+        estimator(world, "auto").fit(prompts)
+    assert len(caught) == 1
+    with pytest.warns(UserWarning, match="set CONJURE_KERNEL_CACHE"):
+        assert cache_info().location is None
+
+
+def test_what_is_computed_outlives_a_cache_that_is_cleared_meanwhile(tmp_path, monkeypatch):
+    world, prompts = make_world()
+    expected = estimator(world, None).fit_transform(prompts)
+    estimator(world, tmp_path).fit(prompts[:3])
+    fill = Engine._fill
+
+    def fill_and_clear(engine, wave):
+        fill(engine, wave)
+        clear_cache(tmp_path)
+
+    monkeypatch.setattr(Engine, "_fill", fill_and_clear)
+    matrix = estimator(world, tmp_path, batch_size=3).fit_transform(prompts)
+    np.testing.assert_allclose(matrix, expected, rtol=1e-5)
+
+
 def test_a_damaged_file_is_reported_and_made_anew(tmp_path):
     world, prompts = make_world()
     expected = estimator(world, tmp_path).fit_transform(prompts)
-    for kind in ("*.npz", "*.safetensors"):
+    for kind in ("*.energies", "*.trajectory"):
         path = min(tmp_path.rglob(kind))
         path.write_bytes(path.read_bytes()[:100])
     world.rows = 0
-    with pytest.warns(UserWarning, match="cannot be read .*: what it held is computed again"):
+    with pytest.warns(
+        UserWarning, match=r"\.(energies|trajectory) cannot be read .*computed again"
+    ):
         matrix = estimator(world, tmp_path).fit_transform(prompts)
     np.testing.assert_allclose(matrix, expected, rtol=1e-6)
     assert 0 < world.rows <= cold(6) - cold(5)

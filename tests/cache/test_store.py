@@ -6,6 +6,7 @@ import errno
 import multiprocessing
 import os
 import pickle
+import shutil
 import signal
 import time
 import unicodedata
@@ -149,8 +150,9 @@ def test_row_sorts_targets_with_their_values():
         ("ab", np.zeros((3, 2, T)), r"got \(2,\) and \(3, 2, 3\)"),
         ("ab", np.zeros((2, T)), r"got \(2,\) and \(2, 3\)"),
         ("aa", np.zeros((2, 2, T)), "targets: expected each once, got 1 again"),
-        ("a", np.full((1, 2, T), -1.0), "energies: .*got 6 negative or infinite"),
-        ("a", np.full((1, 2, T), np.inf), "energies: .*got 6 negative or infinite"),
+        ("a", np.full((1, 2, T), -1.0), "energies: .*got 6 that are not"),
+        ("a", np.full((1, 2, T), np.inf), "energies: .*got 6 that are not"),
+        ("a", [[[0, 1, np.nan], [np.nan, 1, 2]]], "energies: .*got 3 that are not"),
     ],
 )
 def test_row_refuses_what_is_no_row(targets, values, match):
@@ -168,7 +170,7 @@ def test_merge_is_the_union_of_targets_and_draws():
 
 def test_merge_prefers_the_other_only_where_it_has_a_value():
     other = row("a", 2, value=7.0)
-    other.values[0, 1] = np.nan
+    other.values[0, 1] = np.nan  # at all nodes
     merged = row("a", 2).merge(other)
     np.testing.assert_array_equal(merged.values[0], [[7, 7, 7], [10, 11, 12]])
 
@@ -277,7 +279,7 @@ def test_every_field_of_the_key_leads_elsewhere(tmp_path, field):
 
 def test_schema_version_is_part_of_the_key(tmp_path, monkeypatch):
     old = open_store(tmp_path, KEY).location
-    monkeypatch.setattr(_cachedir, "SCHEMA", 2)
+    monkeypatch.setattr(_cachedir, "SCHEMA", 99)
     assert open_store(tmp_path, KEY).location.name != old.name
 
 
@@ -286,23 +288,29 @@ def test_key_does_not_depend_on_order_or_kind_of_number(tmp_path):
     same = {field: KEY[field] for field in reversed(KEY)}
     same |= {"guidance_scale": 1, "seed": np.int64(0), "log_snr_range": np.array([-5.4, 7.5])}
     assert open_store(tmp_path, same).location == first
-    assert first.relative_to(tmp_path).parts[:2] == ("conjure_kernel-v1", "0123456789abcdef")
+    assert first.relative_to(tmp_path).parts[:2] == ("conjure_kernel-v2", "0123456789abcdef")
 
 
 def test_fingerprint_stays_below_the_root(tmp_path):
     location = open_store(tmp_path, {"fingerprint": "../../x/y"}).location
-    assert location.parent.parent == tmp_path / "conjure_kernel-v1"
+    assert location.parent.parent == tmp_path / "conjure_kernel-v2"
     with pytest.raises(ValueError, match=r"key=\{'seed': 0\}: expected a fingerprint"):
         open_store(tmp_path, {"seed": 0})
 
 
-def test_folder_of_another_key_is_not_used(tmp_path, disk):
-    disk.merge_energies("p", row("a"))
-    (disk.location / "key.json").write_text('{"fingerprint": "other"}')
-    with pytest.warns(UserWarning, match="holds the values of another key"):
-        other = open_store(tmp_path, KEY)
-    assert isinstance(other, MemoryStore)
-    assert other.read_energies("p") is None
+CHANGED = [{"seed": 1}, {"guidance_scale": 2.0}, {"log_snr_range": [-5.0, 7.0]}]
+
+
+@pytest.mark.parametrize("changed", CHANGED, ids=str)
+def test_files_of_another_run_are_refused(tmp_path, disk, changed):
+    other = open_store(tmp_path, {**KEY, **changed})
+    fill(other, "p")
+    other.write_run({"nodes": [1.0]})
+    shutil.copytree(other.location, disk.location)
+    for read in (disk.read_run, lambda: disk.read_energies("p"), lambda: disk.read_trajectory("p")):
+        with one_warning("expected the key", "set aside"):
+            assert read() is None
+    assert len(list(disk.location.rglob("*.damaged"))) == 3
 
 
 def test_memory_arguments(tmp_path, monkeypatch):
@@ -314,12 +322,12 @@ def test_memory_arguments(tmp_path, monkeypatch):
     monkeypatch.delenv("CONJURE_KERNEL_CACHE")
     monkeypatch.setattr(_cachedir.platformdirs, "user_cache_dir", lambda name: str(tmp_path / name))
     location = open_store("auto", KEY).location
-    assert location.is_relative_to(tmp_path / "conjure_kernel" / "conjure_kernel-v1")
+    assert location.is_relative_to(tmp_path / "conjure_kernel" / "conjure_kernel-v2")
     assert isinstance(open_store(None, KEY), MemoryStore)
     assert open_store(None, KEY).location is None
     monkeypatch.chdir(tmp_path)
     assert open_store(".", KEY).location == expected
-    assert not list(tmp_path.glob("**/conjure_kernel-v1"))  # opening alone leaves no trace
+    assert not list(tmp_path.glob("**/conjure_kernel-v2"))  # opening alone leaves no trace
 
 
 @pytest.mark.parametrize("memory", [joblib.Memory(None), 3, True, b"bytes", ["folder"]])
@@ -353,8 +361,7 @@ def random_bytes(path):
 
 def one_flipped_bit(path):
     data = bytearray(path.read_bytes())
-    where = data.find(np.float32(12).tobytes()) if path.suffix == ".npz" else len(data) - 6
-    data[where] ^= 4
+    data[len(data) // 2] ^= 4
     path.write_bytes(data)
 
 
@@ -376,8 +383,22 @@ def another_prompt(path):
     path.write_bytes(next(p for p in path.parent.iterdir() if p != path).read_bytes())
 
 
+def a_pipe(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
+def a_folder(path):
+    path.unlink()
+    path.mkdir()
+
+
+def zeros(path):
+    path.write_bytes(bytes(path.stat().st_size))
+
+
 DAMAGES = [zero_bytes, truncated, half, random_bytes, one_flipped_bit, a_pickle, pickled_array]
-DAMAGES += [another_archive, another_prompt]
+DAMAGES += [another_archive, another_prompt, a_folder, zeros, pytest.param(a_pipe, marks=forks)]
 
 
 @pytest.mark.parametrize("kind", ["energies", "trajectories"])
@@ -389,9 +410,12 @@ def test_damaged_file_is_missing_and_replaced(disk, kind, damage):
     (path,) = (disk.location / kind).glob(f"{digest('p')}.*")
     damage(path)
     read = disk.read_energies if kind == "energies" else disk.read_trajectory
-    with one_warning(path.name, "cannot be read"):
+    with one_warning(path.name, "cannot be read", "set aside as '*.damaged'"):
         assert read("p") is None
-    with no_warning():  # told once
+    assert path.with_name(f"{path.name}.damaged").exists()
+    with no_warning():  # told once, also by those who come later
+        fresh = pickle.loads(pickle.dumps(disk))
+        assert getattr(fresh, read.__name__)("p") is None
         assert_same_row(disk.merge_energies("p", row("cd")), disk.read_energies("p"))
         disk.write_trajectory("p", trajectory(n_draws=1))
     expected = row("cd") if kind == "energies" else row("ab").merge(row("cd"))
@@ -404,7 +428,7 @@ def test_warning_is_one_line_whatever_the_error_says(disk, monkeypatch):
         raise ValueError("two\nlines")
 
     monkeypatch.setattr(_records, "load_row", fail)
-    with one_warning("(ValueError: two)"):
+    with one_warning("(Damaged: two)"):
         assert disk.read_energies("p") is None
 
 
@@ -422,37 +446,36 @@ class Bomb:
 def test_nothing_is_unpickled(tmp_path, disk, inside):
     disk.merge_energies("p", row("a"))
     disk.write_trajectory("p", trajectory())
-    for path in [*disk.location.rglob("*.npz"), *disk.location.rglob("*.safetensors")]:
+    for path in [*disk.location.rglob("*.energies"), *disk.location.rglob("*.trajectory")]:
         bomb = Bomb(tmp_path / "exploded")
         with path.open("wb") as file:
             if inside:
                 np.savez(file, facts=np.array([bomb]), values=np.array([bomb]))
             else:
                 pickle.dump(bomb, file)
-    with pytest.warns(UserWarning, match="npz cannot be read"):
+    with pytest.warns(UserWarning, match="energies cannot be read"):
         assert disk.read_energies("p") is None
-    with pytest.warns(UserWarning, match="safetensors cannot be read"):
+    with pytest.warns(UserWarning, match="trajectory cannot be read"):
         assert disk.read_trajectory("p") is None
     assert not (tmp_path / "exploded").exists()
 
 
-@pytest.mark.parametrize("damage", [zero_bytes, half, random_bytes, a_pickle])
-@pytest.mark.parametrize("name", ["run.json", "key.json"])
-def test_damaged_json(tmp_path, disk, name, damage):
+@pytest.mark.parametrize("damage", [zero_bytes, half, random_bytes, a_pickle, one_flipped_bit])
+def test_damaged_facts_of_the_run(tmp_path, disk, damage):
     disk.write_run({"nodes": [1.0]})
-    damage(disk.location / name)
-    with one_warning(name, "cannot be read"):
-        again = open_store(tmp_path, KEY)
-        assert (again.read_run() is None) == (name == "run.json")
+    damage(disk.location / "run.facts")
+    again = open_store(tmp_path, KEY)
+    with one_warning("run.facts", "cannot be read"):
+        assert again.read_run() is None
     again.write_run({"nodes": [2.0]})
     assert again.read_run() == {"nodes": [2.0]}
 
 
-def test_json_that_is_no_dict(disk):
-    disk.write_run({})
-    (disk.location / "run.json").write_text("[]")
-    with pytest.warns(UserWarning, match="expected a dict, got a list"):
-        assert disk.read_run() is None
+def test_a_key_that_is_damaged_does_no_harm(tmp_path, disk):
+    disk.merge_energies("p", row("a"))
+    (disk.location / "key.json").write_bytes(b"{")
+    with no_warning():
+        assert_same_row(open_store(tmp_path, KEY).read_energies("p"), row("a"))
 
 
 # ---------------------------------------------------------------- a disk that fails (R32)
@@ -552,7 +575,6 @@ def test_killed_writer_leaves_whole_files_only(disk, n_whole):
     process.join()
     with no_warning():  # of the files: key.json, energies, trajectory, energies, trajectory
         energies, states = disk.read_energies("p"), disk.read_trajectory("p")
-        assert disk.matches()
         assert (energies is None, states is None) == (n_whole < 2, n_whole < 3)
         merged = disk.merge_energies("p", row("d"))  # its locks died with it
     assert_same_row(merged, row("d") if energies is None else row("abcd"))
@@ -563,13 +585,13 @@ def test_only_stale_temporary_files_are_removed(tmp_path, disk):
     disk.merge_energies("p", row("a"))
     for path in disk.location.rglob("*.*"):
         os.utime(path, (0, 0))
-    for name, age in (("old.npz.1.tmp", 4000), ("young.npz.2.tmp", 10)):
+    for name, age in (("old.tmp", 4000), ("young.tmp", 10)):
         path = disk.location / "energies" / name
         path.write_bytes(b"half")
         os.utime(path, (time.time() - age,) * 2)
     open_store(tmp_path, KEY)
-    assert [p.name for p in disk.location.rglob("*.tmp")] == ["young.npz.2.tmp"]
-    os.utime(disk.location / "energies" / "young.npz.2.tmp", (0, 0))
+    assert [p.name for p in disk.location.rglob("*.tmp")] == ["young.tmp"]
+    os.utime(disk.location / "energies" / "young.tmp", (0, 0))
     disk.trim()
     assert not list(disk.location.rglob("*.tmp"))
     assert disk.read_energies("p") is not None
@@ -641,7 +663,7 @@ def test_lock_held_too_long_warns_once_and_goes_on(tmp_path, disk, monkeypatch):
         with no_warning():
             disk.merge_energies("p", row("b"))  # merging does not wait for it
         monkeypatch.delenv("CONJURE_KERNEL_LOCK_TIMEOUT")
-        with one_warning("is held elsewhere after 0.1 s"):
+        with one_warning("compute is held by process", " on ", " since ", "goes on"):
             with disk.lock(["p", "q"], timeout=0.1):
                 disk.merge_energies("p", row("a"))
             monkeypatch.setenv("CONJURE_KERNEL_LOCK_TIMEOUT", "0.1")
@@ -675,7 +697,7 @@ def fill(store: DiskStore, prompts: str) -> None:
     for age, prompt in enumerate(reversed(prompts)):
         store.merge_energies(prompt, row("ab"))
         store.write_trajectory(prompt, trajectory(size=1000))
-        path = store.location / "trajectories" / f"{digest(prompt)}.safetensors"
+        path = store.location / "trajectories" / f"{digest(prompt)}.trajectory"
         os.utime(path, (time.time() - 100 * age - 100,) * 2)
 
 
@@ -683,7 +705,7 @@ def test_trim_evicts_the_least_recently_used_and_keeps_energies(tmp_path, disk, 
     other = open_store(tmp_path, {**KEY, "fingerprint": "another model"})
     fill(other, "x")  # younger than a and b
     fill(disk, "abc")
-    one = (disk.location / "trajectories" / f"{digest('a')}.safetensors").stat().st_size
+    one = (disk.location / "trajectories" / f"{digest('a')}.trajectory").stat().st_size
     assert disk.trim() == 0
     assert disk.read_trajectory("a") is not None  # now the youngest
     total = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
@@ -733,9 +755,12 @@ def test_cache_info_and_clear(tmp_path):
         fill(open_store(tmp_path, {**KEY, **changed}), "ab")
     info = cache_info(tmp_path)
     assert (info.n_models, info.n_runs, info.n_prompts) == (2, 3, 2)
-    for suffix, counted in ((".npz", info.energy_bytes), (".safetensors", info.trajectory_bytes)):
+    for suffix, counted in (
+        (".energies", info.energy_bytes),
+        (".trajectory", info.trajectory_bytes),
+    ):
         assert counted == sum(path.stat().st_size for path in tmp_path.rglob(f"*{suffix}")) > 0
-    assert info.location == tmp_path / "conjure_kernel-v1"
+    assert info.location == tmp_path / "conjure_kernel-v2"
     assert clear_cache(tmp_path) >= info.energy_bytes + info.trajectory_bytes
     assert [path.name for path in tmp_path.iterdir()] == ["yours.txt"]
     assert cache_info(None).location is None

@@ -103,7 +103,7 @@ def test_an_evicted_trajectory_is_made_again_only_if_needed(tmp_path, monkeypatc
     world, prompts = make_world()
     before = energies_of(world, square(prompts[:5]), tmp_path)
     monkeypatch.setenv("CONJURE_KERNEL_CACHE_LIMIT", "1GB")
-    for path in tmp_path.rglob("*.safetensors"):
+    for path in tmp_path.rglob("*.trajectory"):
         path.unlink()
     assert spend(world, square(prompts[:5]), tmp_path) == 0
     spent = spend(world, square(prompts), tmp_path)
@@ -168,7 +168,7 @@ def test_a_killed_process_leaves_what_it_finished(tmp_path):
     world, prompts = make_world(kind=Slow)
     process = start(child, world, prompts, tmp_path)
     deadline = time.monotonic() + 60
-    while len(list(tmp_path.rglob("*.npz"))) < 2 and time.monotonic() < deadline:
+    while len(list(tmp_path.rglob("*.energies"))) < 2 and time.monotonic() < deadline:
         time.sleep(0.005)
     os.kill(process.pid, signal.SIGKILL)
     process.join()
@@ -200,7 +200,7 @@ def test_what_another_process_did_meanwhile_is_not_done_again(tmp_path):
     class SlowToLoad(Counting):
         def load(self):
             other.measure(square(prompts))
-            for path in tmp_path.rglob("*.safetensors"):
+            for path in tmp_path.rglob("*.trajectory"):
                 path.unlink()
             return super().load()
 

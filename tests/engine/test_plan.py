@@ -100,7 +100,9 @@ def test_disk(tmp_path):
     for n in (12, 20):
         found = plan(prompts[:n], **settings)
         pairwise_divergence(prompts[:n], **settings)
-        files = [path for path in tmp_path.rglob("*") if path.suffix in (".npz", ".safetensors")]
+        files = [
+            path for path in tmp_path.rglob("*") if path.suffix in (".energies", ".trajectory")
+        ]
         before, held = held, sum(path.stat().st_size for path in files)
         assert found.disk_bytes == pytest.approx(held - before, rel=0.05)
         assert Path(found.location).parent == tmp_path

@@ -55,11 +55,11 @@ def test_outputs_belong_together(tmp_path):
 
 def test_kl_is_that_of_the_row_from_the_column():
     world = GaussianDenoiser({"narrow": [0.0, 0.0], "wide": [0.0, 0.0]}, {"narrow": 0.5, "wide": 2})
-    model = ConjureDistance(world, n_steps=20, n_draws=2000, memory=None, output="kl")
+    model = ConjureDistance(world, n_steps=20, n_draws=600, memory=None, output="kl")
     matrix = model.fit_transform(["narrow", "wide"])
     exact = world.exact("narrow", "wide", model.provenance_["log_snr_range"])
-    assert matrix[0, 1] == pytest.approx(exact.kl_ab, rel=0.08)
-    assert matrix[1, 0] == pytest.approx(exact.kl_ba, rel=0.08)
+    assert matrix[0, 1] == pytest.approx(exact.kl_ab, rel=0.15)
+    assert matrix[1, 0] == pytest.approx(exact.kl_ba, rel=0.15)
     assert exact.kl_ba > 1.3 * exact.kl_ab
     wide = model.transform(["wide"])
     assert wide[0, 0] == pytest.approx(exact.kl_ba, rel=0.1)

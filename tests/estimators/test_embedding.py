@@ -214,7 +214,7 @@ def test_other_pools_have_other_vectors(tmp_path):
 def test_a_broken_file_is_made_anew_with_a_warning(tmp_path):
     world, prompts = make_world(4)
     whole = embedding(world, memory=tmp_path).fit_transform(prompts)
-    (file,) = tmp_path.rglob("vectors/*/*.safetensors")
+    (file,) = tmp_path.rglob("vectors/*/*.vectors")
     file.write_bytes(file.read_bytes()[:-9])
     with pytest.warns(UserWarning, match="cannot be read"):
         again = embedding(world, memory=tmp_path).fit_transform(prompts)

@@ -82,6 +82,7 @@ def test_a_text_against_itself_has_a_finite_least_feature(scored, features):
     assert (least[0] <= least[1:].min()).all()
 
 
+@pytest.mark.filterwarnings("ignore:.* pairs are above tol")
 @pytest.mark.parametrize("features", ["log_divergence", "profile"])
 def test_draws_follow_tol(features):
     world, prompts = make_world()

@@ -152,3 +152,10 @@ def test_models_of_one_name_are_two_models(done):
         measured = paired_divergence(pairs.left, pairs.right, model=model, **BASE)
         assert row["spearman"] == pytest.approx(spearman(pairs, measured.values))
     assert [row["base"] for row in table.rows] == ["base", ""]
+
+
+@pytest.mark.parametrize(("setting", "value"), [("weighting", "x"), ("leg", ""), ("levels", "no")])
+def test_values_of_a_sweep_that_do_not_exist_are_refused(setting, value):
+    pairs = ScoredPairs("toy", ["a", "a", "b"], ["b", "c", "c"], np.array([5.0, 2.0, 1.0]))
+    with pytest.raises(ValueError, match=f"{setting}='{value}': expected one of"):
+        ablate(pairs, sweeps={setting: [value]}, model="embedded", memory=None)

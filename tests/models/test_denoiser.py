@@ -180,3 +180,21 @@ def test_clones_and_copies_share_the_model(shared):
     assert clone(shared) is shared
     assert copy.deepcopy({"model": shared})["model"] is shared
     assert shared.load() is shared
+
+
+def test_nan_at_the_last_step_of_a_chain_is_an_error():
+    class Broken(GaussianDenoiser):
+        """Predicts NaN at the last step, which is no node when a node has three steps."""
+
+        calls = 0
+
+        def _eps(self, prompts, x, alpha, sigma):
+            self.calls += 1
+            eps = super()._eps(prompts, x, alpha, sigma)
+            return eps * float("nan") if self.calls == len(chain.grid.times) else eps
+
+    world = Broken({"a": 0.0, "b": 1.0})
+    chain = ChainSettings(world.make_grid(2, substeps=3))
+    assert not chain.grid.is_node[-1]
+    with pytest.raises(FloatingPointError, match="prompt 'a': the chain ends in NaN or infinity"):
+        world.trace(["a"], [0], chain)

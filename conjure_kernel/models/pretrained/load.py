@@ -127,6 +127,11 @@ def open_denoiser(
     folder = _find_folder(os.fspath(model), revision, variant, token_env)
 
     def read() -> DiffusionPipeline:
+        if place.type == "cuda" and not torch.cuda.is_available():
+            raise ValueError(
+                f"device={device!r}: expected a GPU that this build of PyTorch can use, got none; "
+                "use 'cpu' or 'auto', or install PyTorch with CUDA."
+            )
         pipeline = _read_pipeline(folder, variant, number).to(place)
         if place.type == "cuda":  # convolutions; on CPUs it gained nothing
             network: Any = network_of(pipeline)
@@ -185,6 +190,11 @@ def _find_folder(
     if model == "embedded":
         return Path(str(files("conjure_kernel.models") / "embedded" / "model"))
     if (folder := Path(model).expanduser()).is_dir():
+        if not (folder / "model_index.json").is_file():  # before gigabytes are hashed
+            raise OSError(
+                f"model {str(folder)!r} has no model_index.json: expected a folder made by a "
+                "pipeline's save_pretrained; pass such a folder."
+            )
         return folder
     token = _token(token_env)
     try:
@@ -218,11 +228,6 @@ def _token(token_env: str | None) -> str | None:
 
 
 def _read_pipeline(folder: Path, variant: str | None, dtype: torch.dtype) -> DiffusionPipeline:
-    if not (folder / "model_index.json").is_file():
-        raise OSError(
-            f"model {str(folder)!r} has no model_index.json: expected a folder made by a "
-            "pipeline's save_pretrained; pass such a folder."
-        )
     with quiet():
         return DiffusionPipeline.from_pretrained(
             folder, variant=variant, dtype=dtype, use_safetensors=True, local_files_only=True
