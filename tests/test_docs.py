@@ -55,6 +55,7 @@ def test_human_scores(tmp_path, monkeypatch, capsys):
     assert names["predicted"].shape == (21,)
 
 
+@pytest.mark.slow
 def test_quick_start(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("CONJURE_KERNEL_CACHE", str(tmp_path))
     run("quick_start.md", {})
