@@ -35,8 +35,9 @@ COARSE = 0.2
 
 def checked_steps(engine: Engine, measured: Divergence) -> Divergence:
     """The measurement with its `step_error`; a warning tells where it is large."""
-    chosen = _choose(measured, engine.check_steps)
-    if not chosen or len(measured.grid.log_snr) < FEWEST_STEPS:
+    if not engine.check_steps or len(measured.grid.log_snr) < FEWEST_STEPS:
+        return measured
+    if not (chosen := _choose(measured, engine.check_steps)):
         return measured
     before, coarse = engine.denoiser.n_evaluations, _coarse(engine)
     thin = _energies(coarse, *_texts(measured, chosen))
@@ -56,6 +57,8 @@ def checked_steps(engine: Engine, measured: Divergence) -> Divergence:
 
 def check_cost(engine: Engine, requests: Requests) -> int:
     """Noise predictions of the check of a measurement from an empty cache, at most."""
+    if not engine.check_steps:
+        return 0
     n_pairs = sum(s != t for s, targets in requests.items() for t in targets) // 2
     n_pairs, coarse = min(engine.check_steps, n_pairs), _coarse(engine)
     n_texts = min(2 * n_pairs, len(requests))
