@@ -46,11 +46,12 @@ STIFFNESS = 0.5  # K, in units of the steepest fall of a guided x0
 
 
 class Sampler(NamedTuple):
-    """Reverse SDE or probability-flow ODE, the order of its steps, and if they are corrected."""
+    """Reverse SDE or probability-flow ODE, the order of its steps, if they are corrected, and K."""
 
     stochastic: bool
     order: int
     corrected: bool = False
+    stiffness: float = STIFFNESS
 
 
 SAMPLERS = {
@@ -237,7 +238,7 @@ class _Step:
         self._grid = grid
         h = float(grid.log_snr[i + 1] - grid.log_snr[i]) / 2
         share = grid.alpha[i] ** 2 / (grid.alpha[i] ** 2 + grid.sigma[i] ** 2)
-        self.stiffness = STIFFNESS * max(0.0, chain.guidance_scale - 1) * float(share)
+        self.stiffness = self.sampler.stiffness * max(0.0, chain.guidance_scale - 1) * float(share)
         a = 1 + self.stiffness
         rho = (2 if self.sampler.stochastic else 1) * a * h
         self.gain = -math.expm1(-rho)
