@@ -1,11 +1,12 @@
 # Every verb makes its own environment in $(VENV) when that is absent.
 #   make map       the main job: a map of the bundled prompts, offline, on the embedded model
-#   make test      the whole test suite (no accelerator, no web)
+#   make test      the whole test suite (no accelerator, no web), JOBS=2 processes
 #   make oldest    the fast tests on the oldest dependencies that pyproject.toml declares
 #   make lint      style, types and spelling
 #   make docs      the site, docs/_build/index.html: runs the examples, warnings are errors
 #   make notebooks  runs the notebooks in examples/ in place
-#   make pictures  draws those of docs/explained.md anew
+#   make figures  every table and picture of the docs anew, for hours; SCORES=folder of human scores,
+#                 ONLY=text of the commands to run, e.g. ONLY=pictures for those of docs/explained.md
 #   make bench     the benchmarks; on a machine with a GPU also: python benchmarks/gpu.py
 #   make faults    kills, races, flipped bits and full disks, for about half an hour
 #   make install   the environment for developers, and nothing else
@@ -17,11 +18,12 @@
 VENV   ?= .venv
 PYTHON ?= python3
 TORCH  ?= torch==2.13.0
+JOBS   ?= 2
 BIN    := $(VENV)/bin
 OLDEST := $(VENV)-oldest
 BENCHES = $(filter-out benchmarks/_% benchmarks/gpu.py,$(wildcard benchmarks/*.py))
 
-.PHONY: map install test oldest lint docs notebooks pictures bench faults clean
+.PHONY: map install test oldest lint docs notebooks figures bench faults clean
 
 map: $(VENV)/.core
 	$(BIN)/conjure map -o map.png
@@ -29,7 +31,7 @@ map: $(VENV)/.core
 install: $(VENV)/.dev
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 # What old releases say of newer ones that they meet here is not ours to fix.
 oldest: $(OLDEST)/.done
@@ -48,8 +50,8 @@ docs: $(VENV)/.dev
 notebooks: $(VENV)/.dev
 	$(BIN)/python docs/run_notebooks.py
 
-pictures: $(VENV)/.core
-	$(BIN)/python docs/pictures.py
+figures: $(VENV)/.dev
+	$(BIN)/python docs/figures.py $(if $(SCORES),--scores "$(SCORES)") $(if $(ONLY),--only "$(ONLY)")
 
 bench: $(VENV)/.core
 	@test -n "$(BENCHES)" || { echo "there are no benchmarks"; exit 1; }

@@ -21,7 +21,7 @@ import numpy as np
 from _results import append_row
 from conjure_kernel._table import Table
 from conjure_kernel.evaluation.correlation import leave_out_correlation
-from conjure_kernel.evaluation.uncertainty import Pairing, estimate
+from conjure_kernel.evaluation.uncertainty import Pairing, estimate, estimate_difference
 
 SHARES = (0.0, 0.5, 0.9)  # of the variance that comes from texts
 CORRELATIONS = (0.0, 0.3, 0.6, 0.9)
@@ -65,10 +65,10 @@ def repeat(a, b, share, rho, rng):
     y, x, other = simulate(a, b, share, (rho, rho / 2), rng)
     pairing = Pairing.of(*(np.char.mod("%04d", side) for side in (a, b)))
     spearman, pearson = (leave_out_correlation(s, x, y, pairing) for s in ("spearman", "pearson"))
-    gaps = spearman - leave_out_correlation("spearman", other, y, pairing)
+    others = leave_out_correlation("spearman", other, y, pairing)
     truths = (rank(rho), rho, rank(rho) - rank(rho / 2))
     found = estimate(spearman, pairing), estimate(pearson, pairing)
-    found += (estimate(gaps, pairing, correlation=False),)
+    found += (estimate_difference(spearman, others, pairing),)
     return [one.low <= truth <= one.high for one, truth in zip(found, truths, strict=True)]
 
 

@@ -1,4 +1,4 @@
-"""Make the pictures of docs/explained.md: `make pictures`, on the embedded model, one minute."""
+"""Make the pictures of docs/explained.md: `make figures ONLY=pictures`, in a minute."""
 
 from pathlib import Path
 

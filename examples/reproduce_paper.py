@@ -5,7 +5,8 @@
 
 STS-B, STS12-16 and SICK-R are fetched from the hub (pip install "conjure-kernel[scores]"); --tasks
 also takes .tsv and .csv files. Each line of the table is 100 x Spearman of -log J over all pairs of
-a task, with its 95 % interval, beside the cosine of the model's own text encoder. What is measured
+a task, with its 95 % interval, for both readings of "score", eps / sigma and eps, which cost the
+same predictions once, and the same of the cosine of the model's own text encoder. What is measured
 is kept in the cache, so an interrupted run goes on where it stopped.
 """
 
@@ -32,13 +33,18 @@ def main() -> None:
     given = parser.parse_args()
     settings = {**PAPER, "model": given.model, "guidance_scale": given.guidance}
     settings |= {"n_steps": given.steps, "n_draws": given.draws, "memory": given.cache}
-    scorers = ConjureScorer(verbose=1, **settings), TextEncoderScorer(given.model)
-    lines = [["task", "pairs", *(scorer.name for scorer in scorers)], ["---"] * (2 + len(scorers))]
+    scorers = {
+        f"-log J, {score}": ConjureScorer(**{**settings, "weighting": weighting, "verbose": 1})
+        for score, weighting in (("eps / sigma", "paper"), ("eps", "noise"))
+    }
+    encoder = TextEncoderScorer(given.model)
+    scorers[encoder.name] = encoder
+    lines = [["task", "pairs", *scorers], ["---"] * (2 + len(scorers))]
     for task in given.tasks:
         pairs = load_pairs(task)
         if given.pairs is not None:
             pairs = pairs.sample(given.pairs)
-        results = [evaluate(scorer, pairs).table.find(part="all") for scorer in scorers]
+        results = [evaluate(scorer, pairs).table.find(part="all") for scorer in scorers.values()]
         lines.append([pairs.name, str(len(pairs)), *map(cell, results)])
         table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
         given.output.write_text(f"{table}\n", encoding="utf-8")

@@ -90,7 +90,7 @@ def test_the_examples_of_the_reference(capsys):
     names = run("api.md", {})
     paper, plan, *schedules = capsys.readouterr().out.splitlines()[:5]
     assert paper == "CompVis/stable-diffusion-v1-4 paper timesteps"
-    assert plan == "3 3 480"
+    assert plan == "3 3 798"
     kinds = [line.partition(" ")[0] for line in schedules]
     assert kinds == ["VariancePreserving", "FlowMatching", "Preconditioned"]
     assert names["result"].table.find(part="all")["spearman"] == 1

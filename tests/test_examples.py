@@ -28,6 +28,7 @@ def test_reproduce_paper(tmp_path):
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "reproduce_paper.md").read_text()
     assert re.search(r"^\| few \| 10 \| -?\d+\.\d+ \[-?[\d.]+, -?[\d.]+\] \|", page, re.M), page
+    assert page.startswith("| task | pairs | -log J, eps / sigma | -log J, eps | ")
     assert page.strip() in done.stdout
 
 

@@ -37,7 +37,7 @@ def add_verbs(add: options.Add) -> None:
     parser = add("map", render_map, text, MAP)
     options.add_prompts(parser, required=False)
     options.add_output(parser, ".png, .pdf, .svg or .html", default="map.png")
-    text = "images of each prompt in .html, at most --draws (default: 4)"
+    text = "images of each prompt in .html (default: as many as --draws, at most 4)"
     parser.add_argument("--images", metavar="N", type=int, help=text)
     text = "mds or umap (default: mds; for more than 1,000 prompts umap)"
     parser.add_argument("--layout", help=text)
@@ -61,8 +61,6 @@ def render_map(args: Namespace) -> str:
     prompts = files.read_prompts(args.prompts, args.column)
     if len(distinct := list(dict.fromkeys(prompts))) > MANY:
         return _write_map_of_many(args, distinct, n_images)
-    if n_images > args.draws:
-        raise ValueError(f"--images={n_images}: expected at most --draws={args.draws}.")
     engine = open_model(args)
     measured = measure(engine, prompts, args)
     _write_map(

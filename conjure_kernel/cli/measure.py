@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from conjure_kernel.cli import options
 from conjure_kernel.cli.options import say, say_written, settings_of
+from conjure_kernel.engine.parameters import EXPLAINED_DRAWS
 
 if TYPE_CHECKING:
     from conjure_kernel.engine.engine import Engine
@@ -83,7 +84,7 @@ def add_verbs(add: options.Add) -> None:
     parser = add("matrix", measure_table, "write J of all pairs of prompts into a file", MATRIX)
     options.add_prompts(parser)
     options.add_output(parser, ".npz, .csv or .parquet")
-    text = "images of each prompt in .npz, at most --draws (default: %(default)s)"
+    text = "images of each prompt in .npz (default: %(default)s)"
     parser.add_argument("--images", metavar="N", type=int, default=0, help=text)
     options.add_model(parser)
     text = "print the cost of a matrix: predictions, time, disk, memory"
@@ -100,6 +101,7 @@ def add_verbs(add: options.Add) -> None:
     text = "number of the trajectory to show (default: %(default)s, the first)"
     parser.add_argument("--draw", metavar="K", type=int, default=0, help=text)
     options.add_model(parser, cached=False)
+    parser.set_defaults(draws=EXPLAINED_DRAWS)
     parser = add("cache", manage_cache, "show or clear what is kept on disk", CACHE)
     parser.add_argument("action", choices=["info", "clear"], help="show its size, or delete it")
     parser.add_argument("--yes", action="store_true", help="confirm that the cache is deleted")
@@ -132,8 +134,6 @@ def measure_table(args: Namespace) -> str:
 
     files.check_output(args.output, files.TABLES, args.force)
     n_images = check_number(args.images, "--images", least=0, integer=True)
-    if n_images > args.draws:
-        raise ValueError(f"--images={n_images}: expected at most --draws={args.draws}.")
     prompts = files.read_prompts(args.prompts, args.column)
     engine = open_model(args)
     measured = measure(engine, prompts, args)
@@ -224,18 +224,21 @@ def measure(engine: Engine, prompts: list[str], args: Namespace) -> Divergence:
 def _tell_cost(engine: Engine, prompts: list[str]) -> None:
     """Say how many predictions are to come and, after the first ones, how long the rest takes."""
     from conjure_kernel.engine.plan import duration
+    from conjure_kernel.engine.steps import check_cost
 
     requests = dict.fromkeys(prompts, prompts)
     if (total := engine.cost(requests)) == 0:
         return
-    say(f"{total:,} noise predictions for {len(prompts)} prompts")
+    check = check_cost(engine, requests)
+    most = "up to " if check else ""
+    say(f"{most}{total + check:,} noise predictions for {len(prompts)} prompts")
     engine.load()
     untraced = [prompt for prompt in prompts if engine.cost({prompt: [prompt]})]
     before, begun = engine.denoiser.n_evaluations, time.monotonic()
     engine.measure({prompt: [prompt] for prompt in untraced[:TIMED]})
     made, seconds = engine.denoiser.n_evaluations - before, time.monotonic() - begun
     if made and (left := engine.cost(requests)):
-        say(f"about {duration(seconds / made * left)} to go")
+        say(f"about {duration(seconds / made * (left + check))} to go")
 
 
 def _facts(measured: Divergence) -> dict[str, float]:

@@ -176,11 +176,14 @@ def _tell(runs: Sequence[Mapping[str, Any]], pairs: ScoredPairs) -> None:
     """Say how many predictions the model is about to make."""
     from conjure_kernel.engine.ledger import requests_of_pairs
     from conjure_kernel.engine.opening import open_engine
+    from conjure_kernel.engine.steps import check_cost
 
-    requests = requests_of_pairs(pairs.left, pairs.right)
-    total = sum(open_engine(run).cost(requests) for run in runs)
+    requests, total = requests_of_pairs(pairs.left, pairs.right), 0
+    for engine in map(open_engine, runs):
+        work = engine.cost(requests)
+        total += work + (check_cost(engine, requests) if work else 0)
     if total:
-        say(f"{total:,} noise predictions for {len(pairs)} pairs, {len(requests)} texts")
+        say(f"up to {total:,} noise predictions for {len(pairs)} pairs, {len(requests)} texts")
 
 
 def _check_output(args: Namespace) -> list[Path]:

@@ -83,7 +83,7 @@ def find_neighbors(args: Namespace) -> str:
     prompts = list(dict.fromkeys(files.read_prompts(args.prompts, args.column)))
     model = embedding_of(args)
     if not args.quiet:
-        say(f"up to {_most_predictions(args, model, len(prompts), width):,} noise predictions")
+        say(f"up to {_most_predictions(args, model, prompts, width):,} noise predictions")
     nearest, model = {}, model.fit(prompts)
     loaded = {"model": model.denoiser, "device": "auto", "dtype": "auto", "model_kwargs": None}
     for query in dict.fromkeys(args.queries):
@@ -106,14 +106,19 @@ def find_neighbors(args: Namespace) -> str:
     )
 
 
-def _most_predictions(args: Namespace, model: ConjureEmbedding, n: int, width: int) -> int:
+def _most_predictions(
+    args: Namespace, model: ConjureEmbedding, prompts: list[str], width: int
+) -> int:
     """Those of the vectors of the list and of the queries, then of J of queries and candidates."""
-    from conjure_kernel.engine.settings import Settings
+    from conjure_kernel.engine.ledger import requests_of_pairs
+    from conjure_kernel.engine.opening import open_engine
+    from conjure_kernel.engine.steps import check_cost
 
-    n_queries, settings = len(set(args.queries)), Settings(args.steps, guidance_scale=args.guidance)
-    n_pairs = n_queries * min(width, n) * args.draws
-    exact = settings.n_predictions(n_queries * args.draws + n_pairs, 2 * n_pairs)
-    return model.n_predictions(n) + n_queries * args.steps * model.n_points + exact
+    queries, engine, near = set(args.queries), open_engine(settings_of(args)), prompts[:width]
+    n_pairs = len(queries) * len(near) * args.draws
+    exact = engine.n_predictions(len(queries) * args.draws + n_pairs, 2 * n_pairs)
+    exact += sum(check_cost(engine, requests_of_pairs([q] * len(near), near)) for q in queries)
+    return model.n_predictions(len(prompts)) + len(queries) * args.steps * model.n_points + exact
 
 
 def _candidates(model: ConjureEmbedding, prompts: list[str], query: str, n: int) -> list[str]:

@@ -20,7 +20,9 @@ from conjure_kernel._checks import check_number, check_prompts
 from conjure_kernel._table import explanation_html
 from conjure_kernel.engine.batches import Batches
 from conjure_kernel.engine.opening import open_engine
+from conjure_kernel.engine.parameters import EXPLAINED_DRAWS
 from conjure_kernel.engine.provenance import provenance_of
+from conjure_kernel.engine.reading import report_reading
 from conjure_kernel.method.grid import Grid
 from conjure_kernel.method.reverse import ChainSettings, ReverseChain
 from conjure_kernel.models.denoiser import Denoiser
@@ -118,7 +120,8 @@ def explain(a: str, b: str, *, draw: int = 0, **settings: Any) -> Explanation:
     draw : int
         The draw, from 0, whose chain is shown in pictures.
     **settings
-        The settings of `pairwise_divergence`. Nothing is cached or sent to workers, so `memory` and
+        The settings of `pairwise_divergence`; n_draws is 4 by default, as whole chains are run,
+        and there is no check of the steps. Nothing is cached or sent to workers, so `memory` and
         `n_jobs` have no effect. With guidance the chains are guided, and `views` are what the model
         predicts for each prompt without it.
 
@@ -148,7 +151,7 @@ def explain(a: str, b: str, *, draw: int = 0, **settings: Any) -> Explanation:
     array([0.605, 0.   ])
     """
     prompts = check_prompts([a, b], "prompts")
-    engine = open_engine({**settings, "memory": None})
+    engine = open_engine({"n_draws": EXPLAINED_DRAWS, **settings, "memory": None})
     check_number(draw, "draw", least=0, integer=True)
     if draw >= engine.n_draws:
         raise ValueError(
@@ -161,6 +164,7 @@ def explain(a: str, b: str, *, draw: int = 0, **settings: Any) -> Explanation:
     chain = fixed.chain(grid)
     batches = Batches(denoiser, settings.get("batch_size", "auto"))
     chains = _trace_both(batches, prompts, engine.n_draws, chain)
+    report_reading(dict(zip(prompts, chains, strict=True)))
     other = [
         _score(batches, prompt, along, grid)
         for prompt, along in zip(prompts[::-1], chains, strict=True)

@@ -12,6 +12,7 @@ from conjure_kernel._checks import check_pairs, check_prompts
 from conjure_kernel.engine.engine import Engine
 from conjure_kernel.engine.ledger import Known, Requests, requests_of_pairs
 from conjure_kernel.engine.opening import open_engine
+from conjure_kernel.engine.reading import report_reading
 from conjure_kernel.engine.steps import checked_steps
 from conjure_kernel.engine.stopping import refine
 from conjure_kernel.method.divergence import Divergence
@@ -54,8 +55,8 @@ def pairwise_divergence(
 
     Notes
     -----
-    For n prompts, T nodes and K draws the cost is n^2 T K + n (S - T) K predictions with
-    S = T * substeps.
+    For n prompts, T nodes and K draws of G chains the cost is n (n - 1) T K + n G S K predictions
+    with S = T * substeps, and that of `check_steps` pairs with half of the steps.
 
     Examples
     --------
@@ -196,7 +197,7 @@ def _measure(
         known = engine.measure(requests)
     else:
         known, draw_weights = refine(engine, requests)
-    _report_reading(known)
+    report_reading(known)
     return known, draw_weights, engine.denoiser.n_evaluations - before
 
 
@@ -221,24 +222,3 @@ def _checked(engine: Engine, measured: Divergence) -> Divergence:
             "n_draws=1: there is no standard error; raise n_draws to at least 2.", stacklevel=4
         )
     return checked_steps(engine, measured)
-
-
-def _report_reading(known: dict[str, Known]) -> None:
-    """Warn of prompts that the text encoders cut, and of those that they cannot tell apart."""
-    cut = [prompt for prompt, row in known.items() if row.truncated]
-    if cut:
-        warnings.warn(
-            f"{len(cut)} of {len(known)} prompts are longer than every text encoder of this model "
-            f"reads and were cut, e.g. {cut[0][:60]!r}; shorten them (`truncated_` names them).",
-            stacklevel=4,
-        )
-    readers: dict[str, list[str]] = {}
-    for prompt in cut:
-        readers.setdefault(known[prompt].tokens, []).append(prompt)
-    alike = [group for group in readers.values() if len(group) > 1]
-    if alike:
-        warnings.warn(
-            f"{sum(map(len, alike))} prompts are indistinguishable after the cut, e.g. "
-            f"{alike[0][0][:40]!r} and {alike[0][1][:40]!r}, so that J is 0; shorten them.",
-            stacklevel=4,
-        )

@@ -11,7 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-__all__ = ["PAPER", "ChainParameters", "Measurement", "ModelParameter", "Parameters"]
+__all__ = ["EXPLAINED_DRAWS", "PAPER", "ChainParameters", "Measurement", "ModelParameter"]
+__all__ += ["Parameters"]
+
+EXPLAINED_DRAWS = 4  # the default of `explain`, whose draws are one whole chain each
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
@@ -39,12 +42,12 @@ class ChainParameters:
 class Parameters(ChainParameters):
     """How and where chains are run, and how many draws there are."""
 
-    n_draws: int = 4
+    n_draws: int = 2
     tol: float | None = None
     max_draws: int = 64
     shared_noise: bool = False
-    chains_per_draw: int = 1
-    check_steps: int = 0
+    chains_per_draw: int = 3
+    check_steps: int = 4
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
@@ -71,20 +74,28 @@ class Measurement(ModelParameter, Parameters):
 
     @classmethod
     def of_estimator(cls, estimator: Any) -> Measurement:
-        """Measurement with the parameters of an estimator, which may have others too."""
+        """Measurement with the parameters of an estimator, which may have others too.
+
+        One without draws (vectors) runs whole chains, and has no J of which steps could be checked.
+        """
         names = {f.name for f in fields(cls)}
-        given = estimator.get_params(deep=False)
+        given = {"chains_per_draw": 1, "check_steps": 0, **estimator.get_params(deep=False)}
         return cls(**{name: value for name, value in given.items() if name in names})
 
 
-# Algorithm 1 of the paper on its model: squared score differences with g = 1 at T evenly spaced
-# model times. The guidance is the default of Stable Diffusion's own pipeline.
+# Algorithm 1 of the paper on its model. Stated there: model, T, one noise for both prompts, evenly
+# spaced model times and g = 1; K from 1 to 5. Assumed here: guidance (the default of Stable
+# Diffusion's own pipeline), the sampler (the reverse SDE), and that "score" means eps / sigma; with
+# weighting="noise" it means eps, and both come from the same predictions.
 PAPER: dict[str, Any] = {
     "model": "CompVis/stable-diffusion-v1-4",
     "n_steps": 10,
     "n_draws": 1,
+    "shared_noise": True,
     "chains_per_draw": 1,
+    "check_steps": 0,
     "guidance_scale": 7.5,
+    "sampler": "sde",
     "weighting": "paper",
     "substeps": 1,
     "nodes": "timesteps",

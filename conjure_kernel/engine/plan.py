@@ -135,7 +135,7 @@ def plan(prompts: Sequence[Any], *, pairs: bool = False, **settings: Any) -> Pla
     >>> from conjure_kernel import GaussianDenoiser
     >>> world = GaussianDenoiser({"a dog": 0.7, "a cat": -0.4, "a car": 3.0})
     >>> plan(world.prompts, model=world, memory=None).n_predictions
-    480
+    798
     """
     engine = open_engine(settings)
     requests, n_predictions = _requests(prompts, pairs), engine.n_predictions

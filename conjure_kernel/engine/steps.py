@@ -57,7 +57,8 @@ def checked_steps(engine: Engine, measured: Divergence) -> Divergence:
 
 def check_cost(engine: Engine, requests: Requests) -> int:
     """Noise predictions of the check of a measurement from an empty cache, at most."""
-    if not engine.check_steps:
+    settings = engine.settings
+    if not engine.check_steps or settings.n_steps * settings.substeps < FEWEST_STEPS:
         return 0
     n_pairs = sum(s != t for s, targets in requests.items() for t in targets) // 2
     n_pairs, coarse = min(engine.check_steps, n_pairs), _coarse(engine)

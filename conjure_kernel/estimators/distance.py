@@ -38,8 +38,8 @@ class ConjureDistance(PromptMatrix, ModelEstimator, ModelParameter, Parameters):
         Further arguments of `load_denoiser`: revision, token_env, height, width, ...
     n_steps : int, default 10
         Noise levels T at which predictions are compared. More lower the bias (below 2 % at 10).
-    n_draws : int, default 4
-        Trajectories K per prompt. Standard errors fall as 1 / sqrt(K); with one draw there is none.
+    n_draws : int, default 2
+        Draws K per prompt. Standard errors fall as 1 / sqrt(K); with one draw there is none.
     tol : float, optional
         Relative standard error of J that is wanted. Pairs start from n_draws (at least 8) and get
         more until they reach it. docs/engine.md says what that does to bias and coverage. Default:
@@ -48,10 +48,10 @@ class ConjureDistance(PromptMatrix, ModelEstimator, ModelParameter, Parameters):
         Most draws of a pair with `tol`; a warning counts the pairs that would need more.
     shared_noise : bool, default False
         Whether both prompts of a pair share their noise.
-    chains_per_draw : int, default 1
+    chains_per_draw : int, default 3
         Independent chains that serve the noise levels of a draw in turn. More lower the variance of
         J at the same number of replays, but their trajectories cost more.
-    check_steps : int, default 0
+    check_steps : int, default 4
         Pairs that are measured again with half of the steps, to estimate the error of a finite
         number of steps; above 5 % there is a warning.
     guidance_scale : float, default 1

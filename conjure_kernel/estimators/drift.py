@@ -171,7 +171,8 @@ class ConjureDrift(TextInput, ModelEstimator, Parameters):
         engine = self._fitted_engine()
         engine.load()
         both: Any = engine.denoiser
-        chain, pictures = engine.settings.chain(engine.grid), []
+        alone = replace(engine.settings, chains_per_draw=1)
+        chain, pictures = alone.chain(engine.grid), []
         for model in both.models:
             batches, own = Batches(model, self.batch_size), both.chain_of(model, chain, chain.seed)
             ends = [batches.trace([prompt], range(n), own)[0].x0 for prompt in checked]

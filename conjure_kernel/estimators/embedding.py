@@ -153,7 +153,8 @@ class ConjureEmbedding(
         self._check_parameters()
         n_references = min(self.n_references, n_prompts)
         n_tried = min(n_prompts, MOST_CANDIDATES) - 1 if n_prompts > n_references else 0
-        settings = Settings(self.n_steps, self.substeps, guidance_scale=self.guidance_scale)
+        lengths, w = (self.n_steps, self.substeps), self.guidance_scale
+        settings = Settings(*lengths, guidance_scale=w, chains_per_draw=1)
         n_replays = n_tried * (n_references - 1) + n_prompts * self.n_points
         return settings.n_predictions(n_references * self._n_draws(n_references), n_replays)
 

@@ -17,7 +17,7 @@ from conjure_kernel.evaluation.correlation import (
 )
 from conjure_kernel.evaluation.datasets import ScoredPairs
 from conjure_kernel.evaluation.evaluation import Evaluation
-from conjure_kernel.evaluation.uncertainty import Pairing, estimate
+from conjure_kernel.evaluation.uncertainty import Pairing, estimate_difference
 from conjure_kernel.method.jackknife import jackknife_se
 
 __all__ = ["compare", "rank_agreement"]
@@ -70,8 +70,7 @@ def compare(results: Sequence[Evaluation], *, statistic: str = "spearman") -> Ta
     table = []
     for i in range(len(results)):
         for j in range(i + 1, len(results)):
-            gaps = left_out[i] - left_out[j]
-            low, high, p = estimate(gaps, pairing, correlation=False)
+            low, high, p = estimate_difference(left_out[i], left_out[j], pairing)
             table.append(
                 {
                     "a": results[i].name,
@@ -79,7 +78,7 @@ def compare(results: Sequence[Evaluation], *, statistic: str = "spearman") -> Ta
                     "n": len(pairs),
                     f"{statistic} a": float(left_out[i][0]),
                     f"{statistic} b": float(left_out[j][0]),
-                    "difference": float(gaps[0]),
+                    "difference": float(left_out[i][0] - left_out[j][0]),
                     "difference_low": low,
                     "difference_high": high,
                     "difference_p": p,

@@ -250,7 +250,8 @@ class ImageScorer:
             sets = (self.generate(text, self.n_images) for text in texts)
             rows = np.array([self.features(of_text) for of_text in sets], dtype=np.float64)
             return images.check_features(rows), 0, {"versions": versions()}
-        engine = open_engine({**self.settings, "n_draws": self.n_images})
+        alone = {"n_draws": self.n_images, "chains_per_draw": 1}  # a draw has one picture
+        engine = open_engine({**self.settings, **alone})
         before = engine.denoiser.n_evaluations
         engine.measure({text: [text] for text in texts})  # the trajectories alone, kept on disk
         bar = tqdm(texts, unit="text", leave=False, disable=not self.settings.get("verbose"))

@@ -11,7 +11,8 @@ are left out in turn. With theta the figure, z = atanh(theta) for correlations, 
 where n is the number of pairs and E the effective number of texts, 1 / sum of squared shares (the
 share of a text goes with the square of its number of pairs). A text that is in every pair cannot be
 another one: it counts as fixed, and the figure is one about this text. The variance of each s_v^2
-gives the degrees of freedom. `benchmarks/interval_coverage.py` simulates what the intervals cover.
+gives the degrees of freedom. A difference of two correlations has the range that it takes on the
+ellipse of both z. `benchmarks/interval_coverage.py` simulates what the intervals cover.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from scipy import stats
 
 from conjure_kernel.estimators.folds import number_texts
 
-__all__ = ["FEWEST", "Estimate", "Pairing", "estimate", "leave_out"]
+__all__ = ["FEWEST", "Estimate", "Pairing", "estimate", "estimate_difference", "leave_out"]
 
 FEWEST = 10  # different pairs that an interval needs
 LEVEL = 0.95
@@ -199,6 +200,41 @@ def estimate(
     if correlation:
         low, high = min(np.tanh(low), values[0]), max(np.tanh(high), values[0])
     ratio = abs(scale[0]) / error if error > 0 else np.inf if scale[0] else 0.0
+    return Estimate(float(low), float(high), float(2 * stats.t.sf(ratio, freedom)))
+
+
+def estimate_difference(
+    first: np.ndarray, second: np.ndarray, pairing: Pairing, level: float = LEVEL
+) -> Estimate:
+    """Interval of the difference of two correlations of the same pairs, and the p-value of 0.
+
+    Both z are taken as normal together. The interval has the smallest and the largest difference of
+    correlations within t standard errors of them, in whatever direction; it includes 0 where
+    z_1 - z_2 is within t of its own standard errors.
+
+    Parameters
+    ----------
+    first, second : arrays of shape (1 + n_units + n_texts,)
+        What `leave_out` returns of each.
+    pairing : Pairing
+    level : float
+        Coverage.
+    """
+    if pairing.n_different < FEWEST or not np.isfinite([first[0], second[0]]).all():
+        return Estimate(np.nan, np.nan, np.nan)
+    z = [_atanh(values, len(pairing.a)) for values in (first, second)]
+    (a, _), (b, _), (error, freedom) = (_spread(v, pairing) for v in (*z, z[0] - z[1]))
+    if not np.isfinite(a + b + error):
+        return Estimate(np.nan, np.nan, np.nan)
+    common = np.clip((a**2 + b**2 - error**2) / (2 * a * b), -1, 1) if a * b * error > 0 else 1.0
+    reach = stats.t.ppf((1 + level) / 2, freedom)
+    angle = np.linspace(0, 2 * np.pi, 721)
+    along, across = np.cos(angle), np.sqrt(1 - common**2) * np.sin(angle)
+    gaps = np.tanh(z[0][0] + reach * a * along)
+    gaps = gaps - np.tanh(z[1][0] + reach * b * (common * along + across))
+    gap = float(first[0] - second[0])
+    low, high = min(gaps.min(), gap), max(gaps.max(), gap)
+    ratio = abs(z[0][0] - z[1][0]) / error if error > 0 else np.inf if gap else 0.0
     return Estimate(float(low), float(high), float(2 * stats.t.sf(ratio, freedom)))
 
 

@@ -21,8 +21,9 @@ import numpy as np
 from conjure_kernel._checks import check_choice, import_optional
 from conjure_kernel._table import divergence_html
 from conjure_kernel.method.accuracy import check_nats, crossing, divergence_for_accuracy
-from conjure_kernel.method.draws import chain_draws, mean_of, ratio, variance_of, welch_interval
+from conjure_kernel.method.draws import chain_draws, mean_of, ratio, variance_of
 from conjure_kernel.method.grid import WEIGHTINGS, Grid
+from conjure_kernel.method.interval import positive_interval
 from conjure_kernel.method.jackknife import leave_one_out
 
 __all__ = ["Divergence"]
@@ -148,7 +149,7 @@ class Divergence:
     @property
     def standard_errors(self) -> np.ndarray:
         """Monte Carlo standard error of J, in nats; NaN with one draw."""
-        return np.sqrt(self._variances.sum(-1))
+        return np.sqrt(self._parts[1].sum(-1).sum(-1))
 
     @property
     def distances(self) -> np.ndarray:
@@ -163,10 +164,12 @@ class Divergence:
     def interval(
         self, level: float = 0.95, *, steps: bool = False
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Confidence interval of J: J exp(+- t se / J), Welch-Satterthwaite degrees of freedom.
+        """Confidence interval of J: J exp(+- t r), with r the relative standard error.
 
-        It is taken on the log scale because J is positive and skewed. It covers the estimator's own
-        limit, which differs from the integral by the error of a finite number of steps.
+        It is taken on the log scale because J is positive and skewed, and r is enlarged by what
+        skewed draws hide where they are few; see `method/interval.py`. The interval covers the
+        estimator's own limit, which differs from the integral by the error of a finite number of
+        steps.
 
         Parameters
         ----------
@@ -187,7 +190,7 @@ class Divergence:
         """
         if not 0 < level < 1:
             raise ValueError(f"level={level!r}: expected a number between 0 and 1, as 0.95.")
-        low, high = welch_interval(self.values, self._variances, self.draws_used, level)
+        low, high = positive_interval(*self._parts, self.draws_used, level)
         widening = 1 + (np.nan_to_num(self.step_error) if steps else 0.0)
         return low / widening, high * widening
 
@@ -252,13 +255,16 @@ class Divergence:
         return crossing(self.grid, self.profile, divergence_for_accuracy(accuracy))
 
     @cached_property
-    def _variances(self) -> np.ndarray:
-        """Variances of the independent parts of J, (..., 2 G); with shared noise (..., G)."""
+    def _parts(self) -> tuple[np.ndarray, np.ndarray]:
+        """Means and variances of the independent parts of J, (..., G, legs); 1 leg if shared."""
         legs = list(self.chain_draws)
         if self.shared_noise:
             legs = [legs[0] + legs[1]]
-        parts = [variance_of(leg.swapaxes(-1, -2), self.draw_weights) for leg in legs]
-        return np.concatenate(parts, -1) / 4
+        parts = [leg.swapaxes(-1, -2) / 2 for leg in legs]
+        return (
+            np.stack([mean_of(part, self.draw_weights) for part in parts], -1),
+            np.stack([variance_of(part, self.draw_weights) for part in parts], -1),
+        )
 
     def numbers(self) -> dict[str, np.ndarray]:
         """What is known of each pair, by name: arrays of the shape of `values`.

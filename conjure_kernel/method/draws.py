@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import stats
 
 __all__ = ["chain_draws", "leg_draws", "mean_of", "ratio", "variance_of"]
-__all__ += ["welch_interval"]
 
 
 def leg_draws(energies: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -42,28 +40,6 @@ def variance_of(draws: np.ndarray, weights: np.ndarray | None = None) -> np.ndar
     spread = np.where(stretched > 0, draws - mean_of(draws, weights)[..., None], 0.0)
     n_used = (stretched > 0).sum(-1)
     return np.square(spread).sum(-1) / (n_used - 1) * np.square(stretched).sum(-1)
-
-
-def welch_interval(
-    values: np.ndarray, variances: np.ndarray, n_draws: np.ndarray, level: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Interval v exp(+- t se / v) of positive values, with Welch-Satterthwaite degrees of freedom.
-
-    Parameters
-    ----------
-    values : array of shape (...)
-    variances : array of shape (..., P)
-        Those of the independent parts of each value, from `n_draws` draws each.
-    n_draws : int array of shape (...)
-    level : float
-        Coverage, strictly between 0 and 1.
-    """
-    total = variances.sum(-1)
-    squares = ratio((variances**2).sum(-1), total**2, empty=1.0)
-    freedom = np.where(n_draws > 1, n_draws - 1, np.nan) / squares
-    quantile = stats.t.ppf((1 + level) / 2, freedom)
-    factor = np.exp(quantile * ratio(np.sqrt(total), values))
-    return values / factor, values * factor
 
 
 def ratio(over: np.ndarray, under: np.ndarray, empty: float = 0.0) -> np.ndarray:

@@ -46,12 +46,12 @@ STIFFNESS = 0.5  # K, in units of the steepest fall of a guided x0
 
 
 class Sampler(NamedTuple):
-    """Reverse SDE or probability-flow ODE, the order of its steps, if they are corrected, and K."""
+    """Reverse SDE or probability-flow ODE, order of its steps, if corrected, and if K is not 0."""
 
     stochastic: bool
     order: int
     corrected: bool = False
-    stiffness: float = STIFFNESS
+    stabilised: bool = True
 
 
 SAMPLERS = {
@@ -238,7 +238,8 @@ class _Step:
         self._grid = grid
         h = float(grid.log_snr[i + 1] - grid.log_snr[i]) / 2
         share = grid.alpha[i] ** 2 / (grid.alpha[i] ** 2 + grid.sigma[i] ** 2)
-        self.stiffness = self.sampler.stiffness * max(0.0, chain.guidance_scale - 1) * float(share)
+        excess = max(0.0, chain.guidance_scale - 1) * self.sampler.stabilised
+        self.stiffness = STIFFNESS * excess * float(share)
         a = 1 + self.stiffness
         rho = (2 if self.sampler.stochastic else 1) * a * h
         self.gain = -math.expm1(-rho)

@@ -43,7 +43,7 @@ def test_neighbors_are_ranked_by_j(conjure, prompts, cache):
     assert [row["divergence"] for row in found["apple"]] == [exact.values[0, i] for i in order]
     assert "tomato" not in [row["prompt"] for row in found["tomato"]]
     code, out, err = conjure("neighbors", prompts, "apple", *draws)
-    assert f"up to {240 + 16 + 6 * 2 * 4 + 5 * 2 * 2 * 2} noise predictions" in err
+    assert f"up to {240 + 16 + 6 * 2 * 3 * 4 + 5 * 2 * 2 * 2} noise predictions" in err
     lines = out.splitlines()
     assert lines[0] == "apple"
     assert [line.split("  ")[-1].strip() for line in lines[1:4]] == [PROMPTS[i] for i in order]

@@ -94,6 +94,7 @@ def test_pairs_are_those_of_the_matrix(world, adaptive):
 def test_the_estimator_has_it(world, adaptive):
     model, prompts = world
     settings = {"n_steps": N_STEPS, "tol": TOL, "max_draws": 400, "memory": None}
+    settings |= {"chains_per_draw": 1, "check_steps": 0}
     fitted = ConjureDistance(model, output="divergence", **settings).fit(prompts)
     np.testing.assert_allclose(fitted.divergences_, adaptive.values, rtol=1e-5)
     rows = fitted.transform(prompts[:2])

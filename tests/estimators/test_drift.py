@@ -173,7 +173,7 @@ def sounds():
     return models
 
 
-SOUND = {"n_steps": 2, "n_draws": 2, "memory": None}
+SOUND = {"n_steps": 2, "n_draws": 2, "check_steps": 0, "memory": None}
 # torchsde, whose end of the interval is off by a rounding
 of_sound = pytest.mark.filterwarnings("ignore:Should have t.[<>]=t")
 

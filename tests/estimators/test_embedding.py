@@ -49,7 +49,8 @@ def test_a_pool_of_the_pair_alone_gives_j_whatever_the_variances():
     model = embedding(world, n_references=2, n_points=16, n_blocks=8)
     (square,) = pdist(model.fit_transform(prompts), "sqeuclidean")
     # Points at one node are chain 0 and 1 in turn, so half of each: J of the same 8 draws.
-    exact = pairwise_divergence(prompts, model=world, n_steps=4, n_draws=8, memory=None)
+    whole = {"chains_per_draw": 1, "check_steps": 0, "memory": None}
+    exact = pairwise_divergence(prompts, model=world, n_steps=4, n_draws=8, **whole)
     assert square == pytest.approx(exact.values[0, 1], rel=1e-5)
 
 
@@ -303,6 +304,7 @@ def test_a_pipeline_of_diffusers_gives_vectors_that_resemble_its_divergences():
         denoiser, memory=None, n_steps=3, n_references=2, n_points=4, n_blocks=2, n_components=None
     )
     (square,) = pdist(model.fit_transform(prompts), "sqeuclidean")
-    exact = pairwise_divergence(prompts, model=denoiser, n_steps=3, n_draws=2, memory=None)
+    whole = {"n_steps": 3, "n_draws": 2, "chains_per_draw": 1, "check_steps": 0, "memory": None}
+    exact = pairwise_divergence(prompts, model=denoiser, **whole)
     assert square == pytest.approx(exact.values[0, 1], rel=1e-3)
     assert torch.is_tensor(model._pool.x)

@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 from conjure_kernel import ablate, paired_divergence
+from conjure_kernel.engine.parameters import Parameters
 from conjure_kernel.evaluation.ablation import settings_to_measure
 from conjure_kernel.evaluation.datasets import ScoredPairs
 from worlds import make_world
@@ -19,7 +20,7 @@ SWEEPS = {
     "levels": ("all", "early", "middle", "late"),
     "leg": ("jeffreys", "ab", "ba"),
 }
-BASE = {"n_steps": 6, "n_draws": 3, "memory": None, "check_steps": 0}
+BASE = {"n_steps": 6, "n_draws": 3, "memory": None, "chains_per_draw": 1, "check_steps": 0}
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +108,7 @@ def test_the_runs_are_known_before(done):
     runs = settings_to_measure(SWEEPS, BASE)
     assert [run["n_draws"] for run in runs] == [5, 3, 3]
     assert [run.get("guidance_scale") for run in runs] == [None, 2.0, None]
-    assert settings_to_measure({"leg": ("ab",)}, {}) == [{"n_draws": 4}]
+    assert settings_to_measure({"leg": ("ab",)}, {}) == [{"n_draws": Parameters.n_draws}]
 
 
 def test_errors(done):

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from conjure_kernel.evaluation.correlation import correlate, interval_of, leave_out_correlation
-from conjure_kernel.evaluation.uncertainty import Pairing, estimate, leave_out
+from conjure_kernel.evaluation.uncertainty import Pairing, estimate, estimate_difference, leave_out
 
 RNG = np.random.default_rng(0)
 
@@ -109,7 +109,7 @@ def test_a_hub_alone_keeps_the_interval_open_and_a_null_difference_is_one():
     assert found.low < value - 0.1 < value + 0.05 < found.high
     assert (found.low, found.high) == pytest.approx((apart.low, apart.high), abs=0.01)
     left_out = [leave_out_correlation("spearman", x, y, pairing) for x in (one, other)]
-    gap = estimate(left_out[0] - left_out[1], pairing, correlation=False)
+    gap = estimate_difference(*left_out, pairing)
     assert gap.p > 0.05
     assert gap.low < 0 < gap.high
 
@@ -117,8 +117,18 @@ def test_a_hub_alone_keeps_the_interval_open_and_a_null_difference_is_one():
 def test_equal_scorers_differ_by_nothing_for_sure():
     pairing = Pairing.of(*zip(*DESIGNS["chain"], strict=True))
     values = leave_out_correlation("spearman", *RNG.normal(size=(2, 20)), pairing)
-    same = estimate(values - values, pairing, correlation=False)
+    same = estimate_difference(values, values, pairing)
     assert (same.low, same.high, same.p) == (0, 0, 1)
+
+
+def test_a_difference_is_significant_where_its_interval_leaves_zero_out():
+    pairing, rng = Pairing.of(*zip(*DESIGNS["distinct"], strict=True)), np.random.default_rng(4)
+    for _ in range(40):
+        y, noise, more = rng.normal(size=(3, 20))
+        left_out = [leave_out_correlation("pearson", y + v, y, pairing) for v in (noise, 2 * more)]
+        found = estimate_difference(*left_out, pairing)
+        assert -2 < found.low < left_out[0][0] - left_out[1][0] < found.high < 2
+        assert (found.p > 0.05) == (found.low < 0 < found.high)
 
 
 def test_a_perfect_order_is_not_certain_to_be_perfect():
@@ -164,7 +174,7 @@ def cover(a, b, n_worlds, share=0.9, rho=0.6):
         y, x, other = (of_text * (u[a] + u[b]) + of_pair * e for u, e in parts)
         values, others = (leave_out_correlation("spearman", v, y, pairing) for v in (x, other))
         found = estimate(values, pairing)
-        gap = estimate(values - others, pairing, correlation=False)
+        gap = estimate_difference(values, others, pairing)
         held += [found.low <= truth <= found.high, gap.low <= 0 <= gap.high]
     return held / n_worlds
 

@@ -126,17 +126,21 @@ def test_the_standard_error_adds_the_variances_of_both_legs():
 
 @pytest.mark.parametrize("level", [0.95, 0.5])
 @pytest.mark.parametrize("n_draws", [2, 4, 30])
-def test_the_interval_is_welchs_on_the_log_scale(n_draws, level):
+def test_the_interval_is_on_the_log_scale_and_knows_that_draws_are_skewed(n_draws, level):
     found = made_up(n_draws)
     low, high = found.interval(level)
     forward, backward = found.leg_draws
     for i, j in np.ndindex(2, 3):
-        # Welch's t test of two samples has the same degrees of freedom.
-        freedom = stats.ttest_ind(forward[i, j], backward[i, j], equal_var=False).df
-        half = stats.t.ppf((1 + level) / 2, freedom) * found.standard_errors[i, j]
-        factor = math.exp(half / found.values[i, j])
-        assert low[i, j] == pytest.approx(found.values[i, j] / factor)
-        assert high[i, j] == pytest.approx(found.values[i, j] * factor)
+        value, legs = found.values[i, j], [leg[i, j] / 2 for leg in (forward, backward)]
+        # Welch's t test of two samples has Satterthwaite's degrees of freedom.
+        few, most = stats.ttest_ind(*legs, equal_var=False).df, 2 * (n_draws - 1)
+        quantile = stats.t.ppf((1 + level) / 2, math.sqrt(few * most))
+        squares = sum(leg.var(ddof=1) / n_draws for leg in legs)
+        # Cox: the variance of a log-normal variance s^2 is s^4 / (2 K) on the scale of its mean.
+        squares += sum(leg.var(ddof=1) ** 2 / leg.mean() ** 2 / (2 * n_draws) for leg in legs)
+        factor = math.exp(quantile * math.sqrt(squares) / value)
+        assert low[i, j] == pytest.approx(value / factor)
+        assert high[i, j] == pytest.approx(value * factor)
 
 
 def test_legs_without_spread_give_an_interval_without_width(shared):

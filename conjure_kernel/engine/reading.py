@@ -1,0 +1,32 @@
+"""What the text encoders of a model read of prompts, and what they lost."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+
+from conjure_kernel.engine.ledger import Known
+from conjure_kernel.models.task import Trajectory
+
+__all__ = ["report_reading"]
+
+
+def report_reading(known: Mapping[str, Known | Trajectory]) -> None:
+    """Warn of prompts that the text encoders cut, and of those that they cannot tell apart."""
+    cut = [prompt for prompt, row in known.items() if row.truncated]
+    if cut:
+        warnings.warn(
+            f"{len(cut)} of {len(known)} prompts are longer than every text encoder of this model "
+            f"reads and were cut, e.g. {cut[0][:60]!r}; shorten them (`truncated_` names them).",
+            stacklevel=4,
+        )
+    readers: dict[str, list[str]] = {}
+    for prompt in cut:
+        readers.setdefault(known[prompt].tokens, []).append(prompt)
+    alike = [group for group in readers.values() if len(group) > 1]
+    if alike:
+        warnings.warn(
+            f"{sum(map(len, alike))} prompts are indistinguishable after the cut, e.g. "
+            f"{alike[0][0][:40]!r} and {alike[0][1][:40]!r}, so that J is 0; shorten them.",
+            stacklevel=4,
+        )
