@@ -119,7 +119,7 @@ def add_model(parser: Parser, n_models: int = 1, cached: bool = True) -> None:
     add("--token-env", metavar="NAME", help="environment variable that holds a hub token")
     text = "noise levels (default: %(default)s)"
     add("--steps", metavar="T", type=int, default=default.n_steps, help=text)
-    text = "trajectories per prompt (default: %(default)s); errors fall as 1/sqrt(K)"
+    text = "draws per prompt (default: %(default)s); errors fall as 1/sqrt(K)"
     add("--draws", metavar="K", type=int, default=default.n_draws, help=text)
     text = "guidance scale (default: %(default)g, the model itself; other values cost more)"
     add("--guidance", metavar="W", type=float, default=default.guidance_scale, help=text)

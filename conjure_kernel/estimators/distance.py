@@ -37,7 +37,7 @@ class ConjureDistance(PromptMatrix, ModelEstimator, ModelParameter, Parameters):
     model_kwargs : dict, optional
         Further arguments of `load_denoiser`: revision, token_env, height, width, ...
     n_steps : int, default 10
-        Noise levels T at which predictions are compared. More lower the bias (below 2 % at 10).
+        Noise levels T at which predictions are compared. More lower the bias (about 2 % at 10).
     n_draws : int, default 2
         Draws K per prompt. Standard errors fall as 1 / sqrt(K); with one draw there is none.
     tol : float, optional
