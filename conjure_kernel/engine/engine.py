@@ -8,7 +8,6 @@ share its trajectories, which saves most of the cost. What is finished is kept, 
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,11 +19,12 @@ from tqdm.auto import tqdm
 
 from conjure_kernel.cache.store import DiskStore, MemoryStore, open_store
 from conjure_kernel.engine.batches import Batches
+from conjure_kernel.engine.behaviour import check_memory, check_unchanged, matching_store
 from conjure_kernel.engine.ledger import Known, Ledger, Requests, make_wanted
 from conjure_kernel.engine.parameters import Parameters
-from conjure_kernel.engine.settings import Settings
+from conjure_kernel.engine.settings import BothBranches, Settings
 from conjure_kernel.engine.tiles import Tile, cut_tiles, cut_waves, replayings, tracings
-from conjure_kernel.engine.workers import Job, Workers, same_answer
+from conjure_kernel.engine.workers import Job, Workers
 from conjure_kernel.method.grid import Grid
 from conjure_kernel.models.denoiser import Denoiser
 from conjure_kernel.models.task import Trajectory
@@ -40,7 +40,7 @@ class Engine:
     Parameters
     ----------
     denoiser : Denoiser
-        The model; it is loaded only if something is missing.
+        The model; by name it is loaded only if something is missing, in memory it is looked at.
     settings : Settings
         What fixes an energy beside the model, the prompts and the draws.
     weighting : {"jeffreys", "paper", "noise"}
@@ -74,15 +74,20 @@ class Engine:
         n_jobs: int | None = Parameters.n_jobs,
         verbose: int = Parameters.verbose,
     ) -> None:
+        denoiser.refresh(ask=True)
         self.denoiser, self.settings, self.weighting = denoiser, settings, weighting
         self.n_draws, self.check_steps = n_draws, check_steps
         self.tol, self.max_draws = tol, max_draws
-        self.key, self._memory, self._batch_size = settings.key(denoiser), memory, batch_size
+        self.key, self._batch_size = settings.key(denoiser), batch_size
+        self._memory = memory = check_memory(memory, denoiser)
         self._n_jobs, self._verbose = n_jobs, verbose
         self._variants: dict[tuple[Settings, int], Engine] = {}
-        self._ledger = Ledger(open_store(memory, self.key), settings.n_nodes)
+        store = open_store(memory, self.key)
+        if denoiser.probe is not None:  # in memory: it is asked before anything is looked up
+            store = matching_store(store, self.key, denoiser)
+        self._ledger = Ledger(store, settings.n_nodes)
         self._trajectories: dict[str, Trajectory] = {}
-        facts = self.store.read_run()
+        facts = store.read_run()
         self._grid: Grid | None = None if facts is None else Grid.from_dict(facts["grid"])
 
     @property
@@ -121,6 +126,7 @@ class Engine:
             Sources and targets are in the order of the requests; an energy that is neither
             requested nor in the cache is NaN.
         """
+        check_unchanged(self.denoiser, self.settings, self.key)
         wanted = make_wanted(requests, self.n_draws, draws)
         known, ledger = self._ledger.look_up(wanted), self._ledger
         try:
@@ -150,7 +156,8 @@ class Engine:
     def n_predictions(self, n_chains: int, n_replays: int) -> int:
         """Noise predictions of so many chains and replays; the model may have to be loaded."""
         n_steps = None if self.settings.has_plain_chain else len(self.grid.log_snr)
-        return self.settings.n_predictions(n_chains, n_replays, n_steps)
+        kind = BothBranches if self.denoiser.both_branches else type(self.settings)
+        return kind.n_predictions(self.settings, n_chains, n_replays, n_steps)
 
     def variant(self, settings: Settings, n_draws: int) -> Engine:
         """Engine of the same model, cache and workers under other settings."""
@@ -202,20 +209,18 @@ class Engine:
 
     def load(self) -> None:
         """Load the model; if its predictions have changed, its values go to another folder."""
+        check_unchanged(self.denoiser, self.settings, self.key)
         self.denoiser.load()
-        probe, facts = self.denoiser.probe, self.store.read_run()
-        if probe and facts and not same_answer(probe, facts.get("probe")):
-            warnings.warn(
-                "the model's predictions have changed since this cache was filled (same weights, "
-                "other behaviour): its values are computed again and kept apart.",
-                stacklevel=4,
-            )
-            key = {**self.key, "behaviour": [round(value, 2) for value in probe]}
-            self._ledger = Ledger(self.store.sibling(key), self.settings.n_nodes)
-            facts = self.store.read_run()
+        store = self.store
+        if (key := self.settings.key(self.denoiser)) != self.key:  # it overflowed in its own dtype
+            self.key, store = key, open_store(self._memory, key)
+        if (store := matching_store(store, self.key, self.denoiser)) is not self.store:
+            self._ledger = Ledger(store, self.settings.n_nodes)
+        facts = self.store.read_run()
         if facts is None:
             grid = self.settings.grid(self.denoiser)
-            self.store.write_run({"grid": grid.to_dict(), "probe": probe})
+            about = {"probe": self.denoiser.probe, "law": self.denoiser.law}
+            self.store.write_run({"grid": grid.to_dict(), **about})
             facts = self.store.read_run() or {"grid": grid.to_dict()}
         self._grid = Grid.from_dict(facts["grid"])
         self._chain = self.settings.chain(self._grid)

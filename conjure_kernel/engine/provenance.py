@@ -16,6 +16,7 @@ def provenance_of(engine: Engine, **more: Any) -> dict[str, Any]:
     """Provenance of an engine's measurement, JSON-able; `more` is for one kind of result alone."""
     return {
         "model": engine.denoiser.name,
+        "law": (engine.store.read_run() or {}).get("law", ""),
         **engine.key,
         "n_draws": engine.n_draws,
         "weighting": engine.weighting,

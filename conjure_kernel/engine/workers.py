@@ -8,7 +8,7 @@ returns results; only the parent writes.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from threading import Lock
 from typing import Any, NamedTuple, Protocol
@@ -21,10 +21,10 @@ from joblib.parallel import BACKENDS, get_active_backend
 from conjure_kernel.engine.batches import Batches, Call
 from conjure_kernel.method.reverse import ChainSettings
 from conjure_kernel.models.denoiser import Denoiser
+from conjure_kernel.models.probe import same_answer
 
-__all__ = ["Job", "Replaying", "Tracing", "Workers", "is_shared_out", "same_answer"]
+__all__ = ["Job", "Replaying", "Tracing", "Workers", "is_shared_out"]
 
-PROBE_TOLERANCE = 0.05
 LARGEST_JOB = 8  # calls that share one shipment of a tile's states
 MOST_DEATHS = 3  # of workers in a row, before any of them finishes a job
 
@@ -165,11 +165,6 @@ def is_shared_out(n_jobs: int | None, denoiser: Denoiser) -> bool:
     return True
 
 
-def same_answer(probe: Sequence[float] | None, known: Sequence[float] | None) -> bool:
-    """Tell whether two models of one fingerprint answer the fixed question alike."""
-    return not (probe and known) or np.allclose(probe, known, atol=PROBE_TOLERANCE)
-
-
 def _serve(
     number: int,
     job: Job,
@@ -185,7 +180,9 @@ def _serve(
         denoiser = denoiser.load()
         _HELD.clear()
         _HELD[fingerprint] = denoiser
-        if denoiser.fingerprint != fingerprint or not same_answer(denoiser.probe, probe):
+        if denoiser.fingerprint != fingerprint or not same_answer(
+            denoiser.probe, probe, denoiser.dtype
+        ):
             raise ValueError(
                 f"a worker's {denoiser!r}: expected the parent's model, got other weights or "
                 "other predictions; give all machines the same files and the same versions of "

@@ -1,8 +1,8 @@
 """What a network's output means: epsilon, v, x_0, a flow's velocity, or EDM's; all become epsilon.
 
-With x_t = alpha x_0 + sigma eps: v = alpha eps - sigma x_0, flow = eps - x_0, whatever the
-schedule's alpha and sigma. edm_v_prediction is v of data scaled to unit variance, edm_epsilon its
-negative. The functions work on tensors and on arrays.
+With x_t = alpha x_0 + sigma eps: v = alpha eps - sigma x_0, flow = eps - x_0 and inverted_flow its
+negative, whatever the schedule's alpha and sigma. edm_v_prediction is v of data scaled to unit
+variance, edm_epsilon its negative. The functions work on tensors and on arrays.
 """
 
 from __future__ import annotations
@@ -65,6 +65,10 @@ PREDICTIONS: dict[str, Parametrisation] = {
     ),
     "sample": Parametrisation(lambda out, x, a, s: (x - a * out) / s, _clean),
     "flow": Parametrisation(_flow_to_eps, lambda eps, x, a, s: eps - _clean(eps, x, a, s)),
+    "inverted_flow": Parametrisation(
+        lambda out, x, a, s: _flow_to_eps(-out, x, a, s),
+        lambda eps, x, a, s: _clean(eps, x, a, s) - eps,
+    ),
     "edm_epsilon": Parametrisation(
         lambda out, x, a, s: _edm_v_to_eps(-out, x, a, s),
         lambda eps, x, a, s: -_edm_v_from_eps(eps, x, a, s),

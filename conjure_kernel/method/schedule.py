@@ -1,8 +1,8 @@
 """Noise schedules, and the noise levels at which a chain is run and measured.
 
 A Gaussian forward process is `x_t = alpha x_0 + sigma eps`; its clock is the log-SNR
-`lambda = log(alpha^2 / sigma^2)`. `VariancePreserving`, `FlowMatching` and EDM's `Preconditioned`
-translate between model time and log-SNR.
+`lambda = log(alpha^2 / sigma^2)`. `VariancePreserving`, `VarianceExploding`, `FlowMatching` and
+EDM's `Preconditioned` translate between model time and log-SNR.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["FlowMatching", "Preconditioned", "Schedule", "VariancePreserving"]
+__all__ = ["FlowMatching", "Preconditioned", "Schedule", "VarianceExploding"]
+__all__ += ["VariancePreserving"]
 
 WIDEST_RANGE = (-8.0, 8.0)
 
@@ -102,22 +103,53 @@ class Preconditioned(_Tabulated):
         return 1 / size, noise / size
 
 
-class FlowMatching(Schedule):
-    """x_t = (1 - s) x_0 + s eps with model time s * n_times (rectified flow)."""
+class VarianceExploding(Schedule):
+    """x_t = x_0 + s eps, with s from `least` to `most`; model time is s / (1 + s)."""
 
-    def __init__(self, n_times: int = 1000) -> None:
-        self.n_times = n_times
+    def __init__(self, least: float, most: float) -> None:
+        self.least, self.most = least, most
+
+    @property
+    def log_snr_range(self) -> tuple[float, float]:  # noqa: D102
+        return -2 * float(np.log(self.most)), -2 * float(np.log(self.least))
+
+    def time(self, log_snr: np.ndarray) -> np.ndarray:  # noqa: D102
+        return 1 / (1 + np.exp(np.asarray(log_snr, dtype=np.float64) / 2))
+
+    def log_snr(self, time: np.ndarray) -> np.ndarray:  # noqa: D102
+        time = np.asarray(time, dtype=np.float64)
+        return 2 * (np.log1p(-time) - np.log(time))
+
+    def alpha_sigma(self, log_snr: Any) -> tuple[np.ndarray, np.ndarray]:  # noqa: D102
+        noise = np.exp(-np.asarray(log_snr, dtype=np.float64) / 2)
+        return np.ones_like(noise), noise
+
+
+class FlowMatching(Schedule):
+    """x_t = (1 - s) x_0 + s eps with model time s * n_times (rectified flow), or (1 - s) * n_times.
+
+    Parameters
+    ----------
+    n_times : int
+        Model time at one end.
+    inverted : bool
+        Whether that is the end of data and not that of noise.
+    """
+
+    def __init__(self, n_times: int = 1000, inverted: bool = False) -> None:
+        self.n_times, self.inverted = n_times, inverted
 
     @property
     def log_snr_range(self) -> tuple[float, float]:  # noqa: D102
         return -np.inf, np.inf
 
     def time(self, log_snr: np.ndarray) -> np.ndarray:  # noqa: D102
-        return self.n_times * self.alpha_sigma(log_snr)[1]
+        alpha, sigma = self.alpha_sigma(log_snr)
+        return self.n_times * (alpha if self.inverted else sigma)
 
     def log_snr(self, time: np.ndarray) -> np.ndarray:  # noqa: D102
         s = np.asarray(time, dtype=np.float64) / self.n_times
-        return 2 * (np.log1p(-s) - np.log(s))
+        return 2 * (np.log1p(-s) - np.log(s)) * (-1 if self.inverted else 1)
 
     def alpha_sigma(self, log_snr: Any) -> tuple[np.ndarray, np.ndarray]:  # noqa: D102
         half = np.asarray(log_snr, dtype=np.float64) / 2

@@ -44,8 +44,16 @@ class Denoiser(ABC):
     leading_steps : int
         Steps that every run takes before the first one; their predictions are discarded.
     probe : tuple of float, optional
-        Once loaded, the answer to one fixed question, which tells models of equal fingerprint
-        apart.
+        Once loaded, the answers to fixed questions, which tell models of equal fingerprint apart.
+    both_branches : bool
+        Whether guided predictions are compared themselves, as they differ by more than w times the
+        conditional ones.
+    unnamed : sequence of str
+        What in the model has no content that a cache could know it by, e.g. a user's function.
+    law : str
+        The law of the forward process and what the network says, in words.
+    modules : sequence
+        What in memory the model is made of.
     compiled, full_call : bool, int
         Whether the network is compiled, and for how many rows a call; shorter calls are filled up.
 
@@ -67,6 +75,10 @@ class Denoiser(ABC):
     prompts_share_a_call: bool = True
     leading_steps: int = 0
     probe: tuple[float, ...] | None = None
+    both_branches: bool = False
+    unnamed: Sequence[str] = ()
+    law: str = ""
+    modules: Sequence[Any] = ()
     compiled: bool = False
     full_call: int = 0
 
@@ -112,6 +124,9 @@ class Denoiser(ABC):
     def load(self) -> Denoiser:
         """Bring the weights into memory, unless they are there; return the denoiser."""
         return self
+
+    def refresh(self, ask: bool = False) -> None:  # noqa: B027
+        """Notice what has changed in a model in memory; with `ask`, by its answers, too."""
 
     def __sklearn_clone__(self) -> Denoiser:
         return self
@@ -173,7 +188,7 @@ class Denoiser(ABC):
         )
         self.check_finite(eps.flatten(2).sum(2), chain.grid, prompts, len(draws))
         self._check_ends(traces[0].x0, prompts, len(draws))
-        if chain.guidance_scale != 1 and not chain.both_branches:
+        if chain.guidance_scale != 1 and not (chain.both_branches or self.both_branches):
             eps = self.predict_eps(prompts, x, chain.grid)
         whole = (x.transpose(0, 1), eps.transpose(0, 1), traces[0].x0.cpu())
         parts = zip(*(part.split(len(draws)) for part in whole), readings, strict=True)
@@ -238,9 +253,10 @@ class Denoiser(ABC):
             The model predicts NaN or infinity.
         """
         scale = chain.guidance_scale
+        both = chain.both_branches or self.both_branches
         task = Replay(chain.grid.nodes_only(), x.to(self.device), eps.to(self.device))
-        self.replay(task, prompts, scale if chain.both_branches else 1.0)
-        energies = torch.stack(task.energies).cpu() * (1 if chain.both_branches else scale**2)
+        self.replay(task, prompts, scale if both else 1.0)
+        energies = torch.stack(task.energies).cpu() * (1 if both else scale**2)
         self.check_finite(energies, task.grid, prompts, x.shape[1] // len(prompts))
         return energies
 

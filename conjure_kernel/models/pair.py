@@ -41,10 +41,7 @@ class ModelPair(Denoiser):
 
     def __init__(self, model_a: Denoiser, model_b: Denoiser) -> None:
         self.models = (model_a, model_b)
-        self._finer, self._leader = model_b, model_a
-        if _coarseness(model_b) > _coarseness(model_a):
-            self._finer, self._leader = model_a, model_b
-        self.dtype = self._leader.dtype
+        self._order()
         self.compiled = model_a.compiled or model_b.compiled
 
     @property
@@ -57,17 +54,40 @@ class ModelPair(Denoiser):
         return hashlib.blake2b(parts.encode(), digest_size=16).hexdigest()
 
     @property
+    def unnamed(self) -> Sequence[str]:  # type: ignore[override]  # noqa: D102
+        return [name for model in self.models for name in model.unnamed]
+
+    @property
+    def law(self) -> str:  # type: ignore[override]  # noqa: D102
+        return "; ".join(dict.fromkeys(model.law for model in self.models))
+
+    def refresh(self, ask: bool = False) -> None:  # noqa: D102
+        for model in self.models:
+            model.refresh(ask)
+        if all(model.probe is not None for model in self.models):
+            self.load()
+
+    @property
     def name(self) -> str:  # noqa: D102
         return " and ".join(model.name for model in self.models)
 
     def load(self) -> ModelPair:  # noqa: D102
         model_a, model_b = (model.load() for model in self.models)
+        _check_apart(model_a, model_b)
         _check_one_space(model_a, model_b)
+        self._order()
         self.shape, self.schedule = model_a.shape, self._leader.schedule
         self.device, self.state_dtype = model_a.device, model_a.state_dtype
         self.probe = (*(model_a.probe or ()), *(model_b.probe or ())) or None
         self.prompts_share_a_call = all(model.prompts_share_a_call for model in self.models)
         return self
+
+    def _order(self) -> None:
+        """Let the model with the coarser dtype choose the noise levels."""
+        model_a, model_b = self._leader, self._finer = self.models
+        if _coarseness(model_b) > _coarseness(model_a):
+            self._finer, self._leader = model_a, model_b
+        self.dtype = self._leader.dtype
 
     def make_grid(self, n_steps: int, **options: Any) -> Grid:  # noqa: D102
         schedules = [model.schedule for model in self.models]
@@ -150,7 +170,7 @@ class ModelPair(Denoiser):
         own, its = (m.schedule.alpha_sigma(grid.node_log_snr)[0] for m in (model, other))
         if (own == its).all():
             return x
-        factor = torch.as_tensor(own / its, dtype=dtype)
+        factor = torch.as_tensor(own / its, dtype=dtype, device=x.device)
         return x.to(dtype) * factor.reshape(-1, *[1] * (x.ndim - 1))
 
 
@@ -160,6 +180,16 @@ def _bare(prompts: Sequence[str]) -> list[str]:
 
 def _coarseness(model: Denoiser) -> float:
     return torch.finfo(model.dtype).eps if model.dtype.is_floating_point else 0.0
+
+
+def _check_apart(model_a: Denoiser, model_b: Denoiser) -> None:
+    """Raise a ValueError if two models are made of the very same modules."""
+    if model_a is not model_b and model_a.modules and model_a.modules == model_b.modules:
+        raise ValueError(
+            f"models: expected two models, but {model_a!r} and {model_b!r} share their modules, so "
+            "that an adapter on one is on the other, too; build the second with its own "
+            "from_pretrained."
+        )
 
 
 def _check_one_space(model_a: Denoiser, model_b: Denoiser) -> None:

@@ -15,7 +15,7 @@ import torch
 from conjure_kernel.method.grid import Grid
 from conjure_kernel.method.reverse import ReverseChain
 
-__all__ = ["Reading", "Replay", "Task", "Trace", "Trajectory"]
+__all__ = ["Filled", "Reading", "Replay", "Task", "Trace", "Trajectory"]
 
 
 @dataclass
@@ -147,3 +147,22 @@ class Replay:
             self.energies.append(gap.square().sum(1))
         self._step = min(self._step + 1, len(self.x) - 1)
         return self.x[self._step], eps
+
+
+class Filled:
+    """Task whose last row is repeated until a call is full."""
+
+    def __init__(self, task: Task, n_rows: int) -> None:
+        self.grid, self._task, self._n_more = task.grid, task, n_rows - len(task.state)
+
+    @property
+    def state(self) -> torch.Tensor:  # noqa: D102
+        return self._fill(self._task.state)
+
+    def step(self, eps: torch.Tensor, x_t: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:  # noqa: D102
+        own = len(x_t) - self._n_more
+        state, x0 = self._task.step(eps[:own], x_t[:own])
+        return self._fill(state), self._fill(x0)
+
+    def _fill(self, rows: torch.Tensor) -> torch.Tensor:
+        return torch.cat([rows, rows[-1:].expand(self._n_more, *rows.shape[1:])])

@@ -237,9 +237,13 @@ class Probed(Counting):
     fingerprint = "0" * 32
 
 
+def make_probe(seed):
+    return tuple(np.random.default_rng(seed).normal(size=96))
+
+
 def test_a_model_whose_predictions_have_changed_is_never_mixed_in(tmp_path):
     (old, prompts), (new, _) = make_world(kind=Probed), make_world(kind=Probed, seed=1)
-    old.probe, new.probe = (1.0, 2.0), (1.5, 2.0)
+    old.probe, new.probe = make_probe(0), make_probe(1)
     before = energies_of(old, square(prompts[:5]), tmp_path)
     with pytest.warns(UserWarning, match="predictions have changed since this cache was filled"):
         mixed = energies_of(new, square(prompts), tmp_path)
@@ -258,7 +262,8 @@ def test_a_model_whose_predictions_have_changed_is_never_mixed_in(tmp_path):
 
 def test_a_probe_within_tolerance_or_of_old_is_the_same_model(tmp_path):
     world, prompts = make_world(kind=Probed)
-    for n, probe in ((3, None), (4, (1.0, 2.0)), (5, (1.001, 2.0))):
+    near = tuple(value + 1e-3 for value in make_probe(0))
+    for n, probe in ((3, None), (4, make_probe(0)), (5, near)):
         world.probe = probe
         assert spend(world, square(prompts[:n]), tmp_path) == cold(n) - (n > 3) * cold(n - 1)
 

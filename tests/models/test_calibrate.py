@@ -4,12 +4,14 @@ import functools
 from contextlib import nullcontext
 
 import diffusers
+import numpy as np
 import pytest
 import torch
 
 import pipelines
 from conjure_kernel.method.reverse import ChainSettings
 from conjure_kernel.models.pretrained.load import load_denoiser
+from conjure_kernel.models.probe import same_answer
 from conjure_kernel.models.task import Replay
 from measured import IGNORED, PIPELINES, A, B, join, measured, network
 from pipelines import preserving, recent
@@ -66,7 +68,7 @@ def test_a_pipeline_is_recognised(name):
     assert calibration.rows_argument == "num_images_per_prompt"
     assert calibration.shape == ((16, 16) if name == "flux" else (4, 8, 8))
     assert (calibration.device.type, calibration.dtype) == ("cpu", torch.float32)
-    assert len(calibration.probe) == 8
+    assert len(calibration.probe) == 96
 
 
 def test_calibration_counts_its_evaluations():
@@ -74,7 +76,7 @@ def test_calibration_counts_its_evaluations():
     hook = pipe.unet.register_forward_hook(lambda module, x, y: rows.append(len(y[0])))
     denoiser = load_denoiser(pipe)
     hook.remove()
-    assert denoiser.calibration.n_evaluations == sum(rows) <= 16
+    assert denoiser.calibration.n_evaluations == sum(rows) <= 40
     assert denoiser.n_evaluations == 0
 
 
@@ -125,25 +127,43 @@ def test_an_embedded_guidance_is_an_argument_of_the_call():
 
 
 @pytest.mark.parametrize("kind", [pipelines.stable_diffusion, pipelines.stable_diffusion_xl])
-def test_guidance_that_is_not_linear_is_refused_with_advice(kind):
+def test_guidance_that_is_not_linear_is_compared_itself_and_said_once(kind):
     denoiser = load_denoiser(kind(), guidance_rescale=0.7)
-    plain, guided = (ChainSettings(denoiser.make_grid(2), guidance_scale=w) for w in (1, 2))
-    assert denoiser.trace([A], [0], plain)
-    with pytest.raises(ValueError, match=r"guidance_scale=2: .*not linear.*guidance_rescale="):
-        denoiser.trace([A], [0], guided)
-    assert load_denoiser(kind(), guidance_rescale=0.0).calibration.guidance_offset == 0
+    chain = ChainSettings(denoiser.make_grid(2), guidance_scale=3)
+    with pytest.warns(UserWarning, match="guided predictions are compared themselves"):
+        x, eps = join(denoiser.trace([A], [0], chain))
+    energies = denoiser.predict([B], x, eps, chain)  # without a second warning
+    tasks = [Replay(chain.grid, x) for _ in (A, B)]
+    for task, prompt in zip(tasks, (A, B), strict=True):
+        denoiser.run(task, [prompt], 1, 3.0)
+    one, two = (torch.stack(task.predictions) for task in tasks)
+    torch.testing.assert_close(energies, (one - two).flatten(2).square().sum(2))
+    plain = ChainSettings(chain.grid)
+    plain = 9 * denoiser.predict([B], x, denoiser.predict_eps([A], x, chain.grid), plain)
+    assert not torch.allclose(energies, plain, rtol=0.05)
+    assert not load_denoiser(kind(), guidance_rescale=0.0).both_branches
 
 
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
         (Drifting, "Drifting: expected that only the scheduler changes the state"),
-        (OneImage, "OneImage: expected a call that takes num_images_per_prompt"),
     ],
 )
 def test_a_loop_that_cannot_be_measured_is_refused_by_name(kind, message):
     with pytest.raises(ValueError, match=message):
         load_denoiser(make(kind))
+
+
+def test_a_prompt_is_repeated_where_no_argument_does_that():
+    one, many = load_denoiser(make(OneImage)), load_denoiser(pipelines.stable_diffusion())
+    assert (one.calibration.rows_argument, one.prompts_share_a_call) == ("", True)
+    chain = ChainSettings(many.make_grid(3))
+    for ours, theirs in zip(
+        one.trace([A, B], [0, 1], chain), many.trace([A, B], [0, 1], chain), strict=True
+    ):
+        torch.testing.assert_close(ours.eps, theirs.eps, rtol=1e-4, atol=1e-5)
+        assert ours.tokens == theirs.tokens
 
 
 def test_a_pipeline_that_starts_from_its_own_state_is_led_by_a_step():
@@ -240,3 +260,125 @@ def test_every_prompt_of_a_call_gets_its_own_rows():
     torch.testing.assert_close(together, torch.cat([of_a, of_b], 1), rtol=1e-4, atol=1e-5)
     assert torch.equal(together, eps)
     assert network(denoiser.pipeline) is denoiser.pipeline.unet
+
+
+# ---------------------------------------------------------------- what would be wrong in silence
+
+
+def test_numbers_drawn_without_a_seed_are_refused():
+    pipe = pipelines.stable_diffusion()
+
+    def disturb(module, given, out):
+        out[0].add_(torch.rand(out[0].shape) / 9)
+
+    pipe.text_encoder.register_forward_hook(disturb)
+    with pytest.raises(ValueError, match=r"two equal calls differ by .* of the difference between"):
+        load_denoiser(pipe)
+
+
+def test_numbers_drawn_from_the_generator_are_not():
+    class OwnNoise(diffusers.StableDiffusionPipeline):
+        @functools.wraps(TRUE_CALL)
+        def __call__(self, *args, generator=None, negative_prompt=None, **kwargs):
+            drawn = f"{int(torch.randint(9, (1,), generator=generator))} birds"
+            negative = [drawn] * len(kwargs["prompt"])
+            return TRUE_CALL(self, *args, generator=generator, negative_prompt=negative, **kwargs)
+
+    assert load_denoiser(make(OwnNoise)).calibration.repeats_within == 0
+
+
+@pytest.mark.parametrize("p", [0.0, 0.1])
+def test_a_part_in_training_mode_is_refused_if_it_draws(p):
+    pipe = pipelines.stable_diffusion()
+    layer = pipe.unet.mid_block.attentions[0].transformer_blocks[0].attn1.to_out[1]
+    layer.p = p
+    layer.train()
+    if not p:
+        assert load_denoiser(pipe)
+        return
+    with pytest.raises(ValueError, match=r"unet\.mid_block.*Dropout.*pipeline\.unet"):
+        load_denoiser(pipe)
+
+
+@pytest.mark.parametrize("step", [0, 5])
+def test_a_callback_that_moves_the_state_is_refused_whenever_it_does(step):
+    def move(pipe, i, t, given):
+        return {"latents": given["latents"] * (1.1 if i >= step else 1)}
+
+    pipe = pipelines.stable_diffusion()
+    if step == 0:
+        with pytest.raises(ValueError, match="a callback or the loop moves it"):
+            load_denoiser(pipe, callback_on_step_end=move)
+        return
+    denoiser = load_denoiser(pipe, callback_on_step_end=move)
+    assert denoiser.unnamed == ["callback_on_step_end"]
+    assert denoiser.trace([A], [0], ChainSettings(denoiser.make_grid(4)))
+    with pytest.raises(RuntimeError, match="a callback or the loop moves it"):
+        denoiser.trace([A], [0], ChainSettings(denoiser.make_grid(8)))
+
+
+def test_a_network_that_is_handed_another_time_is_refused():
+    pipe = pipelines.stable_diffusion()
+    pipe.unet.register_forward_pre_hook(lambda m, given: (given[0], given[1] ** 2, *given[2:]))
+    with pytest.raises(ValueError, match="that its network is handed the scheduler's times"):
+        load_denoiser(pipe)
+
+
+@pytest.mark.parametrize(
+    ("stop", "message"), [(0.9, r"takes 2\.67 rows.*skip_"), (0.2, "in some of the steps only")]
+)
+def test_guidance_in_some_steps_only_is_refused(stop, message):
+    kwargs = {"skip_guidance_layers": [0], "skip_layer_guidance_stop": stop}
+    denoiser = load_denoiser(pipelines.stable_diffusion_3(), **kwargs)
+    chain = ChainSettings(denoiser.make_grid(8), guidance_scale=3)
+    with pytest.raises((RuntimeError, ValueError), match=message):
+        denoiser.trace([A], [0], chain)
+    assert denoiser.trace([A], [0], ChainSettings(chain.grid))
+
+
+def test_perturbed_attention_is_refused_with_its_switch():
+    parts = pipelines.stable_diffusion().components
+    pag = diffusers.StableDiffusionPAGPipeline(**parts, requires_safety_checker=False)
+    with pytest.raises(ValueError, match=r"something else guides it.*pag_scale="):
+        load_denoiser(pag)
+    assert load_denoiser(pag, pag_scale=0.0).calibration.guidance_offset == 0
+
+
+def test_a_small_effect_of_a_companion_counts_where_prompts_differ_little():
+    pipe = pipelines.stable_diffusion()
+
+    def weaken(module, given, output):  # the prompts differ by a thousandth of what they did
+        text = output[0]
+        common = text.new_ones(text.shape[-1])
+        mixed = 1e-3 * text + 1e-4 * text.mean(0, keepdim=True)
+        output[0].copy_(common + mixed)
+
+    pipe.text_encoder.register_forward_hook(weaken)
+    assert not load_denoiser(pipe).prompts_share_a_call
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("kind", [pipelines.stable_diffusion, pipelines.stable_diffusion_3])
+def test_half_precision_is_taken_for_neither_of_these(kind, dtype):
+    denoiser = load_denoiser(kind().to(dtype))
+    assert not denoiser.both_branches
+    assert denoiser.calibration.guidance_offset == 0
+    assert denoiser.dtype == dtype
+
+
+def test_the_probe_sees_a_change_of_a_hundredth_of_what_prompts_differ_by():
+    probe = np.array(measured("epsilon").probe).reshape(2, 3, 16)
+    apart = np.sqrt(np.square(probe[0] - probe[1]).mean(-1))[None, :, None]
+    for share, same in ((0.002, True), (0.05, False)):
+        assert same_answer(probe.flatten(), (probe + share * apart).flatten()) is same
+
+
+def test_what_a_checker_blacked_out_or_has_no_number_is_said():
+    pipe = pipelines.stable_diffusion()
+    denoiser = load_denoiser(pipe)
+    state = torch.zeros(2, 4, 8, 8)
+    pipe.run_safety_checker = lambda image, device, dtype: (0 * image, [True, False])
+    with pytest.warns(UserWarning, match=r"black picture in the place of 1 of 2.*safety_checker"):
+        denoiser.decode(state)
+    with pytest.raises(FloatingPointError, match=r"picture has NaN.*float32"):
+        denoiser.decode(state * torch.nan)

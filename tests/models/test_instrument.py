@@ -68,8 +68,14 @@ def test_a_pipeline_that_knows_the_answer_gives_the_answer(dialect, world, sampl
         (diffusers.EulerDiscreteScheduler(prediction_type="v_prediction"), "v_prediction"),
         (diffusers.LCMScheduler(prediction_type="sample"), "sample"),
         (diffusers.FlowMatchHeunDiscreteScheduler(), "flow"),
+        (diffusers.FlowMatchEulerDiscreteScheduler(invert_sigmas=True), "inverted_flow"),
         # Sana declares a solver that has alphas_cumprod as well.
-        (diffusers.DPMSolverMultistepScheduler(use_flow_sigmas=True), "flow"),
+        (
+            diffusers.DPMSolverMultistepScheduler(
+                use_flow_sigmas=True, prediction_type="flow_prediction"
+            ),
+            "flow",
+        ),
         (diffusers.DPMSolverMultistepScheduler(prediction_type="flow_prediction"), "flow"),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
@@ -77,7 +83,7 @@ def test_a_pipeline_that_knows_the_answer_gives_the_answer(dialect, world, sampl
 def test_a_dialect_is_read_off_the_scheduler(scheduler, prediction):
     dialect = read_dialect(scheduler)
     assert dialect.prediction == prediction
-    flow = prediction == "flow"
+    flow = "flow" in prediction
     assert isinstance(dialect.schedule, FlowMatching if flow else VariancePreserving)
     if not flow:
         level = scheduler.alphas_cumprod[500].logit()
@@ -122,6 +128,54 @@ def make_step(scheduler, dtype=torch.float32):
     generator = torch.Generator().manual_seed(0)
     x_t, eps = torch.randn(2, 2, 4, 3, 3, generator=generator).to(dtype)
     return make_instrument(scheduler, dialect, task), task, x_t, eps
+
+
+@pytest.mark.filterwarnings("ignore:__array_wrap__:DeprecationWarning")
+@pytest.mark.parametrize(
+    "kind",
+    [
+        diffusers.DPMSolverSDEScheduler,
+        diffusers.HeunDiscreteScheduler,
+        diffusers.KDPM2AncestralDiscreteScheduler,
+        diffusers.KDPM2DiscreteScheduler,
+        diffusers.LMSDiscreteScheduler,
+    ],
+)
+def test_a_scheduler_that_sets_its_times_when_made_is_replaced_too(kind):
+    scheduler = kind(num_train_timesteps=20)
+    before = copy.deepcopy(vars(scheduler))
+    instrument, task, x_t, eps = make_step(scheduler)
+    instrument.set_timesteps(3)
+    assert (instrument.order, instrument.init_noise_sigma) == (1, 1.0)
+    ratio = task.grid.sigma / task.grid.alpha
+    assert instrument.sigmas.tolist() == pytest.approx([*ratio, 0.0])  # what pipelines read
+    instrument.step(eps, 0, x_t)
+    torch.testing.assert_close(task.eps, eps)
+    assert repr(before) == repr(vars(scheduler))
+
+
+@pytest.mark.parametrize("inverted", [False, True])
+def test_a_flow_that_runs_from_noise_to_data_is_the_same_flow(inverted):
+    scheduler = diffusers.FlowMatchEulerDiscreteScheduler(invert_sigmas=inverted)
+    instrument, task, x_t, eps = make_step(scheduler)
+    instrument.set_timesteps(3)
+    s = task.grid.sigma
+    assert instrument.timesteps.tolist() == pytest.approx(list(1000 * (1 - s if inverted else s)))
+    velocity = eps - (x_t - s[0] * eps) / (1 - s[0])
+    instrument.step(-velocity if inverted else velocity, instrument.timesteps[0], x_t)
+    torch.testing.assert_close(task.eps, eps)
+
+
+def test_noise_amplitudes_of_a_flow_class_are_read_as_such():
+    scheduler = diffusers.FlowMatchEulerDiscreteScheduler()
+    scheduler.register_to_config(sigma_max=80.0, sigma_min=0.002)
+    instrument, task, x_t, eps = make_step(scheduler)
+    instrument.set_timesteps(3)
+    noise = instrument.sigmas[:3]
+    torch.testing.assert_close(instrument.timesteps, noise / (1 + noise))
+    assert (task.grid.alpha == 1).all()
+    instrument.step(eps, 0, x_t)
+    torch.testing.assert_close(task.eps, eps)
 
 
 @pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction", "sample"])

@@ -1,71 +1,34 @@
 """What a pipeline does with guidance, rows and layouts: measured when it is loaded.
 
-A few single-step calls, which are counted apart, show the layout of a state, whether `latents=` is
-the state that the network sees, what `guidance_scale` means, whether a companion prompt changes a
-row, and how the model answers one fixed question (the behavioural probe of the cache).
+A few short calls, which are counted apart, show the layout of a state, whether `latents=` is the
+state that the network sees, at which time it sees it, whether it answers twice alike, what
+`guidance_scale` means, and whether a companion prompt changes a row. Whatever is compared is
+compared with the difference between two prompts, as that is what will be measured.
 """
 
 from __future__ import annotations
 
-import warnings
-from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from diffusers import DiffusionPipeline
 
-from conjure_kernel.method.reverse import standard_normal
-from conjure_kernel.models.pretrained.instrument import Dialect
-from conjure_kernel.models.pretrained.single_step import Bench, network_of, parameters_of
+from conjure_kernel.models.pretrained.arguments import check_call, rows_argument
+from conjure_kernel.models.pretrained.calibration import Calibration, warn_if_distilled
+from conjure_kernel.models.pretrained.single_step import (
+    Bench,
+    Seen,
+    compute_dtype,
+)
+from conjure_kernel.models.probe import PROMPTS, SAME, probe_of
 
-__all__ = ["Calibration", "calibrate"]
+__all__ = ["COMPANION", "PROBE", "ask_again", "calibrate"]
 
-PROBE = "a photograph of a dog"
-COMPANION = "two red umbrellas and a very small house by the sea in winter"
+PROBE, COMPANION = PROMPTS
+GUIDED = 5.0
 OWN_ARGUMENTS = {"prompt", "latents", "generator", "num_inference_steps", "timesteps", "sigmas"}
 OWN_ARGUMENTS |= {"output_type", "return_dict"}
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """How to measure one pipeline.
-
-    Attributes
-    ----------
-    dialect : Dialect
-        How the pipeline's scheduler writes noise levels and predictions.
-    shape : tuple of int
-        The shape of one state, in the layout that `step` sees.
-    device, dtype : torch.device, torch.dtype
-        Where the pipeline's states live, and their dtype.
-    rows_argument : str
-        Name of the argument for several images (waveforms, videos) per prompt.
-    guidance_offset : float or None
-        The argument `guidance_scale` is w + offset in the convention eps_0 + w (eps_y - eps_0).
-        None: the model has no classifier-free guidance and is measured at the pipeline's default.
-    guidance_fault : str
-        Why only w = 1 can be measured; empty if every w can.
-    leading_steps : int
-        1 if the pipeline must start from a state of its own before it takes a given one, else 0.
-    prompts_share_a_call : bool
-        Whether a companion prompt leaves a row as it is.
-    probe : tuple of float
-        The answer to one fixed question.
-    n_evaluations : int
-        Rows through the network that calibration cost.
-    """
-
-    dialect: Dialect
-    shape: tuple[int, ...]
-    device: torch.device
-    dtype: torch.dtype
-    rows_argument: str
-    guidance_offset: float | None
-    guidance_fault: str
-    leading_steps: int
-    prompts_share_a_call: bool
-    probe: tuple[float, ...]
-    n_evaluations: int
 
 
 def calibrate(pipeline: DiffusionPipeline, call_kwargs: dict[str, Any]) -> Calibration:
@@ -91,151 +54,236 @@ def calibrate(pipeline: DiffusionPipeline, call_kwargs: dict[str, Any]) -> Calib
     FloatingPointError
         The network predicts NaN or infinity.
     """
-    rows_argument = _rows_argument(pipeline)
-    _check_call(pipeline, call_kwargs, OWN_ARGUMENTS | {rows_argument})
-    _warn_if_distilled(pipeline)
+    return _Calibrator(pipeline, call_kwargs).run()
+
+
+def ask_again(
+    pipeline: DiffusionPipeline, call_kwargs: dict[str, Any], known: Calibration
+) -> tuple[float, ...]:
+    """The probe of a pipeline as it is now, asked as it was when it was calibrated."""
     bench = Bench(pipeline, call_kwargs)
-    first, _ = bench.call([PROBE])
-    shape, dtype = tuple(first.x_t.shape[1:]), first.x_t.dtype
-    noise = standard_normal(shape, seed=0, prompt=PROBE, draw=0, step=0)[None]
-    state = noise.to(first.x_t.device, dtype)
-    _find_start(bench, state)
-    offset, fault, conditional = _find_guidance(bench, state)
-    if offset is not None:
-        _check_call(pipeline, call_kwargs, {"guidance_scale"})
-    pair = {rows_argument: 2} | ({} if offset is None else {"guidance_scale": 1 + offset})
-    alone = _is_alone(bench, state, conditional, pair)
-    return Calibration(
-        dialect=bench.dialect,
-        shape=shape,
-        device=first.x_t.device,
-        dtype=dtype,
-        rows_argument=rows_argument,
-        guidance_offset=offset,
-        guidance_fault=fault,
-        leading_steps=bench.leading,
-        prompts_share_a_call=alone,
-        probe=tuple(float(v) for v in conditional.flatten()[:8]),
-        n_evaluations=bench.n_evaluations,
-    )
+    bench.leading = known.leading_steps
+    states = bench.states(known.shape).to(known.device, known.dtype)
+    offset = known.guidance_offset
+    unguided: dict[str, Any] = {} if offset is None else {"guidance_scale": 1.0 + offset}
+    answers = [bench.ask([prompt], states, **unguided).eps[:, 0] for prompt in PROMPTS]
+    return probe_of(torch.stack(answers))
 
 
-def _check_call(pipeline: DiffusionPipeline, call_kwargs: dict[str, Any], own: set[str]) -> None:
-    name = type(pipeline).__name__
-    known = parameters_of(pipeline)
-    if unknown := sorted(set(call_kwargs) - set(known)):
-        raise TypeError(
-            f"{', '.join(unknown)}: expected arguments of load_denoiser or of {name}; check the "
-            "spelling."
+class _Calibrator:
+    """The questions, in their order; each answer is compared with an earlier one."""
+
+    def __init__(self, pipeline: DiffusionPipeline, call_kwargs: dict[str, Any]) -> None:
+        self.pipeline, self.call_kwargs = pipeline, call_kwargs
+        self.rows_argument = rows_argument(pipeline)
+        check_call(pipeline, call_kwargs, OWN_ARGUMENTS | {self.rows_argument})
+        warn_if_distilled(pipeline)
+        self.bench = Bench(pipeline, call_kwargs)
+        self.unguided: dict[str, Any] = {}
+        self.both_branches = False
+
+    def run(self) -> Calibration:
+        """Ask everything."""
+        bench = self.bench
+        first = self._first()
+        shape, dtype = tuple(first.x[0].shape[1:]), first.x[0].dtype
+        self.states = bench.states(shape).to(first.x[0].device, dtype)
+        coarse = [d for d in (dtype, compute_dtype(self.pipeline)) if d.is_floating_point]
+        self.rounding = max(torch.finfo(d).eps for d in coarse)
+        guides = "guidance_scale" in bench.parameters
+        start = {"guidance_scale": 1.0} if guides else {}
+        seen = self._find_start(start)
+        offset = self._find_unguided(seen) if guides else None
+        if offset is not None:
+            check_call(self.pipeline, self.call_kwargs, {"guidance_scale"})
+        one = seen if offset == 0 else self._ask(PROBE)
+        if offset is None and self._rows(one) != 1:
+            raise ValueError(self._guided_by_something_else(one))
+        two = self._ask(COMPANION)
+        self.one, self.two = one.eps, two.eps
+        self.apart = (self.one - self.two).flatten(1).norm(dim=1)
+        self._check_time(one)
+        repeats_within = self._check_repeats()
+        fault = self._check_guidance(offset)
+        share = self._find_rows()
+        return Calibration(
+            dialect=bench.dialect,
+            shape=shape,
+            device=self.states.device,
+            dtype=dtype,
+            rows_argument=self.rows_argument,
+            guidance_offset=offset,
+            guidance_fault=fault,
+            both_branches=self.both_branches,
+            leading_steps=bench.leading,
+            prompts_share_a_call=share,
+            repeats_within=repeats_within,
+            probe=probe_of(torch.stack([self.one, self.two])[:, :, 0]),
+            n_evaluations=bench.n_evaluations,
         )
-    if owned := sorted(own & set(call_kwargs)):
-        raise TypeError(
-            f"{', '.join(owned)}: expected in each measurement, got when {name} is loaded; set it "
-            "there, e.g. ConjureDistance(guidance_scale=...)."
-        )
 
+    def _ask(self, prompt: str, **kwargs: Any) -> Seen:
+        return self.bench.ask([prompt], self.states, **{**self.unguided, **kwargs})
 
-def _warn_if_distilled(pipeline: DiffusionPipeline) -> None:
-    network: Any = getattr(network_of(pipeline), "config", {})
-    signs = {
-        "its network takes the guidance scale as an input": network.get("guidance_embeds")
-        or network.get("time_cond_proj_dim"),
-        "its scheduler is a consistency model's": "original_inference_steps"
-        in pipeline.scheduler.config,
-    }
-    if reasons := [sign for sign, seen in signs.items() if seen]:
-        warnings.warn(
-            f"{type(pipeline).__name__} is distilled ({' and '.join(reasons)}): what it samples is "
-            "not the reverse SDE of what it predicts. J compares its predictions along that SDE "
-            "all the same; read in docs/models.md what it then means.",
-            stacklevel=5,
-        )
+    def _rows(self, seen: Seen) -> float:
+        return seen.rows[0]
 
-
-def _find_start(bench: Bench, state: torch.Tensor) -> None:
-    """Find out whether the network sees `latents=`; if not, one leading step is needed."""
-    for bench.leading in (0, 1):
-        if not bench.leading and "latents" not in bench.parameters:
-            continue
+    def _first(self) -> Seen:
+        """A call from a state of the pipeline's own, which shows the layout."""
         try:
-            seen = bench.call([PROBE], state)[0].x_t
-        except (TypeError, ValueError, RuntimeError):  # another layout, e.g. not yet packed
-            if bench.leading:
-                raise
-            continue
-        if torch.equal(seen, state):
-            return
-    raise ValueError(
-        f"{bench.name}: expected that only the scheduler changes the state between two steps; it "
-        "cannot be measured, use another pipeline."
-    )
+            return self.bench.ask([PROBE])
+        except (AttributeError, IndexError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"{self.bench.name}: its call fails with {type(error).__name__}: {error}; give "
+                "load_denoiser the arguments that it needs, or use another pipeline."
+            ) from error
 
-
-def _find_guidance(bench: Bench, state: torch.Tensor) -> tuple[float | None, str, torch.Tensor]:
-    """(offset of the argument, fault, conditional prediction), from rows and outputs at 0 to 5."""
-    if "guidance_scale" not in bench.parameters:
-        return None, *_find_default(bench, state)
-    at = {g: bench.call([PROBE], state, guidance_scale=float(g)) for g in (0, 1, 2, 5)}
-    rows = {g: count for g, (_, count) in at.items()}
-    eps = {g: peek.eps for g, (peek, _) in at.items()}
-    if rows[5] == rows[1] == rows[0]:
-        return None, *_find_default(bench, state)
-    offset = 0.0 if rows[1] < rows[2] else -1.0
-    conditional = eps[1] if offset == 0 else eps[0]
-    # guided = c + (w - 1)(c - u): a step of w moves the prediction as far wherever it is made.
-    step = eps[2] - eps[1]
-    foreseen = {5: eps[1] + 4 * step, 1: conditional - offset * step}
-    fault = ""
-    if not all(_close(eps[g], guess, state.dtype) for g, guess in foreseen.items()):
-        fault = (
-            f"expected 1, as the guidance of {bench.name} is not linear; switch its rescaling or "
-            f"normalisation off when it is loaded ({_switches(bench)}), or use guidance_scale=1."
-        )
-    return offset, fault, conditional
-
-
-def _find_default(bench: Bench, state: torch.Tensor) -> tuple[str, torch.Tensor]:
-    """(fault, prediction) of a pipeline whose guidance_scale calls for no further rows."""
-    peek, rows = bench.call([PROBE], state)
-    if rows != 1:
+    def _find_start(self, start: dict[str, Any]) -> Seen:
+        """Find out whether the network sees `latents=`; if not, one leading step is needed."""
+        bench = self.bench
+        for bench.leading in (0, 1):
+            if not bench.leading and "latents" not in bench.parameters:
+                continue
+            try:
+                seen = self._ask(PROBE, **start)
+            except (TypeError, ValueError, RuntimeError, IndexError):  # e.g. not yet packed
+                if bench.leading:
+                    raise
+                continue
+            if all(torch.equal(x, s) for x, s in zip(seen.x, self.states, strict=True)):
+                return seen
         raise ValueError(
-            f"{bench.name}: expected 1 row for each state, got {rows} whatever guidance_scale is, "
-            f"so something else guides it; switch that off ({_switches(bench)}, or no negative "
-            "prompt)."
+            f"{bench.name}: expected that only the scheduler changes the state between two steps; "
+            "it cannot be measured, use another pipeline."
         )
-    fault = (
-        f"expected 1, as {bench.name} has no classifier-free guidance here (it is distilled, or "
-        "takes no such argument); use guidance_scale=1."
-    )
-    return fault, peek.eps
 
+    def _find_unguided(self, seen: Seen) -> float | None:
+        """Offset of the guidance_scale that guides nothing; None where none guides."""
+        if self._rows(seen) == 1:
+            try:
+                self.guided = self._ask(PROBE, guidance_scale=GUIDED)
+                more = self._rows(self.guided) > 1
+            except FloatingPointError:
+                raise
+            except Exception as error:  # a pipeline's own, e.g. embeddings for one branch only
+                self.failure: Exception | None = error
+                more = True
+            else:
+                self.failure = None
+            self.unguided = {"guidance_scale": 1.0} if more else {}
+            return 0.0 if more else None
+        self.failure, self.unguided = None, {"guidance_scale": 0.0}
+        if self._rows(self._ask(PROBE)) == 1:
+            self.guided = self._ask(PROBE, guidance_scale=GUIDED - 1)
+            return -1.0
+        raise ValueError(self._guided_by_something_else(seen))
 
-def _switches(bench: Bench) -> str:
-    """Name the arguments of the call that change its guidance."""
-    names = [n for n in bench.parameters if {"cfg", "guidance"} & set(n.split("_"))]
-    others = [name for name in names if name != "guidance_scale"]
-    return ", ".join(f"{name}=..." for name in others) or "it has no argument for that"
+    def _guided_by_something_else(self, seen: Seen) -> str:
+        return (
+            f"{self.bench.name}: expected 1 row for each state, got {self._rows(seen):g} whatever "
+            f"guidance_scale is, so something else guides it; switch that off "
+            f"({self._switches()}, or no negative prompt)."
+        )
 
+    def _check_time(self, seen: Seen) -> None:
+        """Raise ValueError unless the network's time is that of the scheduler, but for its unit."""
+        times, leading = np.array(seen.times), self.bench.leading
+        if len(times) != len(seen.grid.times) + leading:
+            return  # no argument of the network is known as its time
+        times, own = times[leading:], seen.grid.times
+        line = np.polyfit(own, times, 1)
+        error = np.abs(np.polyval(line, own) - times).max()
+        if not line[0] or error > SAME * np.ptp(times) + self.rounding * np.abs(times).max():
+            raise ValueError(
+                f"{self.bench.name}: expected that its network is handed the scheduler's times "
+                f"{own.round(3).tolist()} in some unit, got {times.round(3).tolist()}; it cannot "
+                "be measured, use another pipeline or scheduler."
+            )
 
-def _is_alone(
-    bench: Bench, state: torch.Tensor, conditional: torch.Tensor, call: dict[str, Any]
-) -> bool:
-    """Tell whether a companion leaves a prompt's rows as they are, and in their place."""
-    together, _ = bench.call([PROBE, COMPANION], torch.cat([state] * 4), **call)
-    return all(_close(row[None], conditional, state.dtype) for row in together.eps[:2])
+    def _check_repeats(self) -> float:
+        """Raise ValueError unless the same question gets the same answer again."""
+        again = self._ask(PROBE).eps
+        moved = (again - self.one).flatten(1).norm(dim=1) / self.apart.clamp_min(1e-30)
+        if (worst := float(moved.max())) > SAME:
+            raise ValueError(
+                f"{self.bench.name}: expected the same prediction from the same state, but two "
+                f"equal calls differ by {worst:.2g} of the difference between two prompts, as "
+                "something draws random numbers of its own; call .eval() on its modules, give it "
+                "fixed inputs instead of random ones, or leave its callback out."
+            )
+        return worst
 
+    def _check_guidance(self, offset: float | None) -> str:
+        """Why no other w than 1 can be measured; notice guidance that is not linear."""
+        name = self.bench.name
+        if offset is None:
+            return (
+                f"expected 1, as {name} has no classifier-free guidance here (it is distilled, or "
+                "takes no such argument); use guidance_scale=1."
+            )
+        if self.failure is not None:
+            return f"expected 1, as a guided call of {name} fails ({self.failure}); use 1."
+        one, two = self.guided, self._ask(COMPANION, guidance_scale=GUIDED + offset)
+        if self._rows(one) != 2:
+            return (
+                f"expected 1, as a guided call of {name} takes {self._rows(one):.3g} rows for each "
+                f"state and not 2, so something else guides it; switch that off "
+                f"({self._switches()}), or use guidance_scale=1."
+            )
+        gap = (one.eps - two.eps) - GUIDED * (self.one - self.two)
+        size = one.eps.flatten(1).norm(dim=1)
+        allowed = SAME * GUIDED * self.apart + 4 * self.rounding * size
+        self.both_branches = bool((gap.flatten(1).norm(dim=1) > allowed).any())
+        return ""
 
-def _close(a: torch.Tensor, b: torch.Tensor, dtype: torch.dtype) -> bool:
-    tolerance = 1e-3 if dtype == torch.float32 else 3e-2
-    return float((a - b).norm()) <= tolerance * float(a.norm())
+    def _switches(self) -> str:
+        """Name the arguments of the call that change its guidance."""
+        signs = {"cfg", "guidance", "pag"}
+        names = [n for n in self.bench.parameters if signs & set(n.split("_"))]
+        others = [name for name in names if name != "guidance_scale"]
+        return ", ".join(f"{name}=..." for name in others) or "it has no argument for that"
 
+    def _find_rows(self) -> bool:
+        """Find out how one prompt gets two rows; tell if two prompts may share a call."""
+        level = int(self.apart.argmax())
+        for argument in dict.fromkeys([self.rows_argument, ""]):
+            self.rows_argument = argument
+            alike = self._together([PROBE, PROBE], level)
+            if alike is not None:
+                mixed = self._together([PROBE, COMPANION], level, check=False)
+                return mixed is not None and self._is_alone(mixed, alike, level)
+            if self._together([PROBE], level) is not None:
+                return False
+        raise ValueError(
+            f"{self.bench.name}: expected a call that makes two rows of one prompt "
+            "(num_images_per_prompt, or the prompt twice); it cannot be measured, use another "
+            "pipeline."
+        )
 
-def _rows_argument(pipeline: DiffusionPipeline) -> str:
-    parameters = parameters_of(pipeline)
-    for kind in ("images", "waveforms", "videos"):
-        if (name := f"num_{kind}_per_prompt") in parameters:
-            return name
-    raise ValueError(
-        f"{type(pipeline).__name__}: expected a call that takes num_images_per_prompt; it cannot "
-        "be measured, use another pipeline."
-    )
+    def _together(self, prompts: list[str], level: int, check: bool = True) -> torch.Tensor | None:
+        """Predictions at two rows of each prompt at a level; None if the call cannot do that."""
+        rows = {self.rows_argument: 2} if self.rows_argument else {}
+        each = prompts if rows else [prompt for prompt in prompts for _ in range(2)]
+        n = 2 * len(prompts)
+        states = self.states[level : level + 1].repeat(1, n, *[1] * (self.states.ndim - 2))
+        part = slice(level, level + 1)
+        try:
+            seen = self.bench.ask(each, states, part, **{**self.unguided, **rows})
+        except FloatingPointError:
+            raise
+        except Exception:  # a pipeline's own, of whatever kind
+            return None
+        eps = seen.eps[0]
+        expected = self.one[level]
+        if len(eps) != n or self._rows(seen) != n or not torch.equal(seen.x[0], states[0]):
+            return None
+        near = (eps - expected).flatten(1).norm(dim=1)
+        allowed = max(1e-3, 8 * self.rounding) * expected.norm()
+        return None if check and (near > allowed).any() else eps
+
+    def _is_alone(self, mixed: torch.Tensor, alike: torch.Tensor, level: int) -> bool:
+        """Tell whether a companion leaves a prompt's rows as they are, and in their place."""
+        own = (mixed[:2] - alike[:2]).flatten(1).norm(dim=1).max()
+        its = (mixed[2:] - self.two[level]).flatten(1).norm(dim=1).max()
+        apart, size = self.apart[level], self.two[level].norm()
+        return bool(own <= SAME * apart and its <= SAME * apart + 4 * self.rounding * size)

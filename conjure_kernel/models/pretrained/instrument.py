@@ -27,6 +27,7 @@ from conjure_kernel.method.schedule import (
     FlowMatching,
     Preconditioned,
     Schedule,
+    VarianceExploding,
     VariancePreserving,
 )
 from conjure_kernel.models.task import Task
@@ -38,6 +39,15 @@ BUSY = (
     "it, or load a second pipeline."
 )
 LIBRARIES = (diffusers_logging, transformers_logging)
+LAWS: dict[type, str] = {
+    FlowMatching: "flow matching",
+    Preconditioned: "EDM",
+    VarianceExploding: "variance exploding",
+    VariancePreserving: "variance preserving",
+}
+WORDS = {"epsilon": "eps", "v_prediction": "v", "sample": "x_0", "flow": "the velocity"}
+WORDS |= {"inverted_flow": "the velocity towards data", "edm_epsilon": "EDM's F"}
+WORDS |= {"edm_v_prediction": "v of unit data"}
 SIGMAS = 4096  # points of the table of a schedule in sigma space
 _LOCKS: WeakKeyDictionary[DiffusionPipeline, Lock] = WeakKeyDictionary()
 _LEVELS: list[list[tuple[int, bool]]] = []
@@ -58,6 +68,11 @@ class Dialect:
     schedule: Schedule
     prediction: str
 
+    @property
+    def law(self) -> str:
+        """Both in words."""
+        return f"{LAWS[type(self.schedule)]}, the network says {WORDS[self.prediction]}"
+
 
 def read_dialect(scheduler: SchedulerMixin) -> Dialect:
     """Dialect of a diffusers scheduler; ValueError if it is unknown."""
@@ -68,7 +83,7 @@ def read_dialect(scheduler: SchedulerMixin) -> Dialect:
     # Some flow models declare a solver that also has alphas_cumprod: flow is asked first.
     is_flow = name.startswith("FlowMatch") or config.get("use_flow_sigmas", False)
     if is_flow or prediction == "flow_prediction":
-        return Dialect(FlowMatching(config.get("num_train_timesteps", 1000)), "flow")
+        return _read_flow(scheduler)
     if hasattr(scheduler, "precondition_outputs") and prediction in ("epsilon", "v_prediction"):
         return Dialect(_preconditioned(scheduler), f"edm_{prediction}")
     alphas_cumprod = getattr(scheduler, "alphas_cumprod", None)
@@ -81,6 +96,26 @@ def read_dialect(scheduler: SchedulerMixin) -> Dialect:
             "sample; set the scheduler that the model was trained with."
         )
     return Dialect(VariancePreserving(alphas_cumprod.cpu().numpy()), prediction)
+
+
+def _read_flow(scheduler: Any) -> Dialect:
+    """Dialect of a flow; a solver of another kind may declare that it predicts eps or x_0 there."""
+    config, name = scheduler.config, type(scheduler).__name__
+    n_times, inverted = config.get("num_train_timesteps", 1000), config.get("invert_sigmas", False)
+    if inverted:  # time and velocity run from noise to data
+        return Dialect(FlowMatching(n_times, inverted=True), "inverted_flow")
+    if (most := config.get("sigma_max") or 0) > 1:  # Cosmos: amplitudes of noise, not of a flow
+        return Dialect(VarianceExploding(config.get("sigma_min") or 0.002, most), "epsilon")
+    declared = config.get("prediction_type", "flow_prediction")
+    if name.startswith("FlowMatch") or declared == "flow_prediction":
+        return Dialect(FlowMatching(n_times), "flow")
+    if declared in ("epsilon", "sample"):
+        return Dialect(FlowMatching(n_times), declared)
+    raise ValueError(
+        f"scheduler {name} (prediction_type={declared!r} with use_flow_sigmas): expected "
+        "flow_prediction, epsilon or sample in a flow; set the scheduler that the model was "
+        "trained with."
+    )
 
 
 def _preconditioned(scheduler: Any) -> Preconditioned:
@@ -110,6 +145,8 @@ class Instrument:
     dialect: Dialect
     leading = 0  # extra steps before the first, for a pipeline that brings its own first state
     index = 0
+    handed: torch.Tensor | None = None  # the state that the pipeline is to go on from
+    moved: torch.Tensor | bool = False  # whether it ever went on from another one
 
     def set_timesteps(
         self,
@@ -121,9 +158,16 @@ class Instrument:
         **kwargs: Any,
     ) -> None:
         """Set the task's noise levels, whatever levels the pipeline wants."""
-        times = torch.as_tensor(self.task.grid.times, dtype=torch.float32, device=device)
-        times = torch.cat([times[:1].expand(self.leading), times])
-        self.timesteps, self.num_inference_steps, self.index = times, len(times), -self.leading
+        grid, lead = self.task.grid, self.leading
+        noise = (
+            grid.sigma
+            if isinstance(self.dialect.schedule, FlowMatching)
+            else grid.sigma / grid.alpha
+        )
+        times, sigmas = (torch.as_tensor(v, dtype=torch.float32) for v in (grid.times, noise))
+        times, sigmas = (torch.cat([v[:1].expand(lead), v]) for v in (times, sigmas))
+        self.timesteps, self.num_inference_steps, self.index = times.to(device), len(times), -lead
+        self.sigmas = torch.cat([sigmas, torch.zeros(1)])  # pipelines read them, too
 
     def set_begin_index(self, begin_index: int = 0) -> None:
         """Start from the first level."""
@@ -144,6 +188,9 @@ class Instrument:
     ) -> StepOutput | tuple[torch.Tensor, torch.Tensor]:
         """Hand the prediction to the task; return the state that it chooses."""
         grid, i = self.task.grid, self.index
+        if self.handed is not None and self.handed.shape == sample.shape:
+            other = (self.handed != sample) & (self.handed == self.handed)  # NaN is told elsewhere
+            self.moved = self.moved | other.any()  # no wait for the device
         if model_output.shape[1] == 2 * sample.shape[1]:  # learned variance
             model_output = model_output.chunk(2, dim=1)[0]
         if i < 0:
@@ -154,6 +201,7 @@ class Instrument:
             state, x0 = self.task.step(eps, sample)
         self.index = i + 1
         state = state.to(sample.device, sample.dtype, copy=True)
+        self.handed = state.clone()
         if not return_dict:
             return state, x0
         return StepOutput(prev_sample=state, pred_original_sample=x0)
@@ -165,7 +213,10 @@ def make_instrument(
     """An `Instrument` that stands for `scheduler` in its pipeline and serves `task`."""
     own = type(scheduler)
     measured: Any = type(f"Measured{own.__name__}", (Instrument, own), {})
-    instrument = measured.from_config(scheduler.config)
+    instrument = measured.__new__(measured)  # with all tables as they are now
+    vars(instrument).update(vars(scheduler))
+    for name in ("order", "init_noise_sigma"):
+        vars(instrument).pop(name, None)
     instrument.dialect, instrument.task, instrument.leading = dialect, task, leading
     return instrument
 

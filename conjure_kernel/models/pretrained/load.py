@@ -18,13 +18,14 @@ from weakref import WeakValueDictionary
 import torch
 from diffusers import DiffusionPipeline
 from filelock import FileLock, Timeout
+from safetensors import safe_open
 
 from conjure_kernel._checks import quote
 from conjure_kernel.models.denoiser import Denoiser
-from conjure_kernel.models.pretrained.fingerprint import fingerprint_folder, fingerprint_pipeline
+from conjure_kernel.models.pretrained.fingerprint import fingerprint_call, fingerprint_folder
 from conjure_kernel.models.pretrained.instrument import quiet
 from conjure_kernel.models.pretrained.pipeline import PretrainedDenoiser
-from conjure_kernel.models.pretrained.single_step import network_of
+from conjure_kernel.models.pretrained.single_step import compute_dtype, network_of
 
 __all__ = ["load_denoiser", "open_denoiser"]
 
@@ -59,8 +60,9 @@ def load_denoiser(
     device : str
         "auto" takes CUDA, then Apple's MPS, then the CPU.
     dtype : {"auto", "float32", "float16", "bfloat16"}
-        "auto" is float16 on CUDA, bfloat16 on processors that multiply it themselves (AVX-512
-        BF16, AMX) and float32 elsewhere: docs/engine.md says what that costs in accuracy.
+        "auto" is bfloat16 on a GPU for weights that were published in it; for others float16, or
+        bfloat16 where they overflow. Elsewhere it is bfloat16 on processors that multiply it
+        themselves (AVX-512 BF16, AMX), else float32: docs/engine.md says what that costs.
     compile : bool
         Whether to compile the network with `torch.compile`, which takes a minute or more at the
         first full call and makes later ones faster. Short calls are filled up, so that there is
@@ -123,10 +125,11 @@ def open_denoiser(
             f"or a Denoiser, got {type(model).__name__}; pass one of these."
         )
     place = _pick_device(device)
-    number = _pick_dtype(dtype, place)
     folder = _find_folder(os.fspath(model), revision, variant, token_env)
+    number = _pick_dtype(dtype, place, folder)
+    overflows = dtype == "auto" and number == torch.float16
 
-    def read() -> DiffusionPipeline:
+    def read(number: torch.dtype) -> DiffusionPipeline:
         if place.type == "cuda" and not torch.cuda.is_available():
             raise ValueError(
                 f"device={device!r}: expected a GPU that this build of PyTorch can use, got none; "
@@ -148,6 +151,7 @@ def open_denoiser(
         call_kwargs=call_kwargs,
         reopen=(_reopen, (os.fspath(model), again | call_kwargs)),
         compiled=compile,
+        spare_dtype=torch.bfloat16 if overflows else None,
     )
 
 
@@ -174,14 +178,23 @@ def _own_device(device: str) -> str:
     return f"cuda:{os.getpid() % count}"
 
 
-def _from_object(pipeline: DiffusionPipeline, call_kwargs: dict[str, Any]) -> PretrainedDenoiser:
-    return PretrainedDenoiser(
-        open_pipeline=lambda: pipeline,
+def _from_object(pipeline: DiffusionPipeline, call_kwargs: dict[str, Any]) -> Denoiser:
+    """Denoiser around a pipeline: the same one while anybody uses it, so that it learns once."""
+    content, unnamed = fingerprint_call(call_kwargs)
+    key = pickle.dumps((id(pipeline), content))
+    if not unnamed and (opened := _OPENED.get(key)) is not None:
+        opened.refresh()
+        return opened
+    made = PretrainedDenoiser(
+        open_pipeline=lambda dtype: pipeline,
         name=type(pipeline).__name__,
-        fingerprint=lambda: fingerprint_pipeline(pipeline),
-        dtype=next(network_of(pipeline).parameters()).dtype,
+        fingerprint=None,
+        dtype=compute_dtype(pipeline),
         call_kwargs=call_kwargs,
     )
+    if not unnamed:
+        _OPENED[key] = made
+    return made
 
 
 def _find_folder(
@@ -246,15 +259,28 @@ def _pick_device(device: str) -> torch.device:
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
-def _pick_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
+def _pick_dtype(
+    dtype: str | torch.dtype, device: torch.device, folder: Path | None = None
+) -> torch.dtype:
     name = str(dtype).removeprefix("torch.")
     if name not in DTYPES:
         raise ValueError(f"dtype={dtype!r}: expected one of {', '.join(map(repr, DTYPES))}.")
     if name != "auto":
         return getattr(torch, name)
-    if device.type == "cuda":
-        return torch.float16
-    return torch.bfloat16 if device.type == "cpu" and _has_bfloat16() else torch.float32
+    if device.type == "cpu":
+        return torch.bfloat16 if _has_bfloat16() else torch.float32
+    if device.type == "mps":
+        return torch.float32
+    return torch.bfloat16 if folder and _is_stored_in_bfloat16(folder) else torch.float16
+
+
+def _is_stored_in_bfloat16(folder: Path) -> bool:
+    """Tell whether the weights were published in bfloat16, and may overflow in float16."""
+    for name in ("unet", "transformer"):
+        for path in sorted((folder / name).glob("*.safetensors"))[:1]:
+            with safe_open(path, "pt") as weights:
+                return weights.get_slice(next(iter(weights.keys()))).get_dtype() == "BF16"
+    return False
 
 
 def _has_bfloat16() -> bool:

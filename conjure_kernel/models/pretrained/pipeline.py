@@ -8,54 +8,42 @@ the user.
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 import torch
 from diffusers import DiffusionPipeline
 
-from conjure_kernel.method.grid import Grid, make_grid
+from conjure_kernel.method.grid import make_grid
 from conjure_kernel.models.denoiser import Denoiser
-from conjure_kernel.models.pretrained.calibrate import Calibration, calibrate
-from conjure_kernel.models.pretrained.fingerprint import fingerprint_call
+from conjure_kernel.models.pretrained.arguments import for_prompts, seeded, state_of
+from conjure_kernel.models.pretrained.calibrate import ask_again, calibrate
+from conjure_kernel.models.pretrained.calibration import Calibration
+from conjure_kernel.models.pretrained.fingerprint import fingerprint_call, fingerprint_pipeline
 from conjure_kernel.models.pretrained.instrument import measuring
-from conjure_kernel.models.pretrained.single_step import first_state, for_prompts, network_of
+from conjure_kernel.models.pretrained.pictures import Show, check_pictures, pictures_in
+from conjure_kernel.models.pretrained.single_step import (
+    compute_dtype,
+    counting,
+    network_of,
+)
+from conjure_kernel.models.pretrained.state import (
+    State,
+    check_evaluation_mode,
+    glance_at,
+    modules_of,
+    read_state,
+)
 from conjure_kernel.models.pretrained.tokens import read, watching
-from conjure_kernel.models.task import Reading, Task
+from conjure_kernel.models.probe import same_answer
+from conjure_kernel.models.task import Filled, Reading, Task
 
 __all__ = ["PretrainedDenoiser"]
 
 PICTURES_A_CALL = 16
-
-
-class _Show:
-    """Task of one step that hands the pipeline stored clean states to decode."""
-
-    def __init__(self, grid: Grid, x0: torch.Tensor) -> None:
-        self.grid, self.state = grid, x0
-
-    def step(self, eps: torch.Tensor, x_t: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.state, self.state
-
-
-class _Filled:
-    """Task whose last row is repeated until a call is full."""
-
-    def __init__(self, task: Task, n_rows: int) -> None:
-        self.grid, self._task, self._n_more = task.grid, task, n_rows - len(task.state)
-
-    @property
-    def state(self) -> torch.Tensor:
-        return self._fill(self._task.state)
-
-    def step(self, eps: torch.Tensor, x_t: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        own = len(x_t) - self._n_more
-        state, x0 = self._task.step(eps[:own], x_t[:own])
-        return self._fill(state), self._fill(x0)
-
-    def _fill(self, rows: torch.Tensor) -> torch.Tensor:
-        return torch.cat([rows, rows[-1:].expand(self._n_more, *rows.shape[1:])])
 
 
 class PretrainedDenoiser(Denoiser):
@@ -66,11 +54,12 @@ class PretrainedDenoiser(Denoiser):
     Parameters
     ----------
     open_pipeline : callable
-        Returns the pipeline.
+        Returns the pipeline in a dtype.
     name : str
         The name in messages and in the provenance of results.
-    fingerprint : callable
+    fingerprint : callable, optional
         Returns the hex digest of the weights and of everything else that changes a prediction.
+        Default: that of the pipeline itself, which is looked at again and again.
     dtype : torch.dtype
         The dtype of the network.
     call_kwargs : dict
@@ -79,24 +68,30 @@ class PretrainedDenoiser(Denoiser):
         (function, arguments) that rebuild this object in another process.
     compiled : bool
         Whether to compile the network, once the pipeline is calibrated.
+    spare_dtype : torch.dtype, optional
+        The dtype in which it is opened again if it overflows in the first one.
     """
 
     calibration: Calibration | None = None
+    pipeline: Any = None
 
     def __init__(
         self,
-        open_pipeline: Callable[[], DiffusionPipeline],
+        open_pipeline: Callable[[torch.dtype], DiffusionPipeline],
         name: str,
-        fingerprint: Callable[[], str],
+        fingerprint: Callable[[], str] | None,
         dtype: torch.dtype,
         call_kwargs: dict[str, Any],
         reopen: tuple[Callable, tuple] | None = None,
         compiled: bool = False,
+        spare_dtype: torch.dtype | None = None,
     ) -> None:
         self._name, self.dtype, self.call_kwargs = name, dtype, dict(call_kwargs)
         self._open, self._fingerprint, self._reopen = open_pipeline, fingerprint, reopen
+        self._call_content, self._unnamed_arguments = fingerprint_call(self.call_kwargs)
         self._digest: str | None = None
-        self.compiled = compiled
+        self._state: State | None = None
+        self._spare_dtype, self.compiled, self._told = spare_dtype, compiled, False
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
@@ -112,47 +107,116 @@ class PretrainedDenoiser(Denoiser):
                 "to another process; save it with save_pretrained and pass the folder's name as "
                 "model, or use n_jobs=1."
             )
-        return self._reopen
+        function, (model, options) = self._reopen
+        return function, (model, {**options, "dtype": str(self.dtype).removeprefix("torch.")})
 
     @property
     def fingerprint(self) -> str:  # noqa: D102
         if self._digest is None:
-            whole = f"{self._fingerprint()}|{fingerprint_call(self.call_kwargs)}"
+            own = self._fingerprint or (lambda: fingerprint_pipeline(self._open(self.dtype)))
+            whole = f"{own()}|{self._call_content}"
             self._digest = hashlib.blake2b(whole.encode(), digest_size=16).hexdigest()
         return self._digest
+
+    @property
+    def unnamed(self) -> Sequence[str]:  # type: ignore[override]  # noqa: D102
+        return sorted({*self._unnamed_arguments, *(self._state.unnamed if self._state else ())})
+
+    @property
+    def law(self) -> str:  # type: ignore[override]  # noqa: D102
+        return self._calibrated().dialect.law
+
+    @property
+    def modules(self) -> Sequence[Any]:  # type: ignore[override]  # noqa: D102
+        own = [id(module) for _, module in modules_of(self.load().pipeline)]
+        return [*own, self._call_content]
+
+    def refresh(self, ask: bool = False) -> None:
+        """Look whether a pipeline that is in memory has changed; if so, learn it again.
+
+        A model that is known by its name and not loaded yet is left on the disk. With `ask`, it is
+        also asked again how it answers, which sees what no list of its parts can.
+        """
+        if self._state is None:
+            if self._fingerprint is None:
+                self.load()
+            return
+        if read_state(self.pipeline) == self._state and not self._answers_otherwise(ask):
+            return
+        pipeline = self.pipeline  # which is no longer what its name names
+        self._learn(pipeline, self._calibrate(pipeline))
+        self._digest, self._fingerprint, self._reopen = None, None, None
+        self._open, self.dtype = lambda dtype: pipeline, compute_dtype(pipeline)
+
+    @torch.no_grad()
+    def _answers_otherwise(self, ask: bool) -> bool:
+        if not ask or self.compiled:
+            return False
+        probe = ask_again(self.pipeline, self.call_kwargs, self._calibrated())
+        return not same_answer(probe, self.probe, self.dtype)
 
     def load(self) -> PretrainedDenoiser:
         """Bring the pipeline into memory and calibrate it, unless that is done."""
         if self.calibration is not None:
             return self
-        pipeline = self._open()
-        modules = [m for m in vars(pipeline).values() if isinstance(m, torch.nn.Module)]
-        if any(m.training for m in modules):
-            raise ValueError(
-                f"{self!r}: expected evaluation mode, got modules in training mode; call .eval() "
-                "on them."
-            )
-        with torch.no_grad():
-            calibration = calibrate(pipeline, self.call_kwargs)
+        pipeline = self._open(self.dtype)
+        try:
+            calibration = self._calibrate(pipeline)
+        except FloatingPointError:
+            if self._spare_dtype is None:
+                raise
+            self.dtype, self._spare_dtype = self._spare_dtype, None
+            pipeline = self._open(self.dtype)
+            calibration = self._calibrate(pipeline)
         if self.compiled:
             network_of(pipeline).compile(dynamic=False)
+        self._learn(pipeline, calibration)
+        return self
+
+    def _learn(self, pipeline: DiffusionPipeline, calibration: Calibration) -> None:
         self.pipeline, self.calibration = pipeline, calibration
+        self._state, self._glance = read_state(pipeline), glance_at(pipeline)
         self.schedule, self.shape = calibration.dialect.schedule, calibration.shape
         self.prompts_share_a_call = calibration.prompts_share_a_call
-        self.leading_steps = calibration.leading_steps
+        self.leading_steps, self.both_branches = (
+            calibration.leading_steps,
+            calibration.both_branches,
+        )
         self.device, self.probe = calibration.device, calibration.probe
-        return self
+
+    @torch.no_grad()
+    def _calibrate(self, pipeline: DiffusionPipeline) -> Calibration:
+        check_evaluation_mode(pipeline, repr(self))
+        return calibrate(pipeline, self.call_kwargs)
 
     @torch.no_grad()
     def run(  # noqa: D102
         self, task: Task, prompts: Sequence[str], rows_per_prompt: int, guidance_scale: float
     ) -> list[Reading]:
         calibration = self._calibrated()
-        options = {"output_type": "latent", **self._guidance(calibration, guidance_scale)}
+        if glance_at(self.pipeline) != self._glance:
+            raise RuntimeError(
+                f"{self!r}: expected the model as it was when it was loaded or last fitted, but "
+                "its adapters, processors or settings have changed; fit again, or pass the "
+                "pipeline to load_denoiser again."
+            )
+        guided = guidance_scale != 1 and calibration.guidance_offset is not None
+        if guided and self.both_branches and not self._told:
+            self._told = True
+            warnings.warn(
+                f"{self!r}: its guidance is not w times a difference (it rescales, normalises or "
+                "skips), so guided predictions are compared themselves, with twice the rows.",
+                stacklevel=6,
+            )
+        options: dict[str, Any] = {
+            "output_type": "latent",
+            **self._guidance(calibration, guidance_scale),
+        }
         n_more = self.full_call - len(task.state) if self.compiled else 0
         if n_more <= 0:
-            return self._call(task, prompts, rows_per_prompt, **options)[1]
-        whole = _Filled(task, self.full_call)
+            n_rows = (2 if guided else 1) * len(task.state)
+            return self._call(task, prompts, rows_per_prompt, n_rows=n_rows, **options)[1]
+        whole = Filled(task, self.full_call)
         if len(prompts) == 1:
             return self._call(whole, prompts, self.full_call, **options)[1]
         rows = [prompt for prompt in prompts for _ in range(rows_per_prompt)]
@@ -160,45 +224,63 @@ class PretrainedDenoiser(Denoiser):
         return readings[: len(rows) : rows_per_prompt]
 
     def decode(self, x0: torch.Tensor) -> np.ndarray:  # noqa: D102
-        pictures = _pictures_in(self.render(x0), repr(self))
+        pictures = pictures_in(self.render(x0), repr(self))
         return (255 * pictures).round().clip(0, 255).astype(np.uint8)
 
     @torch.no_grad()
     def render(self, x0: torch.Tensor) -> np.ndarray:  # noqa: D102
         calibration = self._calibrated()
         grid = make_grid(self.schedule, 1)
-        guidance = self._guidance(calibration, 1.0)
+        guidance: dict[str, Any] = self._guidance(calibration, 1.0)
         made = []
         for part in x0.split(PICTURES_A_CALL):
-            show = _Show(grid, part.to(self.device))
+            show = Show(grid, part.to(self.device))
             result, _ = self._call(show, [""], len(part), output_type="np", **guidance)
+            check_pictures(result, repr(self))
             made.append(np.asarray(result[0]))
         return np.concatenate(made)
 
     def _call(
-        self, task: Task, prompts: Sequence[str], rows: int, **kwargs: Any
+        self, task: Task, prompts: Sequence[str], rows: int, n_rows: int = 0, **kwargs: Any
     ) -> tuple[Any, list[Reading]]:
-        calibration = self._calibrated()
-        leading = calibration.leading_steps
+        """Call the pipeline; with `n_rows`, that many rows must go through its network a step."""
+        calibration, n_steps = self._calibrated(), len(task.grid.times)
+        leading, argument = calibration.leading_steps, calibration.rows_argument
+        if not argument:
+            prompts = [prompt for prompt in prompts for _ in range(rows)]
         with (
             measuring(self.pipeline, calibration.dialect, task, leading) as instrument,
             watching(self.pipeline) as tokenizers,
+            counting(self.pipeline) if n_rows and not self.compiled else nullcontext() as calls,
         ):
             result = self.pipeline(
                 prompt=list(prompts),
-                num_inference_steps=len(task.grid.times) + leading,
+                num_inference_steps=n_steps + leading,
                 return_dict=False,
-                **first_state(task.state.to(self.device, calibration.dtype), leading),
-                **{calibration.rows_argument: rows},
+                **seeded(self.pipeline),
+                **state_of(task.state.to(self.device, calibration.dtype), leading),
+                **({argument: rows} if argument else {}),
                 **{**for_prompts(self.call_kwargs, len(prompts)), **kwargs},
             )
             readings = read(tokenizers, len(prompts))
-        if instrument.index != len(task.grid.times):
+        if instrument.index != n_steps:
             raise RuntimeError(
-                f"{self!r}: expected {len(task.grid.times)} steps, got {instrument.index}, as its "
+                f"{self!r}: expected {n_steps} steps, got {instrument.index}, as its "
                 "loop does not follow scheduler.timesteps; use another pipeline."
             )
-        return result, readings
+        if bool(instrument.moved):
+            raise RuntimeError(
+                f"{self!r}: expected that only the scheduler changes the state between two steps, "
+                "but a callback or the loop moves it; leave the callback out."
+            )
+        made, expected = sum(n for n, _ in calls or ()), n_rows * (n_steps + leading)
+        if calls and made != expected:
+            raise RuntimeError(
+                f"{self!r}: expected {expected} rows through its network, got {made}, as something "
+                "acts in some of the steps only; switch that off (skip_guidance_layers, a guidance "
+                "interval), or use guidance_scale=1."
+            )
+        return result, readings if argument else readings[::rows]
 
     def _calibrated(self) -> Calibration:
         self.load()
@@ -211,15 +293,3 @@ class PretrainedDenoiser(Denoiser):
         if calibration.guidance_offset is not None:
             return {"guidance_scale": guidance_scale + calibration.guidance_offset}
         return {}
-
-
-def _pictures_in(made: np.ndarray, name: str) -> np.ndarray:
-    """Pictures (R, H, W, C); for a video, its frame in the middle."""
-    if made.ndim == 5:
-        made = made[:, made.shape[1] // 2]
-    if made.ndim != 4:
-        raise ValueError(
-            f"{name} makes no pictures: expected (height, width, channels) for each row, got shape "
-            f"{made.shape[1:]}; read what it makes with `render`."
-        )
-    return made

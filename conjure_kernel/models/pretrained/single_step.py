@@ -1,35 +1,66 @@
-"""Single-step calls of a pipeline: what its network sees and predicts, and over how many rows."""
+"""Short calls of a pipeline: what its network sees and predicts at fixed states, and at what cost.
+
+`Bench` asks the same question in many ways, so that `calibrate.py` can compare the answers.
+"""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from diffusers import DiffusionPipeline
 
 from conjure_kernel.method.grid import Grid, make_grid
-from conjure_kernel.method.reverse import keyed_generator
+from conjure_kernel.method.reverse import standard_normal
+from conjure_kernel.models.pretrained.arguments import for_prompts, parameters_of, seeded
 from conjure_kernel.models.pretrained.instrument import measuring, read_dialect
+from conjure_kernel.models.probe import N_LEVELS
 
-__all__ = ["Bench", "first_state", "for_prompts", "network_of", "parameters_of"]
+__all__ = ["Bench", "Seen", "compute_dtype", "counting", "network_of"]
+
+STATES = ("sample", "hidden_states", "latents", "x")
+TIMES = ("timestep", "timesteps", "t", "time")
 
 
-class _Peek:
-    """Task of one step that keeps what it sees and leaves the state as it is."""
+@dataclass
+class Seen:
+    """Task that shows a network fixed states (T, R, *shape) and keeps what happens there.
 
-    def __init__(self, grid: Grid, state: torch.Tensor | None) -> None:
-        self.grid, self.state = grid, state
+    Without states, the pipeline goes on from its own.
+    """
+
+    grid: Grid
+    states: torch.Tensor | None
+    x: list[torch.Tensor] = field(default_factory=list)
+    answers: list[torch.Tensor] = field(default_factory=list)
+    rows: list[float] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+
+    @property
+    def state(self) -> Any:
+        """The first states."""
+        return None if self.states is None else self.states[0]
+
+    @property
+    def eps(self) -> torch.Tensor:
+        """Predictions (T, R, *shape)."""
+        return torch.stack(self.answers)
 
     def step(self, eps: torch.Tensor, x_t: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        self.eps, self.x_t = eps.clone(), x_t.clone()
-        return x_t, eps
+        """Keep the answer and go to the next state."""
+        self.answers.append(eps.clone())
+        self.x.append(x_t.clone())
+        if self.states is None:
+            return x_t, eps
+        return self.states[min(len(self.x), len(self.states) - 1)], eps
 
 
 class Bench:
-    """Single-step calls of a pipeline, which count the rows through its network.
+    """Short calls of a pipeline, which count the rows through its networks.
 
     Parameters
     ----------
@@ -42,80 +73,123 @@ class Bench:
         self.pipeline, self.call_kwargs = pipeline, call_kwargs
         self.name, self.parameters = type(pipeline).__name__, parameters_of(pipeline)
         self.dialect = read_dialect(pipeline.scheduler)
-        self.grid, self.n_evaluations = make_grid(self.dialect.schedule, 1), 0
+        self.grid, self.n_evaluations = make_grid(self.dialect.schedule, N_LEVELS), 0
         self.leading = 0
 
-    def call(
-        self, prompts: Sequence[str], state: torch.Tensor | None = None, **kwargs: Any
-    ) -> tuple[_Peek, int]:
-        """Return what the network saw and predicted, and the rows through it.
+    def states(self, shape: Sequence[int]) -> torch.Tensor:
+        """One state (T, 1, *shape) at each level: noise on a clean state of zeros."""
+        noise = standard_normal(shape, seed=0, prompt="probe", draw=0, step=0)
+        return torch.stack([float(sigma) * noise[None] for sigma in self.grid.sigma])
 
-        Without a state, the pipeline starts from its own.
-        """
-        peek: Any = _Peek(self.grid, state)
-        leading = 0 if state is None else self.leading
-        given = first_state(state, leading or state is None)
+    def ask(
+        self,
+        prompts: Sequence[str],
+        states: torch.Tensor | None = None,
+        levels: slice = slice(None),
+        **kwargs: Any,
+    ) -> Seen:
+        """Return what the networks see and predict at these states of these levels."""
+        grid = self.grid.only(levels) if states is not None else self.grid.only(slice(1))
+        seen = Seen(grid, states)
+        leading = 0 if states is None else self.leading
+        given = {} if states is None or leading else {"latents": states[0]}
         with (
-            measuring(self.pipeline, self.dialect, peek, leading),
-            _count_rows(self.pipeline) as rows,
+            measuring(self.pipeline, self.dialect, seen, leading) as instrument,
+            counting(self.pipeline, with_times=True) as calls,
         ):
             self.pipeline(
                 prompt=list(prompts),
-                num_inference_steps=1 + leading,
+                num_inference_steps=len(grid.times) + leading,
                 output_type="latent",
-                **{**for_prompts(self.call_kwargs, len(prompts)), **given, **kwargs},
+                **{
+                    **seeded(self.pipeline),
+                    **for_prompts(self.call_kwargs, len(prompts)),
+                    **given,
+                    **kwargs,
+                },
             )
-        self.n_evaluations += sum(rows)
-        if not peek.eps.isfinite().all():
-            raise FloatingPointError(
-                f"prompt {prompts[0]!r}: {self.name} predicted NaN or infinity "
-                f"at log-SNR {self.grid.log_snr[0]:.3g} in {peek.x_t.dtype}; try dtype='bfloat16' "
-                "or 'float32'; if that does not help, the weights are broken."
+        self.n_evaluations += sum(n for n, _ in calls)
+        self._check(seen, instrument, prompts)
+        seen.times = [time for _, time in calls if time is not None]
+        seen.rows = [sum(n for n, _ in calls) / (len(grid.times) + leading)]
+        return seen
+
+    def _check(self, seen: Seen, instrument: Any, prompts: Sequence[str]) -> None:
+        if len(seen.answers) != len(seen.grid.times):
+            raise ValueError(
+                f"{self.name}: expected {len(seen.grid.times)} steps of its scheduler, got "
+                f"{len(seen.answers)}; switch off what shortens its loop (strength=1.0, no "
+                "denoising_end), or pass the pipeline whose own loop denoises."
             )
-        return peek, sum(rows) // (1 + leading)
-
-
-def first_state(state: torch.Tensor | None, own: int | bool) -> dict[str, Any]:
-    """Arguments of a call that starts from `state`, or from the pipeline's own seeded noise."""
-    return {"generator": keyed_generator("first state")} if own else {"latents": state}
-
-
-def parameters_of(pipeline: DiffusionPipeline) -> Mapping[str, Any]:
-    """Parameters of a pipeline's call."""
-    return inspect.signature(pipeline.__call__).parameters
+        if bool(instrument.moved):
+            raise ValueError(
+                f"{self.name}: expected that only the scheduler changes the state between two "
+                "steps, but a callback or the loop moves it; leave the callback out, or use "
+                "another pipeline."
+            )
+        for answer, level in zip(seen.answers, seen.grid.log_snr, strict=True):
+            if not answer.isfinite().all():
+                raise FloatingPointError(
+                    f"prompt {prompts[0]!r}: {self.name} predicted NaN or infinity "
+                    f"at log-SNR {level:.3g} in {seen.x[0].dtype}; try dtype='bfloat16' "
+                    "or 'float32'; if that does not help, the weights are broken."
+                )
 
 
 def network_of(pipeline: DiffusionPipeline) -> torch.nn.Module:
     """The module that predicts noise."""
-    for name in ("unet", "transformer"):
-        if isinstance(network := getattr(pipeline, name, None), torch.nn.Module):
-            return network
+    return _networks_of(pipeline)[0]
+
+
+def _networks_of(pipeline: DiffusionPipeline) -> list[torch.nn.Module]:
+    """The modules that predict noise; some pipelines have two, for two ranges of noise."""
+    names = ("unet", "transformer", "transformer_2")
+    networks = [getattr(pipeline, name, None) for name in names]
+    if found := [part for part in networks if isinstance(part, torch.nn.Module)]:
+        return found
     raise ValueError(
         f"{type(pipeline).__name__}: expected a unet or a transformer, got neither; pass a "
         "text-to-image diffusion pipeline."
     )
 
 
-def for_prompts(call_kwargs: dict[str, Any], n_prompts: int) -> dict[str, Any]:
-    """Arguments of a call with a list of prompts, which share one negative prompt."""
-    return {
-        name: [value] * n_prompts
-        if name.startswith("negative_prompt") and isinstance(value, str)
-        else value
-        for name, value in call_kwargs.items()
-    }
+def compute_dtype(pipeline: DiffusionPipeline) -> torch.dtype:
+    """The dtype in which the network computes, also where its weights are stored in fewer bits."""
+    network: Any = network_of(pipeline)
+    quantizer = getattr(network, "hf_quantizer", None)
+    declared = [getattr(network, "dtype", None), getattr(quantizer, "compute_dtype", None)]
+    weights = [tensor.dtype for tensor in network.parameters()]
+    for dtype in (*declared[::-1], *weights):
+        if isinstance(dtype, torch.dtype) and dtype.is_floating_point and dtype.itemsize > 1:
+            return dtype
+    return torch.float32
 
 
 @contextmanager
-def _count_rows(pipeline: DiffusionPipeline) -> Iterator[list[int]]:
-    rows: list[int] = []
+def counting(
+    pipeline: DiffusionPipeline, with_times: bool = False
+) -> Iterator[list[tuple[int, float | None]]]:
+    """Rows of every forward of the networks, and the time that they are handed."""
+    calls: list[tuple[int, float | None]] = []
 
-    def note(module: torch.nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
-        sample = args[0] if args else kwargs["sample" if "sample" in kwargs else "hidden_states"]
-        rows.append(len(sample))
+    def watch(network: torch.nn.Module) -> Any:
+        parameters = list(inspect.signature(type(network).forward).parameters)[1:]
 
-    handle = network_of(pipeline).register_forward_pre_hook(note, with_kwargs=True)
+        def note(module: torch.nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
+            given = {**dict(zip(parameters, args, strict=False)), **kwargs}
+            samples = [given[n] for n in STATES if given.get(n) is not None] or list(args)
+            times = [given[n] for n in TIMES if with_times and given.get(n) is not None]
+            calls.append((len(samples[0]), _largest(times[0]) if times else None))
+
+        return network.register_forward_pre_hook(note, with_kwargs=True)
+
+    handles = [watch(network) for network in _networks_of(pipeline)]
     try:
-        yield rows
+        yield calls
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()
+
+
+def _largest(time: Any) -> float:
+    return float(torch.as_tensor(time).float().max())

@@ -1,0 +1,67 @@
+"""Arguments of a pipeline's call: those it takes, those that are ours, and what prompts share."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from diffusers import DiffusionPipeline
+
+from conjure_kernel.method.reverse import keyed_generator
+
+__all__ = ["check_call", "for_prompts", "parameters_of", "rows_argument", "seeded", "state_of"]
+
+PER_PROMPT = re.compile(r"(negative_)?prompt(_\d+)?")
+
+
+def seeded(pipeline: DiffusionPipeline) -> dict[str, Any]:
+    """A generator for whatever a pipeline draws itself, the same in every call."""
+    known = "generator" in parameters_of(pipeline)
+    return {"generator": keyed_generator("first state")} if known else {}
+
+
+def state_of(state: torch.Tensor, leading: int) -> dict[str, Any]:
+    """Arguments of a call that starts from `state`; none where its first step is thrown away."""
+    return {} if leading else {"latents": state}
+
+
+def parameters_of(pipeline: DiffusionPipeline) -> Mapping[str, Any]:
+    """Parameters of a pipeline's call."""
+    return inspect.signature(pipeline.__call__).parameters
+
+
+def for_prompts(call_kwargs: dict[str, Any], n_prompts: int) -> dict[str, Any]:
+    """Arguments of a call with a list of prompts, which share one value of each of them."""
+
+    def share(name: str, value: Any) -> Any:
+        if isinstance(value, str) and PER_PROMPT.fullmatch(name):
+            return [value] * n_prompts
+        one = isinstance(value, torch.Tensor) and len(value) == 1 if "_embeds" in name else False
+        return value.expand(n_prompts, *value.shape[1:]) if one else value
+
+    return {name: share(name, value) for name, value in call_kwargs.items()}
+
+
+def check_call(pipeline: DiffusionPipeline, call_kwargs: dict[str, Any], own: set[str]) -> None:
+    """Raise TypeError for arguments that a call does not know, or that are our `own`."""
+    name = type(pipeline).__name__
+    known = parameters_of(pipeline)
+    if unknown := sorted(set(call_kwargs) - set(known)):
+        raise TypeError(
+            f"{', '.join(unknown)}: expected arguments of load_denoiser or of {name}; check the "
+            "spelling."
+        )
+    if owned := sorted(own & set(call_kwargs)):
+        raise TypeError(
+            f"{', '.join(owned)}: expected in each measurement, got when {name} is loaded; set it "
+            "there, e.g. ConjureDistance(guidance_scale=...)."
+        )
+
+
+def rows_argument(pipeline: DiffusionPipeline) -> str:
+    """Argument for several images of a prompt; empty where there is none."""
+    names = [f"num_{kind}_per_prompt" for kind in ("images", "waveforms", "videos")]
+    return next((name for name in names if name in parameters_of(pipeline)), "")
