@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import Any
 
 from conjure_kernel import __version__
-from conjure_kernel.cli import maps, measure, models, scores, vectors
+from conjure_kernel.cli import check, maps, measure, models, scores, vectors
 from conjure_kernel.cli.options import UNWRITTEN, Parser, as_options, drop_output, put, say, visible
 
 __all__ = ["build_parser", "main"]
@@ -39,6 +39,7 @@ EXAMPLES = """\
 examples:
   conjure compare "a snowman" "a dog"
   conjure matrix prompts.txt -o matrix.npz
+  conjure check my-fine-tune
   conjure plan prompts.txt
   conjure explain "a snowman" "a dog"
   conjure cache info
@@ -52,7 +53,7 @@ examples:
 
 "conjure COMMAND --help" shows the options of a command, and more examples.
 """
-VERBS = (measure, maps, models, scores, vectors)
+VERBS = (measure, check, maps, models, scores, vectors)
 
 
 def main(argv: list[str] | None = None) -> int:

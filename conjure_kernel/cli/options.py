@@ -6,6 +6,7 @@ The defaults are those of `engine.parameters`. Importing this loads no torch.
 from __future__ import annotations
 
 import argparse
+import ast
 import os
 import re
 import sys
@@ -33,8 +34,10 @@ __all__ += ["drop_output", "put", "visible"]
 
 # The options under which parameters of the library are given on the command line.
 OPTIONS = {
+    "adapters": "--adapter",
     "batch_size": "--batch-size",
     "columns": "--columns",
+    "config": "--config",
     "device": "--device",
     "draw": "--draw",
     "dtype": "--dtype",
@@ -56,6 +59,7 @@ OPTIONS = {
     "source": "--task",
     "split": "--split",
     "token_env": "--token-env",
+    "variant": "--variant",
 }
 # A parameter with its value anywhere; its name alone only where it is no English word.
 PARAMETER = re.compile(rf"(?<![\w\"'./-])({'|'.join(OPTIONS)})(?==)")
@@ -106,17 +110,27 @@ def add_output(
     parser.add_argument("--force", action="store_true", help="overwrite OUTPUT")
 
 
-def add_model(parser: Parser, n_models: int = 1, cached: bool = True) -> None:
+def add_model(
+    parser: Parser, n_models: int = 1, cached: bool = True, by_position: bool = False
+) -> None:
     """Add one model, or one to be given several times, and how and where it is measured."""
     group = parser.add_argument_group("model and measurement")
     add, default = group.add_argument, Measurement
-    text = "embedded (the small one in the package), a hub id, or a folder"
-    if n_models > 1:
+    text = "embedded (the small one in the package), a hub id, a folder, or a .safetensors file"
+    if by_position:
+        parser.add_argument("model", metavar="MODEL", help=text)
+    elif n_models > 1:
         add("--model", action="append", required=True, help=f"{text}; give it twice, for A and B")
     else:
         add("--model", default=default.model, help=f"{text} (default: %(default)s)")
     add("--revision", help="branch, tag or commit of a hub id")
     add("--token-env", metavar="NAME", help="environment variable that holds a hub token")
+    add("--variant", help="variant of the files, such as fp16")
+    add("--config", metavar="PATH", help="folder with the configs of a single .safetensors file")
+    text = "LoRA file, and its scale (default 1); may be given several times"
+    add("--adapter", metavar="FILE[:SCALE]", action="append", type=_adapter, help=text)
+    text = "argument of the pipeline's call, e.g. height=512; may be given several times"
+    add("--set", metavar="NAME=VALUE", action="append", type=_assignment, help=text)
     text = "noise levels (default: %(default)s)"
     add("--steps", metavar="T", type=int, default=default.n_steps, help=text)
     text = "draws per prompt (default: %(default)s); errors fall as 1/sqrt(K)"
@@ -149,10 +163,14 @@ def add_cache(parser: Any) -> None:
 
 def settings_of(args: Namespace) -> dict[str, Any]:
     """Parameters of the library from the options of a command; `model` as it was given."""
-    options = {"revision": args.revision, "token_env": args.token_env}
+    options = {"revision": args.revision, "token_env": args.token_env, "variant": args.variant}
+    options |= {"config": args.config, "adapters": dict(args.adapter or []) or None}
     return {
         "model": args.model,
-        "model_kwargs": {name: value for name, value in options.items() if value is not None},
+        "model_kwargs": {
+            **{name: value for name, value in options.items() if value is not None},
+            **dict(args.set or []),
+        },
         "n_steps": args.steps,
         "n_draws": args.draws,
         "guidance_scale": args.guidance,
@@ -231,6 +249,26 @@ def _rows(text: str) -> int | str:
 
 
 _rows.__name__ = "number of rows"  # argparse puts it into its message
+
+
+def _adapter(text: str) -> tuple[str, float]:
+    """A LoRA file and its scale, which may follow a colon."""
+    path, colon, scale = text.rpartition(":")
+    try:
+        return (path, float(scale)) if colon else (text, 1.0)
+    except ValueError:  # the colon is part of the path
+        return text, 1.0
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    """Name and value of an argument: a number, True, None or a list is read as one."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.isidentifier():
+        raise argparse.ArgumentTypeError(f"expected NAME=VALUE, got {text!r}")
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return name, value
 
 
 def _folder(text: str) -> str | None:

@@ -16,6 +16,7 @@ from conjure_kernel.engine.reading import report_reading
 from conjure_kernel.engine.steps import checked_steps
 from conjure_kernel.engine.stopping import refine
 from conjure_kernel.method.divergence import Divergence
+from conjure_kernel.models.pair import ModelPair, bare
 
 __all__ = ["measure_matrix", "measure_pairs", "paired_divergence", "pairwise_divergence"]
 
@@ -197,7 +198,12 @@ def _measure(
         known = engine.measure(requests)
     else:
         known, draw_weights = refine(engine, requests)
-    report_reading(known)
+    if isinstance(engine.denoiser, ModelPair):  # whatever either model cut, once for each prompt
+        names = bare(list(known))
+        rows = [(row.truncated, name, row) for name, row in zip(names, known.values(), strict=True)]
+        report_reading({name: row for _, name, row in sorted(rows, key=lambda item: item[:2])})
+    else:
+        report_reading(known)
     return known, draw_weights, engine.denoiser.n_evaluations - before
 
 

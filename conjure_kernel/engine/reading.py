@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Mapping
 
@@ -10,9 +11,18 @@ from conjure_kernel.models.task import Trajectory
 
 __all__ = ["report_reading"]
 
+# (word:1.3), {one|other}, __wildcard__, <lora:name:1>
+SYNTAX = re.compile(r"\([^()]*:\s*\d*\.?\d+\)|\{[^{}]*\|[^{}]*\}|__\w+__|<lora:")
+
 
 def report_reading(known: Mapping[str, Known | Trajectory]) -> None:
     """Warn of prompts that the text encoders cut, and of those that they cannot tell apart."""
+    if weighted := [prompt for prompt in known if SYNTAX.search(prompt)]:
+        warnings.warn(
+            f"{len(weighted)} prompts have weights or wildcards, e.g. {weighted[0][:60]!r}: this "
+            "syntax of other programs is not read, the text encoder sees it letter by letter.",
+            stacklevel=4,
+        )
     cut = [prompt for prompt, row in known.items() if row.truncated]
     if cut:
         warnings.warn(

@@ -6,8 +6,10 @@ engine both models are one `Denoiser` (`ModelPair`), so cache, errors and progre
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,7 @@ from conjure_kernel.engine.parameters import Measurement, ModelParameter, Parame
 from conjure_kernel.engine.provenance import provenance_of
 from conjure_kernel.engine.settings import BothBranches
 from conjure_kernel.estimators.base import ModelEstimator, TextInput
+from conjure_kernel.models.denoiser import Denoiser
 from conjure_kernel.models.pair import SIDES, ModelPair
 
 __all__ = ["ConjureDrift"]
@@ -183,6 +186,28 @@ class ConjureDrift(TextInput, ModelEstimator, Parameters):
     def open_engine(self) -> Engine:  # noqa: D102
         given = Measurement.of_estimator(self)
         models = [open_model(replace(given, model=getattr(self, name))) for name in self._models]
+        models = _in_one_precision(models, given, [getattr(self, name) for name in self._models])
         placed: dict[str, Any] = {"model_kwargs": None, "device": "auto", "dtype": "auto"}
         pair = replace(given, model=ModelPair(*models), n_jobs=1, **placed)
         return open_engine(pair, BothBranches, self._seed())
+
+
+def _in_one_precision(models: list[Denoiser], given: Measurement, names: list[Any]) -> list:
+    """The models, of which one by name takes the dtype of one that is passed in.
+
+    Two that are passed in keep theirs, and a warning says what that means.
+    """
+    dtypes = [model.dtype for model in models]
+    if given.dtype != "auto" or dtypes[0] == dtypes[1]:
+        return models
+    named = [isinstance(name, str | PathLike) for name in names]
+    if named[0] != named[1]:
+        i, dtype = named.index(True), str(dtypes[named.index(False)]).removeprefix("torch.")
+        models[i] = open_model(replace(given, model=names[i], dtype=dtype))
+    else:
+        warnings.warn(
+            f"the models compute in {dtypes[0]} and {dtypes[1]}: even equal weights drift by that "
+            "rounding; load both in one dtype.",
+            stacklevel=5,
+        )
+    return models

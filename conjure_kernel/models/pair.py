@@ -19,7 +19,7 @@ from conjure_kernel.method.reverse import ChainSettings, standard_normal
 from conjure_kernel.models.denoiser import Denoiser
 from conjure_kernel.models.task import Reading, Task, Trajectory
 
-__all__ = ["SIDES", "ModelPair"]
+__all__ = ["SIDES", "ModelPair", "bare"]
 
 SIDES = ("model a: ", "model b: ")
 SAME = 0.25  # of the decoded contrast; different autoencoders differ by more than all of it
@@ -117,7 +117,7 @@ class ModelPair(Denoiser):
             own = [prompts[i] for i in places]
             role = chain.role + SIDES.index(side)  # the legs must be independent
             of_model = self.chain_of(model, chain, role)
-            chains = model.trace(_bare(own), draws, of_model, one_by_one=one_by_one)
+            chains = model.trace(bare(own), draws, of_model, one_by_one=one_by_one)
             for prompt, trajectory in zip(own, chains, strict=True):
                 trajectories[prompt] = replace(trajectory, tokens=side + trajectory.tokens)
         return [trajectories[prompt] for prompt in prompts]
@@ -131,14 +131,14 @@ class ModelPair(Denoiser):
             rows = [i * n + k for i in places for k in range(n)]
             states = self._handed_over(x[:, rows], eps.dtype, model, chain.grid)
             own = self.chain_of(model, chain, chain.role)
-            targets = _bare([prompts[i] for i in places])
+            targets = bare([prompts[i] for i in places])
             energies[:, rows] = model.predict(targets, states, eps[:, rows], own).to(eps.dtype)
         return energies
 
     def run(  # noqa: D102
         self, task: Task, prompts: Sequence[str], rows_per_prompt: int, guidance_scale: float
     ) -> list[Reading]:
-        return self._leader.run(task, _bare(prompts), rows_per_prompt, guidance_scale)
+        return self._leader.run(task, bare(prompts), rows_per_prompt, guidance_scale)
 
     def decode(self, x0: torch.Tensor) -> np.ndarray:  # noqa: D102
         return self.models[0].decode(x0)
@@ -174,7 +174,8 @@ class ModelPair(Denoiser):
         return x.to(dtype) * factor.reshape(-1, *[1] * (x.ndim - 1))
 
 
-def _bare(prompts: Sequence[str]) -> list[str]:
+def bare(prompts: Sequence[str]) -> list[str]:
+    """Prompts without the names of their models."""
     return [prompt[len(SIDES[0]) :] for prompt in prompts]
 
 

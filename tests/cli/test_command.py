@@ -19,9 +19,9 @@ import pytest
 
 from conjure_kernel import ConjureDistance, accuracy_bound, cli, pairwise_divergence
 from conjure_kernel.cache.upkeep import cache_info
-from conjure_kernel.cli import files
+from conjure_kernel.cli import build_parser, files
 from conjure_kernel.cli.measure import _at_most
-from conjure_kernel.cli.options import OPTIONS, as_options
+from conjure_kernel.cli.options import OPTIONS, as_options, settings_of
 from conjure_kernel.engine.engine import Engine
 from conjure_kernel.engine.plan import duration
 from conjure_kernel.models.denoiser import Denoiser
@@ -650,3 +650,20 @@ def test_the_program_itself(cache, expected):
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["divergence"] == expected.values[0, 1]
     assert json.loads(done.stdout)["n_evaluations"] == 0
+
+
+def test_arguments_of_the_call_and_adapters_reach_the_model():
+    words = ["compare", "a", "b", "--set", "height=32", "--set", "negative_prompt=a cat"]
+    words += ["--set", "clip_skip=None", "--adapter", "style.safetensors:0.7"]
+    words += ["--adapter", "C:/x.safetensors", "--variant", "fp16", "--config", "there"]
+    given = settings_of(build_parser().parse_args(words))["model_kwargs"]
+    assert given == {
+        "variant": "fp16",
+        "config": "there",
+        "adapters": {"style.safetensors": 0.7, "C:/x.safetensors": 1.0},
+        "height": 32,
+        "negative_prompt": "a cat",
+        "clip_skip": None,
+    }
+    with pytest.raises(ValueError, match="expected NAME=VALUE, got 'height'"):
+        build_parser().parse_args(["compare", "a", "b", "--set", "height"])

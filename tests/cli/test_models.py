@@ -1,12 +1,16 @@
-"""`conjure drift` and `conjure agree`: what they print and write, and bad input in one line."""
+"""`conjure check`, `drift` and `agree`: what they print and write, and bad input in one line."""
 
 import csv
 import json
+import re
 
+import diffusers
 import numpy as np
 import pytest
+from PIL import Image
 from scipy import stats
 
+import pipelines
 from conjure_kernel import ConjureDrift, load_denoiser
 from conjure_kernel.engine.opening import open_engine
 from conjure_kernel.engine.pairwise import measure_matrix
@@ -101,3 +105,30 @@ def test_agree_prints_and_writes_what_the_library_finds(conjure, twin, tmp_path,
     gaps = [abs(float(r[2]) - float(r[3])) for r in map(str.split, out.splitlines()[3:])]
     assert gaps == sorted(gaps, reverse=True)
     assert gaps[0] > 0
+
+
+# ---------------------------------------------------------------- check
+
+
+def test_check_describes_a_model_on_one_page(conjure, tmp_path):
+    picture = tmp_path / "three.png"
+    code, out, err = conjure("check", "embedded", "--dtype", "float32", "-o", picture)
+    assert code == 0, err
+    page = dict(re.split(r"\s{2,}", line, maxsplit=1) for line in out.splitlines() if line)
+    assert page["law"] == "variance preserving, the network says v"
+    assert (page["guidance"], page["prompts a call"]) == ("any w", "many")
+    assert page["state"] == "4 x 8 x 8 on cpu"
+    assert page["self-replay"].startswith("0 of")
+    assert int(page["asked at load"].split()[0]) < 40
+    assert page["tokenizer reads"] == "16 tokens"
+    with Image.open(picture) as image:
+        assert image.size == (96, 32)
+
+
+def test_check_says_why_a_model_cannot_be_measured(conjure, tmp_path):
+    pipe = pipelines.stable_diffusion()
+    pipe.scheduler = diffusers.CMStochasticIterativeScheduler()
+    pipe.save_pretrained(tmp_path)
+    code, out, err = conjure("check", tmp_path)
+    assert (code, out) == (2, "")
+    assert err.splitlines()[-1].startswith("conjure: scheduler CMStochasticIterativeScheduler")

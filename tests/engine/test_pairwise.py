@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from conjure_kernel import ConjureDistance, paired_divergence, pairwise_divergence
+from conjure_kernel import ConjureDistance, GaussianDenoiser, paired_divergence, pairwise_divergence
 from worlds import N_DRAWS, N_STEPS, SMALL, SUBSTEPS, cold, make_world
 
 T, K, S = N_STEPS, N_DRAWS, N_STEPS * SUBSTEPS
@@ -271,3 +271,10 @@ def test_bad_settings(setting, error, message):
         with pytest.raises(error, match=message):
             ConjureDistance(**{"model": world, "memory": None, **setting}).fit(prompts)
     assert world.rows == 0
+
+
+@pytest.mark.parametrize("prompt", ["a (red:1.3) car", "a {red|blue} car", "a __color__ car"])
+def test_a_syntax_that_is_not_read_is_told(prompt):
+    world = GaussianDenoiser({prompt: 0.3, "a car": 0.7})
+    with pytest.warns(UserWarning, match=r"1 prompts have weights or wildcards"):
+        pairwise_divergence([prompt, "a car"], model=world, memory=None, n_steps=3)

@@ -14,10 +14,13 @@ from sklearn.exceptions import NotFittedError
 import pipelines
 from conjure_kernel import ConjureDrift, GaussianDenoiser, load_denoiser
 from conjure_kernel.method.schedule import FlowMatching, VariancePreserving
+from conjure_kernel.models.pair import ModelPair
+from conjure_kernel.models.pretrained import load as load_module
 from pipelines import recent
 from worlds import SMALL, make_world
 
 RANGE = (-6.0, 6.0)
+SHORT = {"n_steps": 2, "n_draws": 2, "memory": None}
 FINE = {"n_steps": 20, "n_draws": 200, "memory": None, "log_snr_range": RANGE}
 BASE = {"": [0.3, -0.2], "a dog": [0.7, 0.0], "a cat": [-0.4, 1.0]}
 TUNED = {"": [0.0, 0.5], "a dog": [0.2, 0.4], "a cat": [-0.4, 1.0]}
@@ -92,6 +95,7 @@ def test_a_model_has_not_drifted_from_itself(guidance_scale):
         assert (drift.standard_errors_ == 0).all()
 
 
+@pytest.mark.filterwarnings("ignore:the models compute in")
 def test_the_embedded_model_has_not_drifted_from_itself_but_in_another_dtype_a_little():
     model, half = (load_denoiser("embedded", dtype=d) for d in ("float32", "bfloat16"))
     prompts = ["strawberry", "a bus"]
@@ -264,3 +268,50 @@ def test_clones_share_the_models_and_pickles_leave_pipelines_behind():
         back.fit(["a dog"])
     with pytest.raises(NotFittedError):
         twin.to_frame()
+
+
+# ---------------------------------------------------------------- the same model
+
+
+@pytest.fixture
+def saved(tmp_path):
+    pipe = pipelines.stable_diffusion()
+    pipe.save_pretrained(tmp_path)
+    return pipe, str(tmp_path)
+
+
+def test_a_model_has_not_drifted_from_its_own_folder(saved, monkeypatch):
+    pipe, folder = saved
+    monkeypatch.setattr(load_module, "_has_bfloat16", lambda: True)
+    for pair in ((pipe, folder), (folder, pipe)):
+        drift = ConjureDrift(*pair, **SHORT).fit(["a dog", "a cat"])
+        assert drift.divergences_.max() < 1e-6
+    half = pipelines.stable_diffusion().to(torch.bfloat16)
+    with pytest.warns(UserWarning, match="compute in torch.float32 and torch.bfloat16"):
+        assert ConjureDrift(pipe, half, **SHORT).fit(["a dog"]).divergences_.max() > 1e-6
+
+
+def test_two_pipelines_of_the_same_modules_are_refused(saved):
+    pipe, _ = saved
+    shared = type(pipe).from_pipe(pipe)
+    assert shared.unet is pipe.unet
+    with pytest.raises(ValueError, match=r"share their modules.*from_pretrained"):
+        ConjureDrift(pipe, shared, **SHORT).fit(["a dog"])
+    assert ConjureDrift(pipe, pipe, **SHORT).fit(["a dog"]).divergences_.max() < 1e-6
+
+
+def test_a_flow_and_another_law_meet_on_another_device():
+    pair = ModelPair(
+        GaussianDenoiser(BASE, 1.0), GaussianDenoiser(TUNED, 1.0, schedule=FlowMatching())
+    )
+    pair.load()
+    grid = pair.make_grid(3, log_snr_range=RANGE)
+    x = torch.empty(3, 2, 2, device="meta")
+    assert pair._handed_over(x, x.dtype, pair.models[1], grid).device.type == "meta"
+
+
+def test_what_the_encoders_cut_is_told_once_by_its_own_name(saved):
+    pipe, folder = saved
+    long = "a very long red car " * 10
+    with pytest.warns(UserWarning, match=r"1 of 2 prompts are longer.*'a very long red car"):
+        ConjureDrift(pipe, folder, **SHORT).fit(["a dog", long])

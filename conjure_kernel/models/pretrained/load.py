@@ -9,8 +9,8 @@ import getpass
 import os
 import pickle
 import tempfile
+from collections.abc import Mapping
 from contextlib import suppress
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
@@ -18,18 +18,18 @@ from weakref import WeakValueDictionary
 import torch
 from diffusers import DiffusionPipeline
 from filelock import FileLock, Timeout
-from safetensors import safe_open
 
 from conjure_kernel._checks import quote
 from conjure_kernel.models.denoiser import Denoiser
-from conjure_kernel.models.pretrained.fingerprint import fingerprint_call, fingerprint_folder
-from conjure_kernel.models.pretrained.instrument import quiet
+from conjure_kernel.models.pretrained.fingerprint import fingerprint_call
 from conjure_kernel.models.pretrained.pipeline import PretrainedDenoiser
 from conjure_kernel.models.pretrained.single_step import compute_dtype, network_of
+from conjure_kernel.models.pretrained.sources import Source, find_source
 
 __all__ = ["load_denoiser", "open_denoiser"]
 
 DTYPES = ("auto", "float32", "float16", "bfloat16")
+UNTOUCHED = ("auto", "auto", False, None, None)
 _OPENED: WeakValueDictionary[bytes, Denoiser] = WeakValueDictionary()
 _TAKEN: list[FileLock] = []
 
@@ -40,6 +40,8 @@ def load_denoiser(
     revision: str | None = None,
     variant: str | None = None,
     token_env: str | None = None,
+    config: str | None = None,
+    adapters: Mapping[Any, float] | None = None,
     device: str = "auto",
     dtype: str = "auto",
     compile: bool = False,
@@ -52,11 +54,15 @@ def load_denoiser(
     model : str, path or DiffusionPipeline
         "embedded" (ships with the package), a folder made by `save_pretrained`, a hub id such as
         "stable-diffusion-v1-5/stable-diffusion-v1-5", or a pipeline of your own, which is
-        measured as it is and not changed.
+        measured as it is and not changed. A whole checkpoint in one .safetensors file, too.
     revision, variant : str, optional
         Branch, tag or commit on the hub; file variant such as "fp16".
     token_env : str, optional
         The NAME of the environment variable that holds a hub token.
+    config : str, optional
+        For a single file: a folder or hub id with the configs that belong to its weights.
+    adapters : dict of path to float, optional
+        LoRA files and their scales, for a model by name; needs the package peft.
     device : str
         "auto" takes CUDA, then Apple's MPS, then the CPU.
     dtype : {"auto", "float32", "float16", "bfloat16"}
@@ -92,6 +98,7 @@ def load_denoiser(
     (4, 8, 8)
     """
     options: dict[str, Any] = {"revision": revision, "variant": variant, "token_env": token_env}
+    options |= {"config": config, "adapters": adapters}
     options |= {"device": device, "dtype": dtype, "compile": compile}
     return open_denoiser(model, **options, **call_kwargs).load()
 
@@ -102,18 +109,20 @@ def open_denoiser(
     revision: str | None = None,
     variant: str | None = None,
     token_env: str | None = None,
+    config: str | None = None,
+    adapters: Mapping[Any, float] | None = None,
     device: str = "auto",
     dtype: str = "auto",
     compile: bool = False,
     **call_kwargs: Any,
 ) -> Denoiser:
     """Do what `load_denoiser` does, but read the weights only when they are needed."""
-    given = (device, dtype, compile)
-    if isinstance(model, Denoiser | DiffusionPipeline) and given != ("auto", "auto", False):
+    given = (device, dtype, compile, config, adapters)
+    if isinstance(model, Denoiser | DiffusionPipeline) and given != UNTOUCHED:
         raise ValueError(
             f"device={device!r}, dtype={dtype!r}, compile={compile!r}: expected the defaults, as a "
-            "model that is passed in stays where and as it is; move it yourself with .to(...) and "
-            "leave them out."
+            "model that is passed in stays where and as it is; move it or load its adapters "
+            "yourself and leave them out."
         )
     if isinstance(model, Denoiser):
         return model
@@ -121,12 +130,13 @@ def open_denoiser(
         return _from_object(model, call_kwargs)
     if not isinstance(model, str | os.PathLike):
         raise TypeError(
-            f"model={quote(model)}: expected 'embedded', a hub id, a folder, a diffusers pipeline "
-            f"or a Denoiser, got {type(model).__name__}; pass one of these."
+            f"model={quote(model)}: expected 'embedded', a hub id, a folder, a .safetensors "
+            f"file, a diffusers pipeline or a Denoiser, got {type(model).__name__}; pass one (of "
+            "a modular pipeline, the DiffusionPipeline of the same components)."
         )
     place = _pick_device(device)
-    folder = _find_folder(os.fspath(model), revision, variant, token_env)
-    number = _pick_dtype(dtype, place, folder)
+    source = find_source(os.fspath(model), revision, variant, token_env, config, adapters)
+    number = _pick_dtype(dtype, place, source)
     overflows = dtype == "auto" and number == torch.float16
 
     def read(number: torch.dtype) -> DiffusionPipeline:
@@ -135,18 +145,19 @@ def open_denoiser(
                 f"device={device!r}: expected a GPU that this build of PyTorch can use, got none; "
                 "use 'cpu' or 'auto', or install PyTorch with CUDA."
             )
-        pipeline = _read_pipeline(folder, variant, number).to(place)
+        pipeline = source.read(number).to(place)
         if place.type == "cuda":  # convolutions; on CPUs it gained nothing
             network: Any = network_of(pipeline)
             network.to(memory_format=torch.channels_last)
         return pipeline
 
     again: dict[str, Any] = {"revision": revision, "variant": variant, "token_env": token_env}
+    again |= {"config": config, "adapters": adapters}
     again |= {"device": device, "dtype": str(number).removeprefix("torch."), "compile": compile}
     return PretrainedDenoiser(
         open_pipeline=read,
         name=os.fspath(model),
-        fingerprint=lambda: fingerprint_folder(folder),
+        fingerprint=source.fingerprint,
         dtype=number,
         call_kwargs=call_kwargs,
         reopen=(_reopen, (os.fspath(model), again | call_kwargs)),
@@ -197,56 +208,6 @@ def _from_object(pipeline: DiffusionPipeline, call_kwargs: dict[str, Any]) -> De
     return made
 
 
-def _find_folder(
-    model: str, revision: str | None, variant: str | None, token_env: str | None
-) -> Path:
-    if model == "embedded":
-        return Path(str(files("conjure_kernel.models") / "embedded" / "model"))
-    if (folder := Path(model).expanduser()).is_dir():
-        if not (folder / "model_index.json").is_file():  # before gigabytes are hashed
-            raise OSError(
-                f"model {str(folder)!r} has no model_index.json: expected a folder made by a "
-                "pipeline's save_pretrained; pass such a folder."
-            )
-        return folder
-    token = _token(token_env)
-    try:
-        snapshot = DiffusionPipeline.download(
-            model,
-            revision=revision,
-            variant=variant,
-            token=token,
-            use_safetensors=True,
-        )
-    except (OSError, ValueError, RuntimeError) as error:
-        raise OSError(
-            f"model {model!r}: not a folder here, and the hub did not give it "
-            f"({type(error).__name__}: {str(error).strip().splitlines()[0][:160]}); if it was "
-            "removed or renamed, try a mirror's id or an earlier revision=...; for a private one "
-            "name its token with token_env=...; offline, pass the folder of a pipeline saved with "
-            "save_pretrained, or model='embedded'."
-        ) from error
-    return Path(snapshot)
-
-
-def _token(token_env: str | None) -> str | None:
-    if token_env is None:
-        return None
-    if token_env not in os.environ:
-        raise ValueError(
-            f"token_env={token_env!r}: expected the name of an environment variable that is set; "
-            "set it, or leave token_env out."
-        )
-    return os.environ[token_env]
-
-
-def _read_pipeline(folder: Path, variant: str | None, dtype: torch.dtype) -> DiffusionPipeline:
-    with quiet():
-        return DiffusionPipeline.from_pretrained(
-            folder, variant=variant, dtype=dtype, use_safetensors=True, local_files_only=True
-        )
-
-
 def _pick_device(device: str) -> torch.device:
     if device != "auto":
         try:
@@ -260,7 +221,7 @@ def _pick_device(device: str) -> torch.device:
 
 
 def _pick_dtype(
-    dtype: str | torch.dtype, device: torch.device, folder: Path | None = None
+    dtype: str | torch.dtype, device: torch.device, source: Source | None = None
 ) -> torch.dtype:
     name = str(dtype).removeprefix("torch.")
     if name not in DTYPES:
@@ -271,16 +232,7 @@ def _pick_dtype(
         return torch.bfloat16 if _has_bfloat16() else torch.float32
     if device.type == "mps":
         return torch.float32
-    return torch.bfloat16 if folder and _is_stored_in_bfloat16(folder) else torch.float16
-
-
-def _is_stored_in_bfloat16(folder: Path) -> bool:
-    """Tell whether the weights were published in bfloat16, and may overflow in float16."""
-    for name in ("unet", "transformer"):
-        for path in sorted((folder / name).glob("*.safetensors"))[:1]:
-            with safe_open(path, "pt") as weights:
-                return weights.get_slice(next(iter(weights.keys()))).get_dtype() == "BF16"
-    return False
+    return torch.bfloat16 if source and source.is_stored_in_bfloat16() else torch.float16
 
 
 def _has_bfloat16() -> bool:

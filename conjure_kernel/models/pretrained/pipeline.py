@@ -37,7 +37,7 @@ from conjure_kernel.models.pretrained.state import (
     modules_of,
     read_state,
 )
-from conjure_kernel.models.pretrained.tokens import read, watching
+from conjure_kernel.models.pretrained.tokens import read, token_limits, watching
 from conjure_kernel.models.probe import same_answer
 from conjure_kernel.models.task import Filled, Reading, Task
 
@@ -125,6 +125,11 @@ class PretrainedDenoiser(Denoiser):
     @property
     def law(self) -> str:  # type: ignore[override]  # noqa: D102
         return self._calibrated().dialect.law
+
+    @property
+    def token_limits(self) -> dict[str, int]:
+        """How many tokens each text encoder reads, as its tokenizer says."""
+        return token_limits(self.load().pipeline)
 
     @property
     def modules(self) -> Sequence[Any]:  # type: ignore[override]  # noqa: D102

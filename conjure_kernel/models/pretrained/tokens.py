@@ -15,7 +15,9 @@ from diffusers import DiffusionPipeline
 
 from conjure_kernel.models.task import Reading
 
-__all__ = ["read", "watching"]
+__all__ = ["read", "token_limits", "watching"]
+
+NO_LIMIT = 10**6  # transformers writes a huge number where a tokenizer knows none
 
 
 class _Watched:
@@ -80,3 +82,9 @@ def read(watched: Sequence[_Watched], n_prompts: int) -> list[Reading]:
         )
         for rows in zip(*each, strict=True)
     ]
+
+
+def token_limits(pipeline: DiffusionPipeline) -> dict[str, int]:
+    """Limit of each tokenizer that has one; an argument of the call may set another."""
+    limits = {n: getattr(c, "model_max_length", None) for n, c in pipeline.components.items()}
+    return {n: m for n, m in limits.items() if n.startswith("tokenizer") and m and m < NO_LIMIT}
