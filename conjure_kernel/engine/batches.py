@@ -74,7 +74,7 @@ class Batches:
 
     def __init__(self, denoiser: Denoiser, size: int | str = "auto") -> None:
         if automatic := isinstance(size, str):
-            numbers = BATCH_NUMBERS.get(torch.device(denoiser.device).type, BATCH_NUMBERS["cpu"])
+            numbers = BATCH_NUMBERS.get(torch.device(denoiser.device).type, BATCH_NUMBERS["cuda"])
             size = max(1, min(LARGEST_BATCH, numbers // int(np.prod(denoiser.shape))))
         self._tuned = not automatic or denoiser.compiled  # a search would compile each size
         self._here = (denoiser.fingerprint, str(denoiser.device))

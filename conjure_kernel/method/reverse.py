@@ -225,9 +225,10 @@ class ReverseChain:
             for prompt, draw, number in self._rows
         ]
         noise = torch.stack(rows)
-        if torch.device(self._device).type == "cuda":
+        pinned = torch.device(self._device).type == "cuda"
+        if pinned:
             noise = noise.pin_memory()  # so that the copy waits for nothing on the GPU
-        return noise.to(device=self._device, dtype=self._dtype, non_blocking=True)
+        return noise.to(device=self._device, dtype=self._dtype, non_blocking=pinned)
 
 
 class _Step:

@@ -129,10 +129,12 @@ class ModelPair(Denoiser):
         n = x.shape[1] // len(prompts)
         for _, model, places in self._by_model(prompts):
             rows = [i * n + k for i in places for k in range(n)]
-            states = self._handed_over(x[:, rows], eps.dtype, model, chain.grid)
+            which = torch.tensor(rows).to(x.device)
+            seen, known = (states.index_select(1, which) for states in (x, eps))
+            states = self._handed_over(seen, eps.dtype, model, chain.grid)
             own = self.chain_of(model, chain, chain.role)
             targets = bare([prompts[i] for i in places])
-            energies[:, rows] = model.predict(targets, states, eps[:, rows], own).to(eps.dtype)
+            energies[:, rows] = model.predict(targets, states, known, own).to(eps.dtype)
         return energies
 
     def run(  # noqa: D102
@@ -170,7 +172,7 @@ class ModelPair(Denoiser):
         own, its = (m.schedule.alpha_sigma(grid.node_log_snr)[0] for m in (model, other))
         if (own == its).all():
             return x
-        factor = torch.as_tensor(own / its, dtype=dtype, device=x.device)
+        factor = torch.as_tensor(own / its, dtype=dtype).to(x.device)
         return x.to(dtype) * factor.reshape(-1, *[1] * (x.ndim - 1))
 
 

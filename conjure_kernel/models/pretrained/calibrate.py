@@ -26,7 +26,7 @@ from conjure_kernel.models.probe import PROMPTS, SAME, probe_of
 __all__ = ["COMPANION", "PROBE", "ask_again", "calibrate"]
 
 PROBE, COMPANION = PROMPTS
-GUIDED = 5.0
+GUIDED = 5.0  # a w to try
 OWN_ARGUMENTS = {"prompt", "latents", "generator", "num_inference_steps", "timesteps", "sigmas"}
 OWN_ARGUMENTS |= {"output_type", "return_dict"}
 
@@ -80,7 +80,7 @@ class _Calibrator:
         warn_if_distilled(pipeline)
         self.bench = Bench(pipeline, call_kwargs)
         self.unguided: dict[str, Any] = {}
-        self.both_branches = False
+        self.both_branches, self.tried = False, GUIDED
 
     def run(self) -> Calibration:
         """Ask everything."""
@@ -174,7 +174,7 @@ class _Calibrator:
             return 0.0 if more else None
         self.failure, self.unguided = None, {"guidance_scale": 0.0}
         if self._rows(self._ask(PROBE)) == 1:
-            self.guided = self._ask(PROBE, guidance_scale=GUIDED - 1)
+            self.guided, self.tried = seen, 2.0
             return -1.0
         raise ValueError(self._guided_by_something_else(seen))
 
@@ -223,16 +223,16 @@ class _Calibrator:
             )
         if self.failure is not None:
             return f"expected 1, as a guided call of {name} fails ({self.failure}); use 1."
-        one, two = self.guided, self._ask(COMPANION, guidance_scale=GUIDED + offset)
+        one, two = self.guided, self._ask(COMPANION, guidance_scale=self.tried + offset)
         if self._rows(one) != 2:
             return (
                 f"expected 1, as a guided call of {name} takes {self._rows(one):.3g} rows for each "
                 f"state and not 2, so something else guides it; switch that off "
                 f"({self._switches()}), or use guidance_scale=1."
             )
-        gap = (one.eps - two.eps) - GUIDED * (self.one - self.two)
+        gap = (one.eps - two.eps) - self.tried * (self.one - self.two)
         size = one.eps.flatten(1).norm(dim=1)
-        allowed = SAME * GUIDED * self.apart + 4 * self.rounding * size
+        allowed = SAME * self.tried * self.apart + 4 * self.rounding * size
         self.both_branches = bool((gap.flatten(1).norm(dim=1) > allowed).any())
         return ""
 

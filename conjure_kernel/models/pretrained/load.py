@@ -30,6 +30,7 @@ __all__ = ["load_denoiser", "open_denoiser"]
 
 DTYPES = ("auto", "float32", "float16", "bfloat16")
 UNTOUCHED = ("auto", "auto", False, None, None)
+OTHER_GPUS = ("xpu", "npu")
 _OPENED: WeakValueDictionary[bytes, Denoiser] = WeakValueDictionary()
 _TAKEN: list[FileLock] = []
 
@@ -64,7 +65,7 @@ def load_denoiser(
     adapters : dict of path to float, optional
         LoRA files and their scales, for a model by name; needs the package peft.
     device : str
-        "auto" takes CUDA, then Apple's MPS, then the CPU.
+        "auto" takes CUDA, then Apple's MPS, then another accelerator (XPU, NPU), then the CPU.
     dtype : {"auto", "float32", "float16", "bfloat16"}
         "auto" is bfloat16 on a GPU for weights that were published in it; for others float16, or
         bfloat16 where they overflow. Elsewhere it is bfloat16 on processors that multiply it
@@ -217,7 +218,14 @@ def _pick_device(device: str) -> torch.device:
             raise ValueError(f"device={device!r}: {need}.") from None
     if torch.cuda.is_available():
         return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    accelerator: Any = getattr(torch, "accelerator", None)  # older PyTorch has none
+    if accelerator and accelerator.is_available():
+        found = accelerator.current_accelerator()
+        if found.type in OTHER_GPUS:
+            return found
+    return torch.device("cpu")
 
 
 def _pick_dtype(
