@@ -26,7 +26,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*guided predictions are compared themselves"),
     pytest.mark.filterwarnings("ignore:n_draws=1", "ignore:.* prompts are longer than every"),
 ]
-RUN = {"n_steps": 2, "n_draws": 1}
+RUN = {"n_steps": 2, "n_draws": 1, "chains_per_draw": 1, "check_steps": 0}
 GUIDED = ("a negative prompt", "rescaled guidance")  # which act only then
 
 

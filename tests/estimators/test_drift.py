@@ -20,7 +20,7 @@ from pipelines import recent
 from worlds import SMALL, make_world
 
 RANGE = (-6.0, 6.0)
-SHORT = {"n_steps": 2, "n_draws": 2, "memory": None}
+SHORT = {"n_steps": 2, "n_draws": 2, "memory": None, "check_steps": 0}
 FINE = {"n_steps": 20, "n_draws": 200, "memory": None, "log_snr_range": RANGE}
 BASE = {"": [0.3, -0.2], "a dog": [0.7, 0.0], "a cat": [-0.4, 1.0]}
 TUNED = {"": [0.0, 0.5], "a dog": [0.2, 0.4], "a cat": [-0.4, 1.0]}

@@ -18,7 +18,7 @@ from conjure_kernel import (
 )
 from measured import A, B
 
-RUN = {"n_steps": 3, "n_draws": 2, "memory": None}
+RUN = {"n_steps": 3, "n_draws": 2, "memory": None, "chains_per_draw": 1, "check_steps": 0}
 FEW = [A, B, "a dog", "the old house"]
 
 

@@ -42,7 +42,7 @@ def _stable(*args: Any, **kwargs: Any) -> Callable:
 THOUSAND, ONE = by_flow(), by_flow(thousand=False)
 REVERSED = by_flow(thousand=False, reverse=True)
 DISTILLED = "guidance is an input of the network, measured at the pipeline's default"
-LINEAR = "with `cfg_normalization=False`; else only w = 1"
+LINEAR = "with `cfg_normalization=False`; else at full cost"
 
 FAMILIES = [
     Family("Stable Diffusion 1.x, 2.x base", _stable(), by_table, "epsilon"),
