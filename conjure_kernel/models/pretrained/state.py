@@ -85,7 +85,8 @@ def _weigh(pipeline: DiffusionPipeline) -> list[tuple[str, int, int]]:
         every = [*component.named_parameters(), *component.named_buffers()]
         for key, tensor in every:
             if not tensor.is_meta:
-                names.append((f"{name}.{key}", tensor._version))
+                version = 0 if tensor.is_inference() else tensor._version
+                names.append((f"{name}.{key}", version))
                 sums.append(_sum_of(tensor.detach()))
     return [(*named, int(total)) for named, total in zip(names, sums, strict=True)]
 

@@ -21,7 +21,9 @@ def row_of(family: Family, denoiser: Any) -> str:
     if found.guidance_offset is None:
         guidance = "only w = 1"
     elif found.guidance_fault:
-        guidance = "only w = 1: not linear"
+        guidance = "only w = 1: a guided call fails"
+    elif found.both_branches:
+        guidance = "any w, at full cost: not linear"
     options = [f"`{name}={value!r}`" for name, value in family.call.items()]
     options = [text for text in options if "height" not in text and "width" not in text]
     if found.leading_steps:
