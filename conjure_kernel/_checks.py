@@ -210,8 +210,9 @@ def _as_floats(values: Any, name: str) -> np.ndarray:
         raise ValueError(f"{name}: expected real numbers, got complex ones; pass their real part.")
     try:
         return np.array(values, dtype=np.float64)
-    except OverflowError:
-        raise ValueError(f"{name}: expected numbers that a float can hold.") from None
+    except (OverflowError, TypeError, ValueError):
+        text = f"{name}={quote(values)}: expected an array of numbers that a float can hold."
+        raise ValueError(text) from None
 
 
 def _check_finite(values: np.ndarray, name: str) -> np.ndarray:

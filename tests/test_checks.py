@@ -218,7 +218,7 @@ def test_integers_that_no_machine_holds_are_refused():
         check_number(10**400, "n", least=1, integer=True)
     with pytest.raises(ValueError, match=r"n=an integer of 1329 bits: expected a finite number"):
         check_number(10**400, "n", least=1)
-    with pytest.raises(ValueError, match="expected numbers that a float can hold"):
+    with pytest.raises(ValueError, match="expected an array of numbers that a float can hold"):
         check_square([[10**400]])
 
 

@@ -62,8 +62,8 @@ class Disk:
     def write(self, name: str, data: bytes) -> bool:
         """Write a file; tell whether that was possible."""
         try:
-            if not (self.location / "key.json").exists():
-                cachedir.replace(self.location / "key.json", cachedir.pretty(self.key))
+            if not (key := self.location / cachedir.KEY).exists():
+                cachedir.replace(key, cachedir.pretty(self.key))
             cachedir.replace(self.location / name, data)
         except OSError as error:
             self._tell_of_disk(cachedir.unwritable(self.location, error))

@@ -26,7 +26,8 @@ __all__ += ["read_json", "replace", "size_limit", "unreadable", "unwritable", "w
 
 SCHEMA = 2
 ENERGY, TRAJECTORY, VECTORS, DAMAGED = ".energies", ".trajectory", ".vectors", ".damaged"
-RUN, LOCKS = "run.facts", "locks"
+FOLDERS = {ENERGY: "energies", TRAJECTORY: "trajectories", VECTORS: "vectors"}
+KEY, RUN, LOCKS, BATCH_SIZES = "key.json", "run.facts", "locks", "batch_sizes.json"
 ATTEMPTS = 3
 UNITS = {unit: 1000**power for power, unit in enumerate(["", "k", "m", "g", "t", "p"])}
 UNITS |= {f"{unit}i": 1024**power for power, unit in enumerate("kmgtp", start=1)}

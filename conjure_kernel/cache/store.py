@@ -27,7 +27,7 @@ from conjure_kernel.cache import container, records
 from conjure_kernel.cache import folder as cachedir
 from conjure_kernel.cache.container import Label
 from conjure_kernel.cache.disk import Disk
-from conjure_kernel.cache.folder import ENERGY, RUN, TRAJECTORY
+from conjure_kernel.cache.folder import ENERGY, FOLDERS, RUN, TRAJECTORY
 from conjure_kernel.cache.memory import MemoryStore
 from conjure_kernel.cache.records import EnergyRow, digest
 from conjure_kernel.cache.upkeep import CacheInfo, cache_info, clear_cache, evict, remove_stale
@@ -210,8 +210,8 @@ def _open_at(root: Path, key: dict[str, Any]) -> DiskStore:
 
 
 def _energies(name: str) -> str:
-    return f"energies/{name}{ENERGY}"
+    return f"{FOLDERS[ENERGY]}/{name}{ENERGY}"
 
 
 def _trajectory(name: str) -> str:
-    return f"trajectories/{name}{TRAJECTORY}"
+    return f"{FOLDERS[TRAJECTORY]}/{name}{TRAJECTORY}"

@@ -14,6 +14,7 @@ from conjure_kernel.cache import locks
 from conjure_kernel.cache.folder import (
     DAMAGED,
     ENERGY,
+    KEY,
     LOCKS,
     TRAJECTORY,
     VECTORS,
@@ -68,7 +69,7 @@ def cache_info(memory: Any = "auto") -> CacheInfo:
     energies = sum(stat.st_size for path, stat in files if path.suffix == ENERGY)
     others = sum(stat.st_size for path, stat in files if path.suffix in (TRAJECTORY, VECTORS))
     prompts = {path.stem for path, _ in files if path.suffix == ENERGY}
-    runs = {path.parent for path, _ in files if path.name == "key.json"}
+    runs = {path.parent for path, _ in files if path.name == KEY}
     models = {run.parent for run in runs}
     return CacheInfo(root, len(models), len(runs), len(prompts), energies, others)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from conjure_kernel.cache import container
 from conjure_kernel.cache.container import Label
-from conjure_kernel.cache.folder import VECTORS
+from conjure_kernel.cache.folder import FOLDERS, VECTORS
 from conjure_kernel.cache.store import DiskStore, MemoryStore, digest
 
 __all__ = ["VectorStore"]
@@ -44,7 +44,7 @@ class VectorStore:
 
     @property
     def _folder(self) -> str:
-        return f"vectors/{self.pool}"
+        return f"{FOLDERS[VECTORS]}/{self.pool}"
 
     def __contains__(self, prompt: str) -> bool:
         return digest(prompt) in self._rows

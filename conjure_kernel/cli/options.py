@@ -61,6 +61,9 @@ OPTIONS = {
     "token_env": "--token-env",
     "variant": "--variant",
 }
+# What is quoted, as prompts are, is left as it is.
+TEXT = r"""(?<!\w){0}(?:\\.|[^{0}\\])*?(?:{0}(?!\w)|\.\.\.)"""
+QUOTED = re.compile(f"""({TEXT.format("'")}|{TEXT.format('"')})""")
 # A parameter with its value anywhere; its name alone only where it is no English word.
 PARAMETER = re.compile(rf"(?<![\w\"'./-])({'|'.join(OPTIONS)})(?==)")
 NAME = re.compile(rf"(?<![\w\"'./-])({'|'.join(n for n in OPTIONS if '_' in n)})(?![\w=(])")
@@ -193,8 +196,11 @@ def two_models(args: Namespace) -> tuple[str, str]:
 
 def as_options(message: str) -> str:
     """A message of the library with the options in place of its parameters."""
-    message = PARAMETER.sub(lambda match: OPTIONS[match[1]], message)
-    return NAME.sub(lambda match: OPTIONS[match[1]], message)
+    parts = QUOTED.split(message)
+    for i in range(0, len(parts), 2):
+        for pattern in (PARAMETER, NAME):
+            parts[i] = pattern.sub(lambda match: OPTIONS[match[1]], parts[i])
+    return "".join(parts)
 
 
 def say(text: str) -> None:

@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeAlias, TypeVar
 import numpy as np
 import torch
 
-from conjure_kernel.cache.folder import read_json, replace
+from conjure_kernel.cache.folder import BATCH_SIZES, read_json, replace
 from conjure_kernel.method.grid import make_grid
 from conjure_kernel.method.reverse import ChainSettings
 from conjure_kernel.models.denoiser import Denoiser
@@ -31,7 +31,6 @@ WORTH_A_SEARCH = 50_000  # predictions
 SEARCH_SECONDS = 5.0
 RATE_SECONDS = 3.0
 LARGEST_SEARCHED = 4096
-REMEMBERED = "batch_sizes.json"
 
 # Rows that fitted after memory ran out, by model and device: remembered for the session.
 _FITTING: dict[tuple[str, str], int] = {}
@@ -86,12 +85,12 @@ class Batches:
             return
         self._tuned, name = True, _describe(self.denoiser)
         if name not in _BEST:
-            known = _read_sizes(folder / REMEMBERED) if folder else {}
+            known = _read_sizes(folder / BATCH_SIZES) if folder else {}
             if name not in known:
                 known[name] = self._search(prompt)
                 if folder:
                     with suppress(OSError):
-                        replace(folder / REMEMBERED, json.dumps(known, indent=1).encode())
+                        replace(folder / BATCH_SIZES, json.dumps(known, indent=1).encode())
             _BEST[name] = known[name]
         self.size = min(_BEST[name], _FITTING.get(self._here, LARGEST_SEARCHED))
 

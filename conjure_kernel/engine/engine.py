@@ -127,7 +127,7 @@ class Engine:
             requested nor in the cache is NaN.
         """
         check_unchanged(self.denoiser, self.settings, self.key)
-        wanted = make_wanted(requests, self.n_draws, draws)
+        wanted = make_wanted(requests, self.n_draws, self.settings.n_nodes, draws)
         known, ledger = self._ledger.look_up(wanted), self._ledger
         try:
             if None in known.values():
@@ -150,7 +150,7 @@ class Engine:
         self, requests: Requests, draws: Mapping[str, np.ndarray] | None = None
     ) -> tuple[int, int]:
         """Chains that `measure` would trace now, and replays of a chain under one target."""
-        wanted = make_wanted(requests, self.n_draws, draws)
+        wanted = make_wanted(requests, self.n_draws, self.settings.n_nodes, draws)
         return self._ledger.count(self._ledger.missing(wanted))
 
     def n_predictions(self, n_chains: int, n_replays: int) -> int:

@@ -137,11 +137,12 @@ def requests_of_pairs(left: Sequence[str], right: Sequence[str]) -> dict[str, li
 
 
 def make_wanted(
-    requests: Requests, n_draws: int, draws: Mapping[str, np.ndarray] | None
+    requests: Requests, n_draws: int, n_nodes: int, draws: Mapping[str, np.ndarray] | None
 ) -> dict[str, Wanted]:
     """What the requests want: all of n_draws draws, or those in `draws`, bool (n_targets, K)."""
     n_entries = sum(len(targets) for targets in requests.values())
-    check_memory(4.0 * n_entries * n_draws, f"n_draws={n_draws}, {n_entries} pairs of prompts")
+    what = f"n_steps={n_nodes}, n_draws={n_draws}, {n_entries} pairs of prompts"
+    check_memory(4.0 * n_entries * n_draws * n_nodes, what)
     names: dict[int, np.ndarray] = {}  # lists of targets are often one and the same
     wanted = {}
     for source, targets in requests.items():

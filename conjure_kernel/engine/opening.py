@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_random_state
 
-from conjure_kernel._checks import check_choice, check_number, check_range, quote
+from conjure_kernel._checks import check_choice, check_memory, check_number, check_range, quote
 from conjure_kernel.engine.engine import Engine
 from conjure_kernel.engine.parameters import Measurement
 from conjure_kernel.engine.settings import Settings
@@ -18,6 +18,8 @@ from conjure_kernel.engine.stopping import LEAST_DRAWS
 from conjure_kernel.method.grid import NODES, WEIGHTINGS
 from conjure_kernel.method.reverse import SAMPLERS
 from conjure_kernel.models.denoiser import Denoiser
+
+STEP_BYTES = 64.0  # what the grid alone keeps of a step
 
 __all__ = ["DetachedModel", "open_engine", "open_model", "resolve_seed"]
 
@@ -126,9 +128,12 @@ def _check_settings(
     if (n_jobs := given.n_jobs) is not None and (not isinstance(n_jobs, Integral) or not n_jobs):
         raise ValueError(f"n_jobs={n_jobs!r}: expected None or an integer other than 0.")
     ends, guidance = given.log_snr_range, given.guidance_scale
+    n_steps = check_number(given.n_steps, "n_steps", least=1, integer=True)
+    substeps = check_number(given.substeps, "substeps", least=1, integer=True)
+    check_memory(STEP_BYTES * n_steps * substeps, f"n_steps={n_steps}, substeps={substeps}")
     return kind(
-        n_steps=check_number(given.n_steps, "n_steps", least=1, integer=True),
-        substeps=check_number(given.substeps, "substeps", least=1, integer=True),
+        n_steps=n_steps,
+        substeps=substeps,
         sampler=check_choice(given.sampler, "sampler", tuple(SAMPLERS)),
         guidance_scale=check_number(guidance, "guidance_scale", least=0, exclusive=True),
         log_snr_range=None if ends is None else check_range(ends),

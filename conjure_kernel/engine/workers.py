@@ -26,6 +26,7 @@ from conjure_kernel.models.probe import same_answer
 __all__ = ["Job", "Replaying", "Tracing", "Workers", "is_shared_out"]
 
 LARGEST_JOB = 8  # calls that share one shipment of a tile's states
+CALLS_AT_ONCE = 4  # jobs a worker, where the backend returns all results together
 MOST_DEATHS = 3  # of workers in a row, before any of them finishes a job
 
 # A worker keeps its model between jobs, and does one job at a time, as Dask's workers have threads.
@@ -62,7 +63,7 @@ class Replaying(NamedTuple):
         """Energies (R, T) of each call."""
         results = []
         for call in self.calls:
-            rows = torch.from_numpy(call.places).to(self.x.device)
+            rows = torch.tensor(call.places).to(self.x.device)
             x, eps = (states.index_select(1, rows) for states in (self.x, self.eps))
             targets = [block.target for block in call.blocks]
             results.append(batches.predict(targets, x, eps, chain).T.numpy())
@@ -85,7 +86,7 @@ class Workers:
 
     def __init__(self, batches: Batches, chain: ChainSettings, n_jobs: int | None = None) -> None:
         self._batches, self._chain, self._n_jobs = batches, chain, n_jobs
-        self.shared_out = is_shared_out(n_jobs, batches.denoiser)
+        self.shared_out = is_shared_out(n_jobs)
 
     @property
     def n_bytes(self) -> int:
@@ -126,10 +127,9 @@ class Workers:
             "probe": denoiser.probe,
         }
         while left:
-            parallel = Parallel(self._n_jobs, return_as="generator_unordered", batch_size=1)
-            tasks = (delayed(_serve)(number, job, **order) for number, job in list(left.items()))
+            tasks = [delayed(_serve)(number, job, **order) for number, job in left.items()]
             try:
-                for number, result, n_evaluations in parallel(tasks):
+                for number, result, n_evaluations in _in_parallel(tasks, self._n_jobs):
                     denoiser.n_evaluations = spent = spent + n_evaluations
                     deaths = 0
                     yield left.pop(number), result
@@ -146,21 +146,39 @@ class Workers:
                 )
 
 
-def is_shared_out(n_jobs: int | None, denoiser: Denoiser) -> bool:
+def _in_parallel(tasks: list, n_jobs: int | None) -> Iterator[tuple[int, list, int]]:
+    """Results of tasks: each when it is done or, where the backend cannot, some at a time."""
+    # joblib says when it replaces a worker that grew by 300 MB, as by a model. It does so in a
+    # thread, which that warning as an error would end, and all would wait for ever.
+    warnings.filterwarnings("ignore", "A worker stopped while", UserWarning)
+    backend, _ = get_active_backend()
+    if n_jobs is None and effective_n_jobs(None) == 1:
+        n_jobs = -1  # of a backend that has other machines
+    options: dict[str, Any] = {"n_jobs": n_jobs, "batch_size": 1}
+    if backend.supports_return_generator:
+        yield from Parallel(return_as="generator_unordered", **options)(tasks)
+        return
+    size = CALLS_AT_ONCE * effective_n_jobs(n_jobs)
+    with Parallel(**options) as parallel:
+        for start in range(0, len(tasks), size):
+            yield from parallel(tasks[start : start + size])
+
+
+def is_shared_out(n_jobs: int | None) -> bool:
     """Tell whether joblib's active backend has processes other than this one.
 
     Threads are not used: they share one model, which does one measurement at a time.
     """
     backend, _ = get_active_backend()
-    forks = isinstance(backend, BACKENDS.get("multiprocessing", ()))
-    on_this_machine = forks or isinstance(backend, BACKENDS["loky"])
+    loky, forking = (BACKENDS.get(name) for name in ("loky", "multiprocessing"))
+    on_this_machine = type(backend) in (loky, forking)
     threads = getattr(backend, "uses_threads", False)
     if threads or (on_this_machine and effective_n_jobs(n_jobs) == 1):
         return False
-    if forks and torch.device(denoiser.device).type == "cuda":
+    if type(backend) is forking:
         raise ValueError(
-            "backend='multiprocessing': expected one that does not fork, as CUDA does not survive "
-            "that; use joblib's default, 'loky', with one process for each GPU."
+            "backend='multiprocessing': expected one that does not fork, as the threads of torch "
+            "and CUDA do not survive that; use joblib's default, 'loky'."
         )
     return True
 

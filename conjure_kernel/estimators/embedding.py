@@ -32,6 +32,9 @@ from conjure_kernel.method.grid import WEIGHTINGS
 
 __all__ = ["ConjureEmbedding"]
 
+COMPONENT_BYTES = 32.0  # in the calls, the cache and the result
+POINT_BYTES = 16.0  # of the smallest model
+
 
 @dataclass(kw_only=True, repr=False, eq=False)
 class ConjureEmbedding(
@@ -121,8 +124,8 @@ class ConjureEmbedding(
         """
         distinct = list(dict.fromkeys(check_prompts(prompts)))
         self._check_parameters()
-        self._check_memory(len(distinct))
         engine, self._pool, self._vectors = self._begin(), None, None
+        self._check_memory(len(distinct))
         before = engine.denoiser.n_evaluations
         self.references_ = choose_references(engine, distinct, self.n_references, self.seed_)
         self._n_features_out = self._fitted_pool().n_components
@@ -224,8 +227,10 @@ class ConjureEmbedding(
                 )
 
     def _check_memory(self, n_prompts: int) -> None:
-        n_bytes = 4.0 * n_prompts * (self.n_components or 0)
-        check_memory(n_bytes, f"n_components={self.n_components}, {n_prompts} prompts")
+        width, n_points = self.n_components or 0, self.n_points
+        n_bytes = COMPONENT_BYTES * n_prompts * width + POINT_BYTES * n_points * self.n_steps
+        text = f"n_components={width}, n_points={n_points}, {n_prompts} prompts"
+        check_memory(n_bytes, text)
 
     def _n_draws(self, n_references: int) -> int:
         """Draws that the pool needs of each reference."""

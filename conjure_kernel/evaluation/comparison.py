@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from conjure_kernel._checks import check_choice
+from conjure_kernel._checks import check_choice, quote
 from conjure_kernel._table import Table
 from conjure_kernel.evaluation.correlation import (
     STATISTICS,
@@ -59,8 +59,8 @@ def compare(results: Sequence[Evaluation], *, statistic: str = "spearman") -> Ta
     1.55
     """
     check_choice(statistic, "statistic", tuple(STATISTICS))
-    if len(results) < 2:
-        raise ValueError(f"results: expected at least two evaluations, got {len(results)}.")
+    if not isinstance(results, Sequence) or len(results) < 2:
+        raise ValueError(f"results={quote(results)}: expected at least two evaluations.")
     pairs, columns, replicates = _aligned(results)
     named = {f"similarities of {r.name}": c for r, c in zip(results, columns, strict=True)}
     warn_of_constants({**named, "scores": pairs.scores})
@@ -134,6 +134,12 @@ def _aligned(
     results: Sequence[Evaluation],
 ) -> tuple[ScoredPairs, list[np.ndarray], list[np.ndarray | None]]:
     """The pairs that all results scored, and the similarities and replicates of each result."""
+    for result in results:
+        if not isinstance(result, Evaluation):
+            raise TypeError(
+                f"results: expected what evaluate returns, got {type(result).__name__}; "
+                "evaluate the pairs first."
+            )
     keys = [list(zip(r.pairs.left, r.pairs.right, r.pairs.scores, strict=True)) for r in results]
     common = set(keys[0]).intersection(*keys[1:])
     if not common:

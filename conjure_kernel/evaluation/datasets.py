@@ -58,6 +58,16 @@ class ScoredPairs:
     corpora: list[str] | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        texts, scores = (self.left, self.right), _check_scores(self.scores)
+        object.__setattr__(self, "scores", scores)
+        lengths = [len(part) for part in (*texts, scores, self.corpora) if part is not None]
+        if len(set(lengths)) > 1:
+            raise ValueError(
+                f"{self.name}: expected as many texts on both sides as scores and corpora, got "
+                f"{', '.join(map(str, lengths))}."
+            )
+
     def __len__(self) -> int:
         return len(self.left)
 
@@ -217,6 +227,22 @@ def _columns(names: list[str], given: Sequence[str] | None, place: str) -> tuple
         f"{place}: expected the columns {wanted}, got {', '.join(names)}; name three of these in "
         "columns=."
     )
+
+
+def _check_scores(scores: Any) -> np.ndarray:
+    values = np.asarray(scores)
+    try:
+        if np.iscomplexobj(values):
+            raise ValueError
+        values = values.astype(np.float64)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"scores={quote(scores)}: expected real numbers, one a pair.") from None
+    if values.ndim != 1 or not np.isfinite(values).all():
+        raise ValueError(
+            f"scores: expected finite numbers, one a pair, got shape {values.shape} with "
+            f"{np.sum(~np.isfinite(values))} numbers not finite; drop those pairs."
+        )
+    return values
 
 
 def _number(value: Any, place: str, column: str) -> float:

@@ -142,7 +142,6 @@ def evaluate(
         raise TypeError(
             "scores, corpora: expected none with ScoredPairs, which hold their own; leave them out."
         )
-    _check_scores(np.asarray(pairs.scores, dtype=np.float64), len(pairs))
     start = time.perf_counter()
     scored = scorer(pairs.left, pairs.right)
     seconds = time.perf_counter() - start
@@ -186,16 +185,4 @@ def _as_pairs(pairs: Any, scores: Any, corpora: Sequence[str] | None) -> ScoredP
         raise ValueError(
             "scores=None: expected a score for each pair; pass scores, or what load_pairs returns."
         )
-    values = np.asarray(scores, dtype=np.float64)
-    _check_scores(values, len(left))
-    if corpora is not None and len(corpora) != len(left):
-        raise ValueError(f"corpora: expected {len(left)}, one a pair, got {len(corpora)}.")
-    return ScoredPairs("pairs", left, right, values, None if corpora is None else list(corpora))
-
-
-def _check_scores(scores: np.ndarray, n_pairs: int) -> None:
-    if scores.shape != (n_pairs,) or not np.isfinite(scores).all():
-        raise ValueError(
-            f"scores: expected {n_pairs} finite numbers, one a pair, got shape {scores.shape} "
-            f"with {np.sum(~np.isfinite(scores))} numbers not finite; drop those pairs."
-        )
+    return ScoredPairs("pairs", left, right, scores, None if corpora is None else list(corpora))

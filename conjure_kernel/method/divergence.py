@@ -14,11 +14,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
-from conjure_kernel._checks import check_choice, import_optional
+from conjure_kernel._checks import check_choice, import_optional, quote
 from conjure_kernel._table import divergence_html
 from conjure_kernel.method.accuracy import check_nats, crossing, divergence_for_accuracy
 from conjure_kernel.method.draws import chain_draws, mean_of, ratio, variance_of
@@ -188,8 +189,8 @@ class Divergence:
         ValueError
             `level` is not between 0 and 1.
         """
-        if not 0 < level < 1:
-            raise ValueError(f"level={level!r}: expected a number between 0 and 1, as 0.95.")
+        if not isinstance(level, Real) or not 0 < level < 1:
+            raise ValueError(f"level={quote(level)}: expected a number between 0 and 1, as 0.95.")
         low, high = positive_interval(*self._parts, self.draws_used, level)
         widening = 1 + (np.nan_to_num(self.step_error) if steps else 0.0)
         return low / widening, high * widening

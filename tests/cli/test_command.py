@@ -165,6 +165,11 @@ def test_messages_name_options_where_the_library_names_parameters():
     assert as_options(told) == (
         "--draws=0: expected tol or --dtype='auto'; raise --draws, not 'n_draws=x' or min_n_draws."
     )
+    quoted = "prompts[0]='use n_steps=5 or n_draws': n_draws=0, not \"it's n_steps\" or n_steps."
+    assert as_options(quoted) == (
+        "prompts[0]='use n_steps=5 or n_draws': --draws=0, not \"it's n_steps\" or --steps."
+    )
+    assert as_options("a='n_steps, cut...: n_steps=0.") == "a='n_steps, cut...: --steps=0."
     for name in OPTIONS:
         assert as_options(f"{name}=1: expected 2.") == f"{OPTIONS[name]}=1: expected 2."
 

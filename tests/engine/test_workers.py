@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import warnings
 from types import SimpleNamespace
 
 import joblib
@@ -16,16 +17,13 @@ from conjure_kernel import load_denoiser, pairwise_divergence
 from conjure_kernel.engine import workers
 from conjure_kernel.engine.batches import Batches
 from conjure_kernel.models.pretrained import load
-from mortal import Doomed, Mortal
+from mortal import Doomed, Growing, Mortal
 from worlds import SMALL, cold, make_world, rows_of
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    # joblib replaces a worker that grew by 300 MB, as by a model. The warning is raised in a thread
-    # of joblib's, which as an error would end it, and all would wait.
-    pytest.mark.filterwarnings("ignore:A worker stopped while"),
 ]
 N = 8
 RUN = {**SMALL, "memory": None, "batch_size": 7}
@@ -42,8 +40,8 @@ def whole():
     return measure(world, prompts)
 
 
-def mortal(tmp_path):
-    world, prompts = make_world(N, kind=Mortal)
+def mortal(tmp_path, kind=Mortal):
+    world, prompts = make_world(N, kind=kind)
     world.log, world.grave, world.parent = tmp_path / "rows.log", tmp_path / "grave", os.getpid()
     return world, prompts
 
@@ -80,6 +78,14 @@ def test_a_killed_loky_worker_costs_its_job_only(whole, tmp_path):
     assert world.grave.exists()
     np.testing.assert_array_equal(shared.forward, whole.forward)
     assert rows_of(world.log) < 1.5 * cold(N)
+
+
+def test_workers_that_joblib_replaces_end_nothing_where_warnings_are_errors(whole, tmp_path):
+    world, prompts = mortal(tmp_path, kind=Growing)
+    with warnings.catch_warnings(action="error"):
+        shared = measure(world, prompts, n_jobs=2)
+    np.testing.assert_array_equal(shared.forward, whole.forward)
+    assert len(pids(world.log)) > 2
 
 
 @pytest.mark.filterwarnings("ignore:a worker died")
@@ -146,13 +152,12 @@ def test_threads_are_not_used(backend, whole):
     assert world.rows == cold(N)
 
 
-def test_cuda_is_not_forked():
-    gpu = SimpleNamespace(device=torch.device("cuda:0"))
+def test_a_backend_that_forks_is_refused():
+    world, prompts = make_world(2)
     with joblib.parallel_config(backend="multiprocessing", n_jobs=2):
-        assert workers.is_shared_out(None, SimpleNamespace(device=torch.device("cpu")))
-        with pytest.raises(ValueError, match=r"backend='multiprocessing': .* does not survive"):
-            workers.is_shared_out(None, gpu)
-    assert workers.is_shared_out(2, gpu)
+        with pytest.raises(ValueError, match=r"backend='multiprocessing': .* do not survive"):
+            measure(world, prompts)
+        assert measure(world, prompts, n_jobs=1).n_evaluations == cold(2)
 
 
 @pytest.mark.parametrize("n_jobs", [0, 1.5, "2"])

@@ -81,8 +81,13 @@ def test_other_pairs_are_refused():
         ValueError, match="results: expected the same pairs in one order, got different"
     ):
         compare([result(1, 1, "a"), result(1, 1, "b", turned)])
-    with pytest.raises(ValueError, match="results: expected at least two evaluations, got 1"):
+    with pytest.raises(ValueError, match=r"results=\[.*: expected at least two evaluations"):
         compare([result(1, 1, "a")])
+    for odd in (None, 3, {}):
+        with pytest.raises(ValueError, match=r"results=.*: expected at least two evaluations"):
+            compare(odd)
+        with pytest.raises(TypeError, match="results: expected what evaluate returns, got"):
+            rank_agreement(odd, result(1, 1, "a"))
     with pytest.raises(ValueError, match="statistic='rho'"):
         compare([result(1, 1, "a")] * 2, statistic="rho")
 

@@ -94,11 +94,14 @@ def test_plain_lists_and_errors(pairs):
     assert result.table[0]["n"] == 40
     with pytest.raises(ValueError, match="scores=None: expected a score for each pair"):
         evaluate(noisy(pairs), pairs.pairs)
-    with pytest.raises(ValueError, match=r"scores: expected 40 finite numbers.*got shape \(3,\)"):
+    with pytest.raises(ValueError, match="as scores and corpora, got 40, 40, 3"):
         evaluate(noisy(pairs), pairs.pairs, [1, 2, 3])
+    for odd in (1j * pairs.scores, ["x"] * 40, [[1]] * 40, None):
+        with pytest.raises(ValueError, match=r"scores.*: expected .* numbers, one a pair"):
+            ScoredPairs("odd", pairs.left, pairs.right, odd)
     with pytest.raises(ValueError, match="with 1 numbers not finite"):
         evaluate(noisy(pairs), pairs.pairs, [np.nan, *pairs.scores[1:]])
-    with pytest.raises(ValueError, match="corpora: expected 40, one a pair, got 2"):
+    with pytest.raises(ValueError, match="scores and corpora, got 40, 40, 40, 2"):
         evaluate(noisy(pairs), pairs.pairs, pairs.scores, corpora=["a", "b"])
     with pytest.raises(TypeError, match="scores, corpora: expected none with ScoredPairs"):
         evaluate(noisy(pairs), pairs, pairs.scores)
@@ -106,7 +109,6 @@ def test_plain_lists_and_errors(pairs):
         evaluate(lambda a, b: [1, 2], pairs)
     with pytest.raises(ValueError, match="scorer: expected finite similarities, got none for 40"):
         evaluate(lambda a, b: np.full(40, np.nan), pairs)
-    spoilt = ScoredPairs("t", pairs.left, pairs.right, np.where(pairs.scores > 1, np.nan, 0.5))
-    n_spoilt = int((pairs.scores > 1).sum())
+    spoilt, n_spoilt = np.where(pairs.scores > 1, np.nan, 0.5), int((pairs.scores > 1).sum())
     with pytest.raises(ValueError, match=f"with {n_spoilt} numbers not finite; drop those pairs"):
-        evaluate(noisy(pairs), spoilt)
+        ScoredPairs("t", pairs.left, pairs.right, spoilt)

@@ -2,8 +2,8 @@
 
     PYTHONPATH=tests/shared python tests/faults/long.py [--share 1.0] [--seed 0]
 
-Kills (300, 60 of them beside a second process that shares the cache), races of 4 processes with
-clears and evictions (50), flipped bits (5,000), torn writes (500) and full disks (100).
+Kills (300, 60 of them beside a second process that shares the cache, 60 with two jobs), races of 4
+processes with clears and evictions (50), flipped bits (5,000), torn writes (500), full disks (100).
 """
 
 from __future__ import annotations
@@ -44,11 +44,16 @@ def main() -> int:
 def rounds(scratch: Path, seed: int):
     """Yield (name, number of rounds, one round)."""
     place = scratch / "round"
-    yield "kills", 240, lambda i: faults.kill_round(faults.fresh(place), seed + i)
+    yield "kills", 180, lambda i: faults.kill_round(faults.fresh(place), seed + i)
     yield (
         "kills beside a second process",
         60,
         lambda i: faults.kill_round(faults.fresh(place), seed + 1000 + i, n_others=1),
+    )
+    yield (
+        "kills with two jobs",
+        60,
+        lambda i: faults.kill_round(faults.fresh(place), seed + 2000 + i, n_jobs=2),
     )
     yield "races", 50, lambda i: faults.race_round(faults.fresh(place), seed + i)
     yield "full disks", 100, lambda i: faults.full_disk_round(faults.fresh(place), seed + i)

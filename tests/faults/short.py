@@ -12,6 +12,7 @@ import pytest
 
 import faults
 from conjure_kernel.cache.container import Label, dump
+from conjure_kernel.cache.folder import BATCH_SIZES
 from conjure_kernel.cache.records import dump_row, load_row
 from conjure_kernel.engine import batches
 from conjure_kernel.engine.engine import Engine
@@ -40,6 +41,12 @@ def play(round_, n):
 def test_kills_lose_little_and_nothing_is_false(n_others, tmp_path):
     score = play(lambda seed: faults.kill_round(faults.fresh(tmp_path), seed, n_others), 6)
     assert_fine(score, 6)
+    assert max(score.lost) < 5
+
+
+def test_a_kill_of_a_process_with_workers_loses_little(tmp_path):
+    score = play(lambda seed: faults.kill_round(faults.fresh(tmp_path), seed, n_jobs=2), 1)
+    assert_fine(score, 1)
     assert max(score.lost) < 5
 
 
@@ -145,7 +152,7 @@ def test_a_batch_size_that_cannot_be_true_is_measured_again(size, tmp_path, monk
     monkeypatch.setattr(batches.Batches, "_search", lambda self, prompt: 7)
     for text in (json.dumps({batches._describe(world): size}), "[" * 10**5, "[]", "\xff"):
         monkeypatch.setattr(batches, "_BEST", {})
-        (tmp_path / batches.REMEMBERED).write_text(text, encoding="latin-1")
+        (tmp_path / BATCH_SIZES).write_text(text, encoding="latin-1")
         tuned = batches.Batches(world)
         tuned.tune_batch_size(prompts[0], 10**6, tmp_path)
         assert tuned.size == 7

@@ -118,6 +118,30 @@ PROMPTS += [["prompt 0"], np.array([["prompt 0", "prompt 1"]]), {"prompt 0"}, ["
 PARAMETERS = ["n_steps", "n_draws", "guidance_scale", "weighting", "sampler", "substeps", "nodes"]
 PARAMETERS += ["log_snr_range", "memory", "batch_size", "random_state", "check_steps", "tol"]
 PARAMETERS += ["chains_per_draw", "shared_noise", "max_draws"]
+GOOD = {
+    "n_steps": [1, 2, 3],
+    "n_draws": [1, 2, 3],
+    "guidance_scale": [1.0, 2, 7.5],
+    "weighting": ["paper", "noise"],
+    "sampler": ["ode", "sde1", "ode1"],
+    "substeps": [1, 3],
+    "nodes": ["timesteps"],
+    "log_snr_range": [(-4, 4.0), [-1, 1]],
+    "batch_size": [1, 2, "auto"],
+    "random_state": [1, None, np.random.RandomState(0)],
+    "check_steps": [1],
+    "tol": [0.9],
+    "chains_per_draw": [2],
+    "shared_noise": [True, False],
+    "output": ["divergence", "kl", "kernel"],
+    "bandwidth": [0.5, "median"],
+    "psd": ["clip"],
+    "n_components": [24, None],
+    "n_references": [1, 2],
+    "n_points": [8, 16],
+    "n_blocks": [2, 4],
+    "n_neighbors": [1],
+}
 OWN = {
     ConjureDistance: ["output", "bandwidth", "psd"],
     ConjureEmbedding: ["n_components", "n_references", "n_points", "n_blocks"],
@@ -146,8 +170,13 @@ def one_call(rng: random.Random, world) -> tuple[str, object]:
     estimator = rng.choice([pairwise_divergence, *OWN])
     names = [name for name in PARAMETERS if name not in SKIPPED.get(estimator, [])]
     names += OWN.get(estimator, [])
-    options = {name: rng.choice(ODD) for name in rng.sample(names, rng.randrange(1, 3))}
+    options = {
+        name: rng.choice(GOOD[name] if name in GOOD and rng.random() < 0.6 else ODD)
+        for name in rng.sample(names, rng.randrange(1, 4))
+    }
     whole = {"memory": None, "n_steps": 3, **options}
+    if estimator is ConjureNeighbors:
+        whole = {"n_neighbors": 1, **whole}
     text = f"{estimator.__name__}({whole!r:.200}), {prompts!r:.80}"
     if estimator is pairwise_divergence:
         return text, lambda: pairwise_divergence(prompts, model=world, **whole).values
@@ -165,10 +194,26 @@ def is_finite(value) -> bool:
     return True
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda world: ConjureEmbedding(world, memory=None, n_components=10**9).fit(PROMPTS[0]),
+        lambda world: ConjureEmbedding(world, memory=None, n_points=10**9).fit(PROMPTS[0]),
+        lambda world: ConjureDistance(world, memory=None, n_steps=10**9).fit(PROMPTS[0]),
+        lambda world: ConjureDistance(world, memory=None, n_draws=10**9).fit(PROMPTS[0]),
+    ],
+)
+def test_what_no_memory_can_hold_is_refused_before_the_work(call, monkeypatch):
+    monkeypatch.setattr("conjure_kernel._checks.os.sysconf", lambda name: 2**17)  # 17 GB
+    monkeypatch.setattr(Engine, "load", lambda self: pytest.fail("the work began"))
+    with pytest.raises(MemoryError, match=r"n_\w+=1000000000.*: .* GB, of 17.2 GB in all"):
+        call(make_world(3)[0])
+
+
 @pytest.mark.slow
 def test_500_calls_of_the_library(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    rng, wrong, world = random.Random(1), [], make_world(3)[0]
+    rng, wrong, world, n_fine = random.Random(1), [], make_world(3)[0], 0
     for _ in range(500):
         text, call = one_call(rng, world)
         with warnings.catch_warnings():
@@ -176,9 +221,11 @@ def test_500_calls_of_the_library(tmp_path, monkeypatch):
             try:
                 if not is_finite(call()):
                     wrong.append((text, "not finite"))
+                n_fine += 1
             except (ValueError, TypeError, MemoryError) as error:
                 if not str(error).strip():
                     wrong.append((text, "no message"))
             except Exception as error:
                 wrong.append((text, f"{type(error).__name__}: {error}"[:200]))
     assert wrong == []
+    assert n_fine > 100

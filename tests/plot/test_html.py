@@ -17,6 +17,7 @@ from conjure_kernel.plot.html.figure import COLOURS
 from conjure_kernel.plot.html.sources import Matrix, Vectors
 
 NASTY = "<script>window.hacked = 1</script></script> & \"q\" 'q' {braces}\nline two"
+CONTROLS = "red\rcat\0 and \x1b[31mdog"
 IMAGE_TAG = '<img src=x onerror="window.hacked = 2">'
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 
@@ -27,7 +28,7 @@ def world(n=9, seed=0):
     points = rng.normal(size=(n, 2)) + 9 * np.arange(n)[:, None].repeat(2, 1) % 3 * [9, 4]
     divergences = squareform(pdist(points) ** 2)
     names = [f"thing {i}" for i in range(n)]
-    names[1], names[2] = NASTY, IMAGE_TAG
+    names[1], names[2], names[5] = NASTY, IMAGE_TAG, CONTROLS
     shades = np.linspace(0, 255, n).astype(np.uint8)
     images = np.broadcast_to(shades[:, None, None, None, None], (n, 4, 16, 16, 3)).copy()
     return divergences, names, images, divergences / 10
@@ -64,7 +65,7 @@ def test_neighbors_are_the_nearest_with_their_distance_and_error(page):
     assert len(found) == 5
     for (name, distance), j in zip(found, nearest, strict=True):
         root = np.sqrt(divergences[0, j])
-        assert name == names[j] or names[j] in (NASTY, IMAGE_TAG)
+        assert name == names[j] or names[j] in (NASTY, IMAGE_TAG, CONTROLS)
         assert distance == f"{root:.2f} ± {divergences[0, j] / 10 / (2 * root):.2f}"
 
 
@@ -190,7 +191,7 @@ def crowd(n=2000):
     rng = np.random.default_rng(1)
     vectors = rng.normal(size=(n, 8)).astype(np.float32) + 12 * np.eye(8)[np.arange(n) % 3]
     names = [f"thing {i}" for i in range(n)]
-    names[1], names[2] = NASTY, IMAGE_TAG
+    names[1], names[2], names[5] = NASTY, IMAGE_TAG, CONTROLS
     pictured = np.arange(5, 25)
     images = rng.integers(0, 256, (20, 1, 16, 16, 3), dtype=np.uint8)
     coordinates = vectors[:, :2].astype(float)
@@ -300,7 +301,7 @@ def test_hover_shows_the_prompt_its_images_and_neighbors(opened, index):
     assert len(opened.find_elements("css selector", "#card img")) == images.shape[1]
     first = opened.execute_script("return document.querySelector('#card li').textContent")
     nearest = np.argsort(divergences[index])[1]
-    assert first.startswith(names[nearest])
+    assert first.startswith(names[nearest][:3])
     assert f"{np.sqrt(divergences[index, nearest]):.2f} ±" in first
 
 
@@ -326,6 +327,11 @@ def test_a_click_pins_and_colours_the_others_by_distance(opened):
 
 def test_search_dims_what_does_not_match(opened):
     box = opened.find_element("id", "search")
+    for text in ("RED  cat and", "red\u240dcat\u2400 and \u241b[31mdog"):
+        box.send_keys(text)
+        assert opened.execute_script(f"return {ALPHA_NOW}") == [0.12] * 5 + [1] + [0.12] * 3
+        assert opened.find_element("id", "hits").text == "1 of 9 prompts"
+        box.clear()
     box.send_keys("thing 3")
     assert opened.execute_script(f"return {ALPHA_NOW}") == [0.12] * 3 + [1] + [0.12] * 5
     assert opened.find_element("id", "hits").text == "1 of 9 prompts"

@@ -15,13 +15,14 @@ import signal
 import time
 import traceback
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from conjure_kernel import ConjureDistance, ConjureEmbedding
+from conjure_kernel.cache.folder import BATCH_SIZES
 from conjure_kernel.cache.store import clear_cache
 from conjure_kernel.cache.upkeep import evict
 from worlds import Counting, cold, make_world, rows_of
@@ -52,17 +53,22 @@ class Slow(Counting):
     """Takes a millisecond a call, so that there is time for something to happen."""
 
     def _eps(self, prompts, x, alpha, sigma):
+        begun = self.log and self.log.with_name("begun")
+        if begun and not begun.exists():
+            begun.touch()  # when the workers have started
         time.sleep(0.001)
         return super()._eps(prompts, x, alpha, sigma)
 
 
-def measure(memory, world=None, n=N):
+def measure(memory, world=None, n=N, n_jobs=None):
     """J of all pairs of n prompts, in a new estimator."""
     world = make_world(n, kind=Counting)[0] if world is None else world
     prompts = [f"prompt {i}" for i in range(n)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return ConjureDistance(world, memory=memory, **SETTINGS).fit_transform(prompts)
+        return ConjureDistance(world, memory=memory, n_jobs=n_jobs, **SETTINGS).fit_transform(
+            prompts
+        )
 
 
 def embed(memory):
@@ -124,24 +130,27 @@ def dying_at(step: int):
         Path.write_bytes, os.replace = write, rename
 
 
-def kill_round(folder: Path, seed: int, n_others: int = 0) -> Score:
+def kill_round(folder: Path, seed: int, n_others: int = 0, n_jobs: int | None = None) -> Score:
     """Kill a process at one of its writes; then go on from what it left."""
     rng, expected = random.Random(seed), measure(None)
     world = make_world(N, kind=Slow)[0]
     world.log = folder / "rows"
-    begun = time.monotonic()
+    begun = folder / "begun"
 
     def work():
+        os.setsid()  # with its workers in a group of its own
         with dying_at(rng.randrange(1, 60)):
-            measure(folder / "cache", world)
+            measure(folder / "cache", world, n_jobs=n_jobs)
 
     def beside():
         return 0 if same(measure(folder / "cache", world), expected) else 3
 
     others = [fork(beside) for _ in range(n_others)]
     process = fork(work)
-    process.join(60)
-    ran = time.monotonic() - begun
+    process.join(120)
+    ran = time.time() - begun.stat().st_mtime if begun.exists() else 0.0
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)  # the workers that it left
     codes = [code_of(other) for other in others]
     found = measure(folder / "cache", world)
     score = Score(1, int(not same(found, expected)) + codes.count(3))
@@ -205,7 +214,7 @@ def files_of(folder: Path, kind: str) -> list[Path]:
 def filled(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """Fill a cache with files of every kind; return what was measured."""
     values = measure(folder), embed(folder)
-    (folder / "conjure_kernel-v2" / "batch_sizes.json").write_text('{"x": 3}')
+    (folder / "conjure_kernel-v2" / BATCH_SIZES).write_text('{"x": 3}')
     return values
 
 

@@ -31,6 +31,8 @@ __all__ = ["HtmlMap", "html_map"]
 MAX_IMAGE = 8192  # bytes of an image as it stands in the file
 MAX_SIDE = 96
 MAX_CLUSTERS = len(SHAPES)
+# HTML has no way to write these: it turns a return into a line feed, and drops NUL.
+CONTROLS = {code: 0x2400 + code for code in range(32) if code not in b"\t\n"} | {127: 0x2421}
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,7 @@ def html_map(
     >>> page.save("map.html")  # doctest: +SKIP
     """
     source, names = _source_of(divergences, vectors, labels, standard_errors)
+    names = [name.translate(CONTROLS) for name in names]
     check_number(n_neighbors, "n_neighbors", least=1, integer=True)
     points = source.layout() if coordinates is None else coordinates
     points = check_coordinates(points, len(names))

@@ -103,9 +103,11 @@
     }
   };
 
+  const plain = (text) => text.replace(/[\s\u2400-\u241f]+/g, " ").trim().toLowerCase();
+
   const search = () => {
-    const wanted = byId("search").value.trim().toLowerCase();
-    const hits = prompts.map((prompt) => prompt.toLowerCase().includes(wanted));
+    const wanted = plain(byId("search").value);
+    const hits = prompts.map((prompt) => plain(prompt).includes(wanted));
     let room = data.most_rows;
     rows.forEach((row, i) => { row.hidden = !(hits[i] && room-- > 0); });
     change({ alpha: hits.map((hit) => (hit ? 1 : 0.12)) });
