@@ -242,12 +242,14 @@ def _read_text(source: str) -> str:
         raise ValueError("stdin: expected prompts, one a line, got a closed stream.")
     data = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
     try:
-        return data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+        text, bad = data.decode("utf-8-sig"), data.find(b"\0")  # NumPy would cut texts at NUL
     except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        name = "stdin" if source == "-" else repr(source)
-        bad = f"byte {data[error.start]:#04x} in line {line}"
-        raise ValueError(f"{name}: expected UTF-8, got {bad}; save it as UTF-8.") from None
+        text, bad = "", error.start
+    if bad < 0:
+        return text.replace("\r\n", "\n").replace("\r", "\n")
+    name, line = "stdin" if source == "-" else repr(source), data[:bad].count(b"\n") + 1
+    what = f"byte {data[bad]:#04x} in line {line}"
+    raise ValueError(f"{name}: expected UTF-8, got {what}; save it as UTF-8.")
 
 
 def _read_column(text: str, column: str, name: str) -> list[str]:

@@ -481,6 +481,10 @@ BAD = {
         ["matrix", "latin.txt", "-o", "o.npz"],
         "'latin.txt': expected UTF-8, got byte",
     ),
+    "a NUL": (
+        ["matrix", "nul.txt", "-o", "o.npz"],
+        "'nul.txt': expected UTF-8, got byte 0x00",
+    ),
     "no column": (["matrix", "w.csv", "--column", "text", "-o", "o.npz"], "--column='text': "),
     "its columns": (["matrix", "w.csv", "--column", "text", "-o", "o.npz"], "'id', 'word', 'gap'"),
     "which column": (["matrix", "w.csv", "-o", "o.npz"], "'w.csv': expected --column"),
@@ -523,6 +527,7 @@ def test_bad_input_is_one_line_before_any_work(name, tmp_path, monkeypatch, caps
     Path("p.txt").write_text("lemon\npear\n")
     Path("empty.txt").touch()
     Path("blank.txt").write_text(" \n\t\n")
+    Path("nul.txt").write_bytes(b"lemon\nlemon\0\n")
     Path("latin.txt").write_bytes("lemon\nÄpfel".encode("latin-1"))
     Path("w.csv").write_text("id,word,gap\n1,lemon,\n2,pear,\n")
     Path("t.tsv").write_text("word1\tword2\tscore\nlemon\tpear\t1\n")
