@@ -18,20 +18,11 @@ from conjure_kernel.engine.stopping import LEAST_DRAWS
 from conjure_kernel.method.grid import NODES, WEIGHTINGS
 from conjure_kernel.method.reverse import SAMPLERS
 from conjure_kernel.models.denoiser import Denoiser
+from conjure_kernel.models.identity import DetachedModel
 
 STEP_BYTES = 64.0  # what the grid alone keeps of a step
 
-__all__ = ["DetachedModel", "open_engine", "open_model", "resolve_seed"]
-
-
-class DetachedModel:
-    """Stands for a model object in a pickled estimator, as weights do not travel."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __repr__(self) -> str:
-        return f"<{self.name} left behind>"
+__all__ = ["open_engine", "open_model", "resolve_seed"]
 
 
 def open_engine(

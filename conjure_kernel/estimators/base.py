@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags
-from sklearn.utils.validation import check_is_fitted
 
 from conjure_kernel._checks import check_choice, check_number, check_prompts
 from conjure_kernel.engine.engine import Engine
-from conjure_kernel.engine.opening import DetachedModel, open_engine, resolve_seed
+from conjure_kernel.engine.opening import open_engine, resolve_seed
 from conjure_kernel.engine.parameters import Measurement
+from conjure_kernel.estimators.fitting import FittedWhole, as_fitted
 from conjure_kernel.method.kernels import PSD, FittedKernel, resolve_bandwidth
 from conjure_kernel.models.denoiser import Denoiser
+from conjure_kernel.models.identity import detach, identify
 
 __all__ = ["OUTPUTS", "ModelEstimator", "PromptMatrix", "TextInput"]
 
@@ -28,15 +28,17 @@ OUTPUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-class ModelEstimator(BaseEstimator):
+class ModelEstimator(FittedWhole):
     """Base of the estimators that measure with a model.
 
     Clones share the model, and pickles hold no weights of a pipeline. A subclass inherits its
-    parameters from `engine.parameters` and lists in `_models` those of them that are models.
+    parameters from `engine.parameters` and lists in `_shared` those of them that are models.
     """
 
-    _models: tuple[str, ...] = ("model",)
+    _shared: tuple[str, ...] = ("model",)
     random_state: Any
+    model_kwargs: dict[str, Any] | None
+    provenance_: dict[str, Any]
     prompts_: list[str]
 
     def open_engine(self) -> Engine:
@@ -52,9 +54,7 @@ class ModelEstimator(BaseEstimator):
 
     def _seed(self) -> int:
         """`seed_`; resolved from `random_state` if there is none yet."""
-        if not hasattr(self, "seed_"):
-            self.seed_ = resolve_seed(self.random_state)
-        return self.seed_
+        return self.seed_ if hasattr(self, "seed_") else resolve_seed(self.random_state)
 
     def _begin(self) -> Engine:
         """The engine of a new fit, under a seed that is resolved now."""
@@ -63,9 +63,17 @@ class ModelEstimator(BaseEstimator):
         return self._engine
 
     def _fitted_engine(self) -> Engine:
-        """The engine of the last fit; opened again after a copy or a pickle."""
+        """The engine of the last fit; opened again after a pickle, with the same model."""
         if getattr(self, "_engine", None) is None:
-            self._engine = self.open_engine()
+            engine = self.open_engine()
+            known = getattr(self, "provenance_", engine.key)["fingerprint"]
+            if engine.key["fingerprint"] != known:
+                raise ValueError(
+                    f"{', '.join(self._shared)}: expected the model of the fit, with fingerprint "
+                    f"{known}, got another one, {engine.key['fingerprint']}; restore that model, "
+                    "or fit again."
+                )
+            self._engine = engine
         return self._engine
 
     @property
@@ -73,6 +81,7 @@ class ModelEstimator(BaseEstimator):
         """The model with which the estimator measures; opened if it is not."""
         return self._fitted_engine().denoiser
 
+    @as_fitted
     def conjure_images(self, prompts: Sequence[str] | None = None, n: int = 1) -> np.ndarray:
         """Pictures at the ends of the first `n` trajectories of each prompt.
 
@@ -93,7 +102,6 @@ class ModelEstimator(BaseEstimator):
 
     def _check_pictured(self, prompts: Sequence[str] | None, n: int) -> tuple[list[str], int]:
         """The arguments of `conjure_images`, checked."""
-        check_is_fitted(self)
         if prompts is None and not hasattr(self, "prompts_"):
             raise ValueError(
                 f"prompts=None: expected the prompts to picture, as {type(self).__name__} keeps "
@@ -102,30 +110,22 @@ class ModelEstimator(BaseEstimator):
         checked = self.prompts_ if prompts is None else check_prompts(prompts)
         return checked, check_number(n, "n", least=1, integer=True)
 
-    def __sklearn_clone__(self) -> Any:
-        shell = copy.copy(self)
-        for name in self._models:
-            setattr(shell, name, None)
-        twin = super(ModelEstimator, shell).__sklearn_clone__()
-        for name in self._models:  # heavy and read-only: shared
-            setattr(twin, name, getattr(self, name))
-        return twin
-
-    def __deepcopy__(self, memo: dict) -> Any:
-        shared = {*self._models, "_engine"}
-        twin = type(self).__new__(type(self))
-        for name, value in vars(self).items():
-            setattr(twin, name, value if name in shared else copy.deepcopy(value, memo))
-        return twin
-
     def __getstate__(self) -> dict[str, Any]:
         state = dict(super().__getstate__())
         state.pop("_engine", None)
-        for name in self._models:
-            model = getattr(self, name)
-            if hasattr(model, "components"):  # a pipeline object: its weights do not travel
-                state[name] = DetachedModel(type(model).__name__)
+        fitted, revision = state.get("_fitted_params"), (self.model_kwargs or {}).get("revision")
+        for name in self._shared:
+            state[name] = detach(own := getattr(self, name))
+            if fitted:
+                model = fitted[name]
+                model = state[name] if model is own else detach(model)
+                fitted = state["_fitted_params"] = {**fitted, name: model}
+        # For whoever hashes a pickle: a name stays when its folder gets another model.
+        state["_identities"] = [identify(state[name], revision) for name in self._shared]
         return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__({n: v for n, v in state.items() if n != "_identities"})
 
 
 class TextInput:

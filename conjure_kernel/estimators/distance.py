@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
 from conjure_kernel._checks import check_prompts
 from conjure_kernel.engine.pairwise import measure_matrix
 from conjure_kernel.engine.parameters import ModelParameter, Parameters
 from conjure_kernel.engine.provenance import provenance_of
 from conjure_kernel.estimators.base import ModelEstimator, PromptMatrix
+from conjure_kernel.estimators.fitting import as_fitted, whole
 from conjure_kernel.method.divergence import Divergence
 
 __all__ = ["ConjureDistance"]
@@ -135,12 +135,13 @@ class ConjureDistance(PromptMatrix, ModelEstimator, ModelParameter, Parameters):
     bandwidth: float | str = "median"
     psd: str = "warn"
 
-    def fit(self, prompts: Sequence[str], y: Any = None) -> ConjureDistance:
-        """Measure all pairs of `prompts`, which become the columns.
+    @whole
+    def fit(self, X: Sequence[str], y: Any = None) -> ConjureDistance:
+        """Measure all pairs of prompts, which become the columns.
 
         Parameters
         ----------
-        prompts : sequence of str, length n_prompts
+        X : sequence of str, length n_prompts
             List, tuple, array or Series of strings. Equal ones are at distance 0 and cost nothing.
         y : ignored
 
@@ -148,32 +149,38 @@ class ConjureDistance(PromptMatrix, ModelEstimator, ModelParameter, Parameters):
         -------
         self : ConjureDistance
         """
-        checked = check_prompts(prompts)
+        checked = check_prompts(X)
         self._check_output()
         self._keep(checked, measure_matrix(self._begin(), checked, checked))
         return self
 
-    def transform(self, prompts: Sequence[str]) -> np.ndarray:
-        """Distances of `prompts` from the fitted ones, or what `output` names instead.
+    @as_fitted
+    def transform(self, X: Sequence[str]) -> np.ndarray:
+        """Distances of prompts from the fitted ones, or what `output` names instead.
 
         Parameters
         ----------
-        prompts : sequence of str, length n_new
+        X : sequence of str, length n_new
 
         Returns
         -------
         matrix : array of shape (n_new, n_prompts)
-            Rows of fitted prompts equal those of `fit_transform`. A new prompt costs its chains
-            and 2 * n_prompts * T * K noise predictions.
+            Rows of fitted prompts are those of the fit, and cost nothing. A new prompt costs its
+            chains and 2 * n_prompts * T * K noise predictions.
         """
-        check_is_fitted(self)
-        checked = check_prompts(prompts)
-        measured = measure_matrix(self._fitted_engine(), checked, self.prompts_)
-        return measured.legs[0] if self.output == "kl" else self._express(measured.values)
+        checked, directed = check_prompts(X), self.output == "kl"
+        place = {prompt: i for i, prompt in enumerate(self.prompts_)}
+        values = self.kl_ if directed else self.divergences_
+        if new := [prompt for prompt in dict.fromkeys(checked) if prompt not in place]:
+            place |= {prompt: len(values) + i for i, prompt in enumerate(new)}
+            measured = measure_matrix(self._fitted_engine(), new, self.prompts_)
+            values = np.vstack([values, measured.legs[0] if directed else measured.values])
+        rows = values[[place[prompt] for prompt in checked]]
+        return rows if directed else self._express(rows)
 
-    def fit_transform(self, prompts: Sequence[str], y: Any = None, **fit_params: Any) -> np.ndarray:
-        """Fit, and return the square matrix of `prompts`, symmetric unless output="kl"."""
-        self.fit(prompts, y)
+    def fit_transform(self, X: Sequence[str], y: Any = None, **fit_params: Any) -> np.ndarray:
+        """Fit, and return the square matrix of the prompts, symmetric unless output="kl"."""
+        self.fit(X, y)
         return self.kl_.copy() if self.output == "kl" else self._express_fitted()
 
     def _keep(self, prompts: list[str], measured: Divergence) -> None:

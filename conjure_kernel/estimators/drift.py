@@ -26,6 +26,7 @@ from conjure_kernel.engine.parameters import Measurement, ModelParameter, Parame
 from conjure_kernel.engine.provenance import provenance_of
 from conjure_kernel.engine.settings import BothBranches
 from conjure_kernel.estimators.base import ModelEstimator, TextInput
+from conjure_kernel.estimators.fitting import as_fitted, whole
 from conjure_kernel.models.denoiser import Denoiser
 from conjure_kernel.models.pair import SIDES, ModelPair
 
@@ -94,17 +95,18 @@ class ConjureDrift(TextInput, ModelEstimator, Parameters):
     1  a dog        0.00
     """
 
-    _models = ("model_a", "model_b")
+    _shared = ("model_a", "model_b")
 
     model_a: Any = field(default=ModelParameter.model, kw_only=False)
     model_b: Any = field(default=ModelParameter.model, kw_only=False)
 
-    def fit(self, prompts: Sequence[str], y: Any = None) -> ConjureDrift:
+    @whole
+    def fit(self, X: Sequence[str], y: Any = None) -> ConjureDrift:
         """Measure J between the models under each prompt.
 
         Parameters
         ----------
-        prompts : sequence of str, length n_prompts
+        X : sequence of str, length n_prompts
             Equal prompts are measured once.
         y : ignored
 
@@ -112,7 +114,7 @@ class ConjureDrift(TextInput, ModelEstimator, Parameters):
         -------
         self : ConjureDrift
         """
-        checked = check_prompts(prompts)
+        checked = check_prompts(X)
         engine = self._begin()
         sides = [[side + prompt for prompt in checked] for side in SIDES]
         measured = measure_pairs(engine, *sides)
@@ -150,6 +152,7 @@ class ConjureDrift(TextInput, ModelEstimator, Parameters):
             ]
         )
 
+    @as_fitted
     def conjure_images(self, prompts: Sequence[str] | None = None, n: int = 1) -> np.ndarray:
         """Pictures that both models make from the same noise; they are not cached.
 
@@ -185,8 +188,8 @@ class ConjureDrift(TextInput, ModelEstimator, Parameters):
 
     def open_engine(self) -> Engine:  # noqa: D102
         given = Measurement.of_estimator(self)
-        models = [open_model(replace(given, model=getattr(self, name))) for name in self._models]
-        models = _in_one_precision(models, given, [getattr(self, name) for name in self._models])
+        models = [open_model(replace(given, model=getattr(self, name))) for name in self._shared]
+        models = _in_one_precision(models, given, [getattr(self, name) for name in self._shared])
         placed: dict[str, Any] = {"model_kwargs": None, "device": "auto", "dtype": "auto"}
         pair = replace(given, model=ModelPair(*models), n_jobs=1, **placed)
         return open_engine(pair, BothBranches, self._seed())

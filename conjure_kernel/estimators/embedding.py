@@ -12,7 +12,6 @@ from typing import Any, cast
 
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils.validation import check_is_fitted
 
 from conjure_kernel._checks import check_choice, check_memory, check_number, check_prompts, quote
 from conjure_kernel.cache.vectors import VectorStore
@@ -28,12 +27,12 @@ from conjure_kernel.engine.pool import (
 from conjure_kernel.engine.provenance import provenance_of
 from conjure_kernel.engine.settings import Settings
 from conjure_kernel.estimators.base import ModelEstimator, TextInput
+from conjure_kernel.estimators.fitting import as_fitted, whole
 from conjure_kernel.method.grid import WEIGHTINGS
 
 __all__ = ["ConjureEmbedding"]
 
-COMPONENT_BYTES = 32.0  # in the calls, the cache and the result
-POINT_BYTES = 16.0  # of the smallest model
+COMPONENT_BYTES, POINT_BYTES = 32.0, 16.0  # in calls, cache and result; of the smallest model
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
@@ -110,21 +109,22 @@ class ConjureEmbedding(
     n_points: int = 8
     n_blocks: int = 8
 
-    def fit(self, prompts: Sequence[str], y: Any = None) -> ConjureEmbedding:
-        """Choose references among `prompts` and run their chains.
+    @whole
+    def fit(self, X: Sequence[str], y: Any = None) -> ConjureEmbedding:
+        """Choose references among the prompts and run their chains.
 
         Parameters
         ----------
-        prompts : sequence of str, length n_prompts
+        X : sequence of str, length n_prompts
         y : ignored
 
         Returns
         -------
         self : ConjureEmbedding
         """
-        distinct = list(dict.fromkeys(check_prompts(prompts)))
+        distinct = list(dict.fromkeys(check_prompts(X)))
         self._check_parameters()
-        engine, self._pool, self._vectors = self._begin(), None, None
+        engine = self._begin()
         self._check_memory(len(distinct))
         before = engine.denoiser.n_evaluations
         self.references_ = choose_references(engine, distinct, self.n_references, self.seed_)
@@ -161,30 +161,31 @@ class ConjureEmbedding(
         n_replays = n_tried * (n_references - 1) + n_prompts * self.n_points
         return settings.n_predictions(n_references * self._n_draws(n_references), n_replays)
 
-    def transform(self, prompts: Sequence[str]) -> np.ndarray:
+    @as_fitted
+    def transform(self, X: Sequence[str]) -> np.ndarray:
         """Vectors of any prompts; a prompt that has a vector on this pool costs nothing.
 
         Parameters
         ----------
-        prompts : sequence of str, length n
+        X : sequence of str, length n
 
         Returns
         -------
         vectors : float32 array of shape (n, n_components)
         """
-        check_is_fitted(self)
-        checked = check_prompts(prompts)
+        checked = check_prompts(X)
         self._check_memory(len(checked))
         return self._embed(checked)
 
-    def fit_transform(self, prompts: Sequence[str], y: Any = None, **fit_params: Any) -> np.ndarray:
-        """Fit, and return the vectors of `prompts`."""
-        self.fit(prompts)
+    def fit_transform(self, X: Sequence[str], y: Any = None, **fit_params: Any) -> np.ndarray:
+        """Fit, and return the vectors of the prompts."""
+        self.fit(X)
         before = self._engine.denoiser.n_evaluations
-        vectors = self.transform(prompts)
+        vectors = self.transform(X)
         self.n_evaluations_ += self._engine.denoiser.n_evaluations - before
         return vectors
 
+    @as_fitted
     def distance_standard_error(self, a: Sequence[str], b: Sequence[str]) -> np.ndarray:
         """Standard error of the Euclidean distance of a[i] from b[i], from draws and sketch.
 
@@ -197,7 +198,6 @@ class ConjureEmbedding(
         errors : float64 array of shape (n,)
             In the unit of the distance, sqrt(nats); NaN for equal prompts, and with one block.
         """
-        check_is_fitted(self)
         left, right = check_prompts(a, "a"), check_prompts(b, "b")
         if len(left) != len(right):
             raise ValueError(
@@ -229,8 +229,7 @@ class ConjureEmbedding(
     def _check_memory(self, n_prompts: int) -> None:
         width, n_points = self.n_components or 0, self.n_points
         n_bytes = COMPONENT_BYTES * n_prompts * width + POINT_BYTES * n_points * self.n_steps
-        text = f"n_components={width}, n_points={n_points}, {n_prompts} prompts"
-        check_memory(n_bytes, text)
+        check_memory(n_bytes, f"n_components={width}, n_points={n_points}, {n_prompts} prompts")
 
     def _n_draws(self, n_references: int) -> int:
         """Draws that the pool needs of each reference."""
@@ -279,7 +278,7 @@ class ConjureEmbedding(
 
     def _make_vectors(self, prompts: list[str]) -> VectorStore:
         """Score unknown prompts on the pool, and keep what is done even if this is interrupted."""
-        pool, engine, flushed = self._fitted_pool(), self._engine, time.monotonic()
+        pool, engine, flushed = self._fitted_pool(), self._fitted_engine(), time.monotonic()
         engine.load()  # a model that predicts differently than before has files of its own
         store = self._fitted_vectors()
         missing = [prompt for prompt in prompts if prompt not in store]
@@ -296,6 +295,7 @@ class ConjureEmbedding(
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()
-        for name in ("_pool", "_vectors"):
-            state.pop(name, None)
+        state.pop("_pool", None)
+        if self.memory is not None and self.random_state is not None:  # the disk keeps them
+            state.pop("_vectors", None)
         return state

@@ -120,14 +120,30 @@ class ConjureKernel(GenericKernelMixin, Kernel):
     def __repr__(self) -> str:
         return f"{type(self).__name__}(bandwidth={self.bandwidth:.3g})"
 
+    def __eq__(self, other: object) -> bool:
+        """Whether another kernel measures with the same model and settings."""
+        if type(self) is not type(other):
+            return False
+        first, second = (
+            {**k.get_params(), "distance": _of(k).get_params(deep=False)} for k in (self, other)
+        )
+        return same_value(first, second)
+
+    __hash__ = None  # type: ignore[assignment]
+
     def __sklearn_clone__(self) -> ConjureKernel:
-        twin = type(self)(self.distance, self.bandwidth, self.bandwidth_bounds)
+        distance = None if self.distance is None else clone(self.distance)  # it shares the model
+        twin = type(self)(distance, self.bandwidth, self.bandwidth_bounds)
         twin._measured = self._measured
         return twin
 
     def _divergences(self, rows: list[str], columns: list[str]) -> np.ndarray:
-        distance = ConjureDistance() if self.distance is None else self.distance
-        return self._measured.divergences(distance, rows, columns)
+        return self._measured.divergences(_of(self), rows, columns)
+
+
+def _of(kernel: Any) -> ConjureDistance:
+    """The estimator with whose settings a kernel measures."""
+    return ConjureDistance() if kernel.distance is None else kernel.distance
 
 
 class _Measured:

@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_is_fitted, check_memory
+from sklearn.utils.validation import check_memory
 from tqdm.auto import tqdm
 
 from conjure_kernel._checks import check_choice, check_number, check_prompts, quote
 from conjure_kernel.estimators.base import PromptMatrix
+from conjure_kernel.estimators.fitting import FittedWhole, as_fitted, whole
 from conjure_kernel.estimators.images import (
     METRICS,
     metric_bandwidth,
@@ -29,7 +29,7 @@ __all__ = ["ImageDistance"]
 LEAST_IMAGES = 8
 
 
-class ImageDistance(PromptMatrix, BaseEstimator):
+class ImageDistance(PromptMatrix, FittedWhole):
     """Distances between prompts by sets of images of them, from any generator.
 
     It does for a black box what `ConjureDistance` does for a diffusion model: as the first step of
@@ -104,6 +104,8 @@ class ImageDistance(PromptMatrix, BaseEstimator):
     True
     """
 
+    _shared = ("generate", "features")
+
     def __init__(
         self,
         generate: Callable[[str, int], np.ndarray],
@@ -129,12 +131,13 @@ class ImageDistance(PromptMatrix, BaseEstimator):
         self.memory = memory
         self.verbose = verbose
 
-    def fit(self, prompts: Sequence[str], y: Any = None) -> ImageDistance:
-        """Make images of `prompts` and compare all pairs of them; the prompts become the columns.
+    @whole
+    def fit(self, X: Sequence[str], y: Any = None) -> ImageDistance:
+        """Make images of prompts and compare all pairs of them; the prompts become the columns.
 
         Parameters
         ----------
-        prompts : sequence of str, length n_prompts
+        X : sequence of str, length n_prompts
             Equal ones share their images and are at distance 0.
         y : ignored
 
@@ -142,7 +145,7 @@ class ImageDistance(PromptMatrix, BaseEstimator):
         -------
         self : ImageDistance
         """
-        checked = check_prompts(prompts)
+        checked = check_prompts(X)
         check_choice(self.metric, "metric", tuple(METRICS))
         self._check_output()
         made = self._make(checked)
@@ -153,27 +156,27 @@ class ImageDistance(PromptMatrix, BaseEstimator):
         self._n_features_out = len(checked)
         return self
 
-    def transform(self, prompts: Sequence[str]) -> np.ndarray:
-        """Distances of `prompts` from the fitted ones, or what `output` names instead.
+    @as_fitted
+    def transform(self, X: Sequence[str]) -> np.ndarray:
+        """Distances of prompts from the fitted ones, or what `output` names instead.
 
         Parameters
         ----------
-        prompts : sequence of str, length n_new
+        X : sequence of str, length n_new
 
         Returns
         -------
         matrix : float64 array of shape (n_new, n_prompts)
         """
-        check_is_fitted(self)
-        checked = check_prompts(prompts)
+        checked = check_prompts(X)
         known = dict(zip(self.prompts_, self.features_, strict=True))
         known |= self._make([prompt for prompt in checked if prompt not in known])
         raw, _ = self._compare(checked, np.stack([known[prompt] for prompt in checked]))
         return self._express(raw.clip(0))
 
-    def fit_transform(self, prompts: Sequence[str], y: Any = None, **fit_params: Any) -> np.ndarray:
-        """Fit, and return the square matrix of `prompts`, exactly symmetric."""
-        return self.fit(prompts, y)._express_fitted()
+    def fit_transform(self, X: Sequence[str], y: Any = None, **fit_params: Any) -> np.ndarray:
+        """Fit, and return the square matrix of the prompts, exactly symmetric."""
+        return self.fit(X, y)._express_fitted()
 
     def _make(self, prompts: Sequence[str]) -> dict[str, np.ndarray]:
         """Features (n_images, d) of each prompt, from the cache or newly generated."""

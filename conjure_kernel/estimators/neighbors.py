@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_matrix
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
-from sklearn.utils.validation import check_is_fitted
 
 from conjure_kernel._checks import check_choice, check_number, check_prompts
 from conjure_kernel.engine.pairwise import measure_pairs
 from conjure_kernel.engine.parameters import ChainParameters, ModelParameter, Parameters
 from conjure_kernel.engine.plan import Plan, plan_candidates
 from conjure_kernel.engine.provenance import provenance_of
+from conjure_kernel.estimators import candidates
 from conjure_kernel.estimators.base import ModelEstimator, TextInput
-from conjure_kernel.estimators.candidates import find_candidates, nearest
 from conjure_kernel.estimators.embedding import ConjureEmbedding
+from conjure_kernel.estimators.fitting import as_fitted, whole
 
 __all__ = ["CANDIDATES_PER_NEIGHBOR", "ConjureNeighbors"]
 
@@ -40,7 +40,7 @@ class ConjureNeighbors(
     The candidates are the prompts with the nearest vectors of a `ConjureEmbedding`. J of each of
     them is measured, with its error, and decides. The graph goes into
     `SpectralClustering(affinity="precomputed_nearest_neighbors")`, and into `DBSCAN` or `Isomap`
-    with metric="precomputed". `HDBSCAN` and `UMAP` want it symmetric: `graph.maximum(graph.T)`.
+    with metric="precomputed". `HDBSCAN` and `UMAP` want `kneighbors_graph(symmetric=True)`.
 
     Parameters
     ----------
@@ -73,8 +73,7 @@ batch_size, n_jobs, random_state, verbose
     Notes
     -----
     n prompts cost about n * n_candidates * T * K noise predictions beside the embedding, and twice
-    that where few candidates are mutual; `plan` says it beforehand. docs/embedding.md measures how
-    many true neighbours the candidates miss.
+    that where few candidates are mutual; `plan` says it beforehand.
 
     Examples
     --------
@@ -91,26 +90,27 @@ batch_size, n_jobs, random_state, verbose
     n_candidates: int | None = None
     embedding: ConjureEmbedding | None = None
 
-    def fit(self, prompts: Sequence[str], y: Any = None) -> ConjureNeighbors:
+    @whole
+    def fit(self, X: Sequence[str], y: Any = None) -> ConjureNeighbors:
         """Find the candidates of each prompt, and measure its J with them.
 
         Parameters
         ----------
-        prompts : sequence of str, length n_prompts > n_neighbors
+        X : sequence of str, length n_prompts > n_neighbors
         y : ignored
 
         Returns
         -------
         self : ConjureNeighbors
         """
-        self.prompts_ = check_prompts(prompts)
+        self.prompts_ = check_prompts(X)
         width = self._width(len(self.prompts_) - 1)
         engine = self._begin()
         before = engine.denoiser.n_evaluations
-        self._vectors, self._n_candidates = self._fit_embedding(), width
-        candidates = find_candidates(self._vectors, width)
-        pairs = np.stack([np.repeat(np.arange(len(candidates)), width), candidates.ravel()])
-        self._measure_both_ways(np.unique(np.sort(pairs, axis=0), axis=1))
+        self.embedding_ = self._unfitted_embedding().set_params(model=self.denoiser)  # loaded once
+        self._vectors, self._n_candidates = self.embedding_.fit_transform(self.prompts_), width
+        near = candidates.find_candidates(self._vectors, width)
+        self._measure_both_ways(candidates.pairs_of(near))
         self.n_evaluations_ = engine.denoiser.n_evaluations - before
         self._n_features_out = len(self.prompts_)
         return self
@@ -118,8 +118,8 @@ batch_size, n_jobs, random_state, verbose
     def plan(self, prompts: Sequence[str]) -> Plan:
         """What `fit` of these prompts costs from an empty cache, with the vectors.
 
-        Which pairs are candidates is known only after the vectors are made. There are between
-        n_prompts * n_candidates / 2 pairs, if all candidates are mutual, and twice as many.
+        There are between n_prompts * n_candidates / 2 pairs, if all candidates are mutual, and
+        twice as many.
 
         Parameters
         ----------
@@ -134,8 +134,7 @@ batch_size, n_jobs, random_state, verbose
         >>> from conjure_kernel import ConjureNeighbors, GaussianDenoiser
         >>> world = GaussianDenoiser({f"prompt {i}": i for i in range(30)})
         >>> model = ConjureNeighbors(world, n_neighbors=2, memory=None)
-        >>> cost = model.plan(world.prompts)
-        >>> actual = model.fit(world.prompts).n_evaluations_
+        >>> cost, actual = model.plan(world.prompts), model.fit(world.prompts).n_evaluations_
         >>> cost.n_predictions <= actual <= cost.most_predictions
         True
         """
@@ -145,75 +144,86 @@ batch_size, n_jobs, random_state, verbose
         n_pairs = (-(-n * width // 2), min(n * width, n * (n - 1) // 2))
         return plan_candidates(engine, distinct, n_pairs, width, vectors)
 
+    @as_fitted
     def kneighbors(
-        self, prompts: Sequence[str] | None = None, n_neighbors: int | None = None
-    ) -> tuple[np.ndarray, np.ndarray]:
+        self,
+        X: Sequence[str] | None = None,
+        n_neighbors: int | None = None,
+        return_distance: bool = True,
+    ) -> Any:
         """Distances sqrt(J) to the nearest fitted prompts and their positions, nearest first.
 
         Parameters
         ----------
-        prompts : sequence of str, length n, optional
+        X : sequence of str, length n, optional
             Default: the fitted prompts, which are then not their own neighbours.
         n_neighbors : int, optional
             At most the number of candidates. Default: that of the estimator.
+        return_distance : bool, default True
+            Whether the distances are returned, too.
 
         Returns
         -------
         distances, indices : float64 and int arrays of shape (n, n_neighbors)
+            Or the indices alone.
         """
-        check_is_fitted(self)
         n = self.n_neighbors if n_neighbors is None else n_neighbors
-        n_known = self._n_candidates + (prompts is not None)
+        n_known = self._n_candidates + (X is not None)
         if check_number(n, "n_neighbors", least=1, integer=True) > n_known:
             raise ValueError(
                 f"n_neighbors={n}: expected at most {n_known}, as J of so many candidates is "
                 "measured; raise n_candidates."
             )
-        if prompts is None:
+        if X is None:
             divergences, own = self.divergences_, np.arange(len(self.prompts_))
         else:
-            divergences, own = self._rows_of(check_prompts(prompts)), None
-        values, indices = nearest(divergences, n, own)
-        return np.sqrt(values), indices
+            divergences, own = self._rows_of(check_prompts(X)), None
+        values, indices = candidates.nearest(divergences, n, own)
+        return (np.sqrt(values), indices) if return_distance else indices
 
+    @as_fitted
     def kneighbors_graph(
         self,
-        prompts: Sequence[str] | None = None,
+        X: Sequence[str] | None = None,
         n_neighbors: int | None = None,
         mode: str = "distance",
+        symmetric: bool = False,
     ) -> csr_matrix:
         """Graph of the nearest fitted prompts, with explicit zeros; each row by rising distance.
 
         Parameters
         ----------
-        prompts, n_neighbors
+        X, n_neighbors
             See `kneighbors`. A fitted prompt stands first in its own row, before its neighbours.
         mode : {"distance", "connectivity"}, default "distance"
             Entries are sqrt(J), or ones.
+        symmetric : bool, default False
+            Whether each edge stands in both triangles; only without X.
 
         Returns
         -------
         graph : csr_matrix of shape (n, n_prompts), float64
         """
         check_choice(mode, "mode", MODES)
-        distances, indices = self.kneighbors(prompts, n_neighbors)
-        if prompts is None:
-            own = np.arange(len(indices))[:, None]
-            distances = np.hstack([np.zeros((len(own), 1)), distances])
-            indices = np.hstack([own, indices])
+        if symmetric and X is not None:
+            raise ValueError("symmetric=True: expected no X, whose rows are no columns.")
+        distances, indices = self.kneighbors(X, n_neighbors)
+        if X is None:
+            indices = np.hstack([np.arange(len(indices))[:, None], indices])
+            distances = np.hstack([np.zeros((len(indices), 1)), distances])
         data = distances if mode == "distance" else np.ones_like(distances)
-        starts = np.arange(0, indices.size + 1, indices.shape[1])
-        shape = (len(indices), len(self.prompts_))
-        return csr_matrix((data.ravel(), indices.ravel(), starts), shape=shape)
+        graph = candidates.stack_rows(indices, data, len(self.prompts_))
+        return candidates.symmetrize(graph) if symmetric else graph
 
-    def transform(self, prompts: Sequence[str]) -> csr_matrix:
+    @as_fitted
+    def transform(self, X: Sequence[str]) -> csr_matrix:
         """Graph of sqrt(J) from prompts to the nearest fitted ones.
 
         A fitted prompt has the row that `fit_transform` gave it.
 
         Parameters
         ----------
-        prompts : sequence of str, length n_new
+        X : sequence of str, length n_new
 
         Returns
         -------
@@ -221,12 +231,20 @@ batch_size, n_jobs, random_state, verbose
             n_neighbors + 1 entries in a row, as one may be the prompt itself; scikit-learn's
             `KNeighborsTransformer` does the same.
         """
-        check_is_fitted(self)
-        return self.kneighbors_graph(prompts, self.n_neighbors + 1)
+        return self.kneighbors_graph(X, self.n_neighbors + 1)
 
-    def fit_transform(self, prompts: Sequence[str], y: Any = None, **fit_params: Any) -> csr_matrix:
+    def fit_transform(self, X: Sequence[str], y: Any = None, **fit_params: Any) -> csr_matrix:
         """Fit, and return the square graph of each prompt: itself (0) and its n_neighbors."""
-        return self.fit(prompts).kneighbors_graph()
+        return self.fit(X).kneighbors_graph()
+
+    def set_params(self, **params: Any) -> ConjureNeighbors:
+        """Set parameters, also `embedding__n_points` and the like of the default embedding."""
+        if self.embedding is None and any(name.startswith("embedding__") for name in params):
+            self.embedding = self._default_embedding()
+        return super().set_params(**params)
+
+    def _default_embedding(self) -> ConjureEmbedding:
+        return ConjureEmbedding(**{f.name: getattr(self, f.name) for f in fields(ChainParameters)})
 
     def _width(self, most: int) -> int:
         """Candidates of each prompt, checked."""
@@ -236,32 +254,22 @@ batch_size, n_jobs, random_state, verbose
                 f"n_neighbors={least}: expected at most {most}, the number of other prompts; pass "
                 "more prompts, or lower n_neighbors."
             )
-        if self.n_candidates is None:
-            return min(CANDIDATES_PER_NEIGHBOR * least, most)
-        return min(check_number(self.n_candidates, "n_candidates", least=least, integer=True), most)
+        wanted = CANDIDATES_PER_NEIGHBOR * least if self.n_candidates is None else self.n_candidates
+        return min(check_number(wanted, "n_candidates", least=least, integer=True), most)
 
     def _unfitted_embedding(self) -> ConjureEmbedding:
-        if self.embedding is None:
-            shared = {f.name: getattr(self, f.name) for f in fields(ChainParameters)}
-            model = ConjureEmbedding(**{**shared, "random_state": self.seed_})
-        else:
-            model = clone(self.embedding)
+        own = self._default_embedding().set_params(random_state=self._seed())
+        model = own if self.embedding is None else clone(self.embedding)
         return model.set_params(device="auto", dtype="auto", model_kwargs=None)  # of the model here
-
-    def _fit_embedding(self) -> np.ndarray:
-        self.embedding_ = self._unfitted_embedding().set_params(model=self.denoiser)  # loaded once
-        return self.embedding_.fit_transform(self.prompts_)
 
     def _measure_both_ways(self, pairs: np.ndarray) -> None:
         """J and its error of pairs (2, n) of positions, i < j, into both triangles."""
         left, right = ([self.prompts_[i] for i in side] for side in pairs)
         measured = measure_pairs(self._engine, left, right)
         self.provenance_ = provenance_of(self._engine, n_draws=measured.n_draws)
-        n, (i, j) = len(self.prompts_), pairs
-        places = np.r_[i, j], np.r_[j, i]
+        parts, n = (measured.values, measured.standard_errors), len(self.prompts_)
         self.divergences_, self.standard_errors_ = (
-            csr_matrix((np.r_[values, values], places), shape=(n, n))
-            for values in (measured.values, measured.standard_errors)
+            candidates.both_ways(pairs, part, n) for part in parts
         )
 
     def _rows_of(self, prompts: list[str]) -> csr_matrix:
@@ -273,23 +281,20 @@ batch_size, n_jobs, random_state, verbose
         columns, values = [], []
         for prompt in prompts:
             if prompt in place:
-                known, i, own = self.divergences_, place[prompt], [place[prompt]]
+                row, own = self.divergences_[place[prompt]], [place[prompt]]
             else:
-                known, i, own = measured, number[prompt], []
-            inside = slice(known.indptr[i], known.indptr[i + 1])
-            columns.append(np.r_[own, known.indices[inside]].astype(int))
-            values.append(np.r_[np.zeros(len(own)), known.data[inside]])
-        starts = np.cumsum([0, *map(len, columns)])
-        shape = (len(prompts), len(self.prompts_))
-        return csr_matrix((np.concatenate(values), np.concatenate(columns), starts), shape=shape)
+                row, own = measured[number[prompt]], []  # type: ignore[index]
+            columns.append(np.r_[own, row.indices].astype(int))
+            values.append(np.r_[np.zeros(len(own)), row.data])
+        return candidates.stack_rows(columns, values, len(self.prompts_))
 
     def _measure_new(self, prompts: list[str]) -> csr_matrix:
         """J of new prompts and their candidates, (n_new, n_prompts)."""
         width = self._n_candidates + 1
-        candidates = find_candidates(self._vectors, width, self.embedding_.transform(prompts))
-        columns = candidates.ravel()
+        if getattr(self.embedding_.model, "left_behind", False):  # by a pickle
+            self.embedding_.set_params(model=self.denoiser)
+        near = candidates.find_candidates(self._vectors, width, self.embedding_.transform(prompts))
         left = [prompt for prompt in prompts for _ in range(width)]
-        right = [self.prompts_[j] for j in columns]
+        right = [self.prompts_[j] for j in near.ravel()]
         values = measure_pairs(self._fitted_engine(), left, right).values
-        starts, shape = np.arange(0, len(columns) + 1, width), (len(prompts), len(self.prompts_))
-        return csr_matrix((values, columns, starts), shape=shape)
+        return candidates.stack_rows(near, values.reshape(near.shape), len(self.prompts_))

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import TransformerMixin
-from sklearn.utils.validation import check_is_fitted
 
 from conjure_kernel._checks import check_choice, check_pairs
 from conjure_kernel.engine.pairwise import measure_pairs
 from conjure_kernel.engine.parameters import ModelParameter, Parameters
 from conjure_kernel.engine.provenance import provenance_of
 from conjure_kernel.estimators.base import ModelEstimator, TextInput
+from conjure_kernel.estimators.fitting import as_fitted, whole
 from conjure_kernel.method.divergence import Divergence
 
 __all__ = ["ConjurePairs", "log_divergence"]
@@ -65,49 +65,59 @@ batch_size, n_jobs, random_state, verbose
 
     features: str = "log_divergence"
 
-    def fit(self, pairs: Any, y: Any = None) -> ConjurePairs:
-        """Measure `pairs`. Nothing is learnt from them, but their errors and cost are kept.
+    def fit(self, X: Any, y: Any = None) -> ConjurePairs:
+        """Measure pairs. Nothing is learnt from them, but their features and cost are kept.
 
         Parameters
         ----------
-        pairs : list of (text_a, text_b), or table of shape (n_pairs, 2)
+        X : list of (text_a, text_b), or table of shape (n_pairs, 2)
         y : ignored
 
         Returns
         -------
         self : ConjurePairs
         """
-        self._fit(pairs)
+        self._fit(X)
         return self
 
-    def transform(self, pairs: Any) -> np.ndarray:
+    @as_fitted
+    def transform(self, X: Any) -> np.ndarray:
         """Features of any pairs; pairs that were measured before cost nothing.
 
         Parameters
         ----------
-        pairs : list of (text_a, text_b), or table of shape (n_pairs, 2)
+        X : list of (text_a, text_b), or table of shape (n_pairs, 2)
 
         Returns
         -------
         features : float64 array of shape (n_pairs, 1) or (n_pairs, 2 T)
             Logarithms of nats, at least log(1e-3), in a profile log(1e-3 / T).
         """
-        check_is_fitted(self)
-        return self._express(measure_pairs(self._fitted_engine(), *check_pairs(pairs)))
+        pairs = list(zip(*check_pairs(X), strict=True))
+        place = {pair: i for i, pair in enumerate(self._pairs)}
+        features = self._features
+        if new := [pair for pair in dict.fromkeys(pairs) if pair not in place]:
+            place |= {pair: len(features) + i for i, pair in enumerate(new)}
+            left, right = zip(*new, strict=True)
+            measured = measure_pairs(self._fitted_engine(), list(left), list(right))
+            features = np.vstack([features, self._express(measured)])
+        return features[[place[pair] for pair in pairs]]
 
-    def fit_transform(self, pairs: Any, y: Any = None, **fit_params: Any) -> np.ndarray:
-        """Fit, and return the features of `pairs`."""
-        return self._express(self._fit(pairs))
+    def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> np.ndarray:
+        """Fit, and return the features of the pairs."""
+        self._fit(X)
+        return self._features.copy()
 
+    @as_fitted
     def get_feature_names_out(self, input_features: Sequence[str] | None = None) -> np.ndarray:
         """Names of the columns: "log_divergence", or "log_kl_ab_0", ..., "log_kl_ba_0", ..."""
-        check_is_fitted(self)
         if self.features == "log_divergence":
             return np.array(["log_divergence"], dtype=object)
         legs, levels = ("ab", "ba"), range(self.n_steps)
         return np.array([f"log_kl_{leg}_{t}" for leg in legs for t in levels], dtype=object)
 
-    def _fit(self, pairs: Any) -> Divergence:
+    @whole
+    def _fit(self, pairs: Any) -> None:
         check_choice(self.features, "features", FEATURES)
         engine = self._begin()
         measured = measure_pairs(engine, *check_pairs(pairs))
@@ -116,7 +126,8 @@ batch_size, n_jobs, random_state, verbose
         self.truncated_ = np.logical_or(*truncated)
         self.n_evaluations_ = measured.n_evaluations
         self.provenance_ = provenance_of(engine, n_draws=measured.n_draws)
-        return measured
+        self._pairs = list(zip(measured.prompts_a, measured.prompts_b, strict=True))
+        self._features = self._express(measured)
 
     def _express(self, measured: Divergence) -> np.ndarray:
         """The columns that `features` names."""

@@ -56,6 +56,8 @@ class Denoiser(ABC):
         What in memory the model is made of.
     compiled, full_call : bool, int
         Whether the network is compiled, and for how many rows a call; shorter calls are filled up.
+    travels : bool
+        Whether it can be pickled.
 
     Examples
     --------
@@ -81,6 +83,11 @@ class Denoiser(ABC):
     modules: Sequence[Any] = ()
     compiled: bool = False
     full_call: int = 0
+    travels: bool = True
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the counters out, so that equal models have equal pickles and hashes."""
+        return {n: v for n, v in vars(self).items() if n not in ("n_evaluations", "full_call")}
 
     @property
     @abstractmethod

@@ -106,6 +106,15 @@ class MixtureDenoiser(Denoiser):
             )
         self.shape = (sizes.pop(),)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """State with arrays, as the pickle of a tensor is never twice the same."""
+        arrays = {p: tuple(part.numpy() for part in m) for p, m in self._mixtures.items()}
+        return {**super().__getstate__(), "_mixtures": arrays}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._mixtures = {p: _Mixture(*map(torch.tensor, m)) for p, m in self._mixtures.items()}
+
     @property
     def prompts(self) -> list[str]:
         """The prompts of this world."""

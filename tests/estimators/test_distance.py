@@ -207,9 +207,11 @@ def test_random_state_none_is_one_seed_per_fit(tmp_path):
     with pytest.warns(UserWarning, match="random_state=None"):
         square = model.fit_transform(prompts[:4])
     np.testing.assert_allclose(model.transform(prompts[:4]), square, rtol=1e-6)
+    thawed = pickle.loads(pickle.dumps(model))
+    np.testing.assert_allclose(thawed.transform(prompts[:4]), square, rtol=1e-6)
     with pytest.warns(UserWarning, match="random_state=None"):  # it has to be measured anew
-        thawed = pickle.loads(pickle.dumps(model)).transform(prompts[:4])
-    np.testing.assert_allclose(thawed, square, rtol=1e-6)
+        new = thawed.transform(prompts[4:])
+    np.testing.assert_allclose(new, model.transform(prompts[4:]), rtol=1e-6)
     same = estimator(world, random_state=model.seed_).fit_transform(prompts[:4])
     np.testing.assert_allclose(same, square, rtol=1e-6)
     with pytest.warns(UserWarning, match="random_state=None"):
@@ -268,9 +270,11 @@ def test_a_pipeline_object_is_measured_shared_and_left_behind(pipe, tmp_path):
     assert model.conjure_images(n=2).shape[:2] == (3, 2)
     thawed = pickle.loads(pickle.dumps(model))
     assert len(pickle.dumps(model)) < 100_000
-    with pytest.raises(ValueError, match=r"<StableDiffusionPipeline left behind>.*save_pretrained"):
-        thawed.transform(prompts)
-    assert np.array_equal(thawed.set_params(model=pipe).transform(prompts), matrix)
+    assert np.array_equal(thawed.transform(prompts), matrix)
+    new = ["a green bus"]
+    with pytest.raises(ValueError, match=r"<StableDiffusionPipeline .* left behind>.*save_pretr"):
+        thawed.transform(new)
+    assert thawed.set_params(model=pipe).transform(new) == pytest.approx(model.transform(new))
 
 
 def test_unknown_model_is_named_with_what_to_do(monkeypatch):

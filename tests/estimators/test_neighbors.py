@@ -151,13 +151,43 @@ def test_hdbscan_and_umap_take_the_graph_made_symmetric_and_isomap_as_it_is():
 
     rng = np.random.default_rng(0)
     world = Counting({f"prompt {i}": mean for i, mean in enumerate(rng.normal(size=(20, 2)))})
-    graph = neighbors(world, 8).fit_transform(world.prompts)
-    symmetric = graph.maximum(graph.T)
+    model = neighbors(world, 8)
+    graph = model.fit_transform(world.prompts)
+    symmetric = model.kneighbors_graph(symmetric=True)
     labels = HDBSCAN(metric="precomputed", min_cluster_size=5, copy=True).fit_predict(symmetric)
     assert len(labels) == 20
     assert Isomap(n_neighbors=6, metric="precomputed").fit_transform(graph).shape == (20, 2)
     plane = UMAP(metric="precomputed", n_neighbors=6, random_state=0).fit_transform(symmetric)
     assert plane.shape == (20, 2)
+
+
+def test_the_symmetric_graph_keeps_the_edges_of_equal_prompts():
+    """`graph.maximum(graph.T)`, which was documented, deleted them."""
+    world, prompts = make_world(6)
+    model = neighbors(world, 2).fit([*prompts, *prompts[:3]])
+    plain, graph = model.kneighbors_graph(), model.kneighbors_graph(symmetric=True)
+    edges = {frozenset(edge) for edge in zip(*plain.nonzero(), strict=True)}
+    kept = graph.tocoo()
+    assert {frozenset(e) for e in zip(kept.row, kept.col, strict=True)} >= edges
+    assert (graph != graph.T).nnz == 0
+    assert sorted(zip(kept.row, kept.col, strict=True)) == sorted(
+        zip(kept.col, kept.row, strict=True)
+    )
+    assert {(0, 6), (6, 0), (0, 0)} <= set(zip(kept.row, kept.col, strict=True))
+    assert graph[0, 6] == 0
+    rows = np.split(graph.data, graph.indptr[1:-1])
+    assert all((np.diff(row) >= 0).all() for row in rows)
+    with pytest.raises(ValueError, match="symmetric=True: expected no X"):
+        model.kneighbors_graph(prompts, symmetric=True)
+
+
+def test_the_calls_of_scikit_learn_s_own_neighbors_work():
+    world, prompts = make_world(6)
+    model = neighbors(world, 2).set_params(embedding__n_points=16).fit(X=prompts)
+    assert model.embedding_.n_points == 16
+    distances, indices = model.kneighbors(X=prompts[:3])
+    np.testing.assert_array_equal(model.kneighbors(prompts[:3], return_distance=False), indices)
+    assert (np.diff(distances) >= 0).all()
 
 
 def test_public_checks_that_need_no_numbers():

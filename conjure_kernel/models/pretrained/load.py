@@ -167,11 +167,16 @@ def open_denoiser(
     )
 
 
-def _reopen(model: str, options: dict[str, Any]) -> Denoiser:
+def _reopen(model: str, options: dict[str, Any], fingerprint: str) -> Denoiser:
     """Open what a pickle names in another process: one object for each model."""
-    key = pickle.dumps((model, options))
+    key = pickle.dumps((model, options, fingerprint))
     if (opened := _OPENED.get(key)) is None:
         opened = open_denoiser(model, **{**options, "device": _own_device(options["device"])})
+        if opened.fingerprint != fingerprint:
+            raise ValueError(
+                f"model={model!r}: expected the model that was pickled, with fingerprint "
+                f"{fingerprint}, got another one, {opened.fingerprint}; restore its files."
+            )
         _OPENED[key] = opened
     return opened
 

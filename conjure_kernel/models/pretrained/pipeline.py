@@ -92,6 +92,7 @@ class PretrainedDenoiser(Denoiser):
         self._digest: str | None = None
         self._state: State | None = None
         self._spare_dtype, self.compiled, self._told = spare_dtype, compiled, False
+        self.travels = reopen is not None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
@@ -108,7 +109,8 @@ class PretrainedDenoiser(Denoiser):
                 "model, or use n_jobs=1."
             )
         function, (model, options) = self._reopen
-        return function, (model, {**options, "dtype": str(self.dtype).removeprefix("torch.")})
+        options = {**options, "dtype": str(self.dtype).removeprefix("torch.")}
+        return function, (model, options, self.fingerprint)
 
     @property
     def fingerprint(self) -> str:  # noqa: D102
