@@ -24,6 +24,7 @@ from conjure_kernel.engine.ledger import Known, Ledger, Requests, make_wanted
 from conjure_kernel.engine.parameters import Parameters
 from conjure_kernel.engine.settings import BothBranches, Settings
 from conjure_kernel.engine.tiles import Tile, cut_tiles, cut_waves, replayings, tracings
+from conjure_kernel.engine.turns import in_turn
 from conjure_kernel.engine.workers import Job, Workers
 from conjure_kernel.method.grid import Grid
 from conjure_kernel.models.denoiser import Denoiser
@@ -108,6 +109,7 @@ class Engine:
         """What is kept of this run."""
         return self._ledger.store
 
+    @in_turn
     def measure(
         self, requests: Requests, draws: Mapping[str, np.ndarray] | None = None
     ) -> dict[str, Known]:
@@ -173,6 +175,7 @@ class Engine:
         self.batches.tune_batch_size(prompt, n_predictions, self.root)
         return self.batches.rate(prompt, self.settings.n_nodes, n_rows)
 
+    @in_turn
     def images(self, prompts: Sequence[str], n: int = 1) -> np.ndarray:
         """Pictures at the ends of the first n draws: uint8 (n_prompts, n, H, W, 3)."""
         self.load()
@@ -186,6 +189,7 @@ class Engine:
         pictures = self.denoiser.decode(torch.cat(ends))
         return pictures.reshape(len(prompts), n, *pictures.shape[1:])
 
+    @in_turn
     def trajectories(self, prompts: Sequence[str], n_draws: int) -> dict[str, Trajectory]:
         """Each prompt's trajectory with at least n_draws draws, from the cache or traced now."""
         self.load()

@@ -15,6 +15,7 @@ from conjure_kernel.engine.opening import open_engine
 from conjure_kernel.engine.reading import report_reading
 from conjure_kernel.engine.steps import checked_steps
 from conjure_kernel.engine.stopping import refine
+from conjure_kernel.engine.turns import in_turn
 from conjure_kernel.method.divergence import Divergence
 from conjure_kernel.models.pair import ModelPair, bare
 
@@ -189,6 +190,7 @@ def measure_matrix(engine: Engine, rows: list[str], columns: list[str]) -> Diver
     )
 
 
+@in_turn
 def _measure(
     engine: Engine, requests: Requests
 ) -> tuple[dict[str, Known], dict[str, np.ndarray] | None, int]:

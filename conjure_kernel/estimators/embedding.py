@@ -26,6 +26,7 @@ from conjure_kernel.engine.pool import (
 )
 from conjure_kernel.engine.provenance import provenance_of
 from conjure_kernel.engine.settings import Settings
+from conjure_kernel.engine.turns import in_turn, turn
 from conjure_kernel.estimators.base import ModelEstimator, TextInput
 from conjure_kernel.estimators.fitting import as_fitted, whole
 from conjure_kernel.method.grid import WEIGHTINGS
@@ -126,10 +127,11 @@ class ConjureEmbedding(
         self._check_parameters()
         engine = self._begin()
         self._check_memory(len(distinct))
-        before = engine.denoiser.n_evaluations
-        self.references_ = choose_references(engine, distinct, self.n_references, self.seed_)
-        self._n_features_out = self._fitted_pool().n_components
-        self.n_evaluations_ = engine.denoiser.n_evaluations - before
+        with turn(engine.denoiser):
+            before = engine.denoiser.n_evaluations
+            self.references_ = choose_references(engine, distinct, self.n_references, self.seed_)
+            self._n_features_out = self._fitted_pool().n_components
+            self.n_evaluations_ = engine.denoiser.n_evaluations - before
         self.provenance_ = provenance_of(
             engine,
             n_draws=self._n_draws(len(self.references_)),
@@ -146,12 +148,11 @@ class ConjureEmbedding(
         Parameters
         ----------
         n_prompts : int
-            Different prompts.
 
         Returns
         -------
         n_predictions : int
-            Those that choose the references, run their chains and make the vectors.
+            To choose references, run their chains and make vectors.
         """
         self._check_parameters()
         n_references = min(self.n_references, n_prompts)
@@ -179,10 +180,10 @@ class ConjureEmbedding(
 
     def fit_transform(self, X: Sequence[str], y: Any = None, **fit_params: Any) -> np.ndarray:
         """Fit, and return the vectors of the prompts."""
-        self.fit(X)
-        before = self._engine.denoiser.n_evaluations
-        vectors = self.transform(X)
-        self.n_evaluations_ += self._engine.denoiser.n_evaluations - before
+        with turn(denoiser := self.fit(X).denoiser):
+            before = denoiser.n_evaluations
+            vectors = self.transform(X)
+            self.n_evaluations_ += denoiser.n_evaluations - before
         return vectors
 
     @as_fitted
@@ -213,11 +214,10 @@ class ConjureEmbedding(
             return error / (2 * np.sqrt(squares.sum(1)))
 
     def _check_parameters(self) -> None:
-        for name in ("n_references", "n_points", "n_blocks"):
-            check_number(getattr(self, name), name, least=1, integer=True)
         check_choice(self.weighting, "weighting", tuple(WEIGHTINGS))
-        if self.n_components is not None:
-            check_number(self.n_components, "n_components", least=1, integer=True)
+        for name in ("n_references", "n_points", "n_blocks", "n_components"):
+            if (value := getattr(self, name)) is not None or name != "n_components":
+                check_number(value, name, least=1, integer=True)
         for name in ("n_points", "n_components"):
             value = getattr(self, name)
             if value is not None and value % self.n_blocks:
@@ -264,6 +264,7 @@ class ConjureEmbedding(
             known = self._vectors = VectorStore(store, name, self.n_components)
         return known
 
+    @in_turn
     def _embed(self, prompts: list[str]) -> np.ndarray:
         store, distinct = self._fitted_vectors(), list(dict.fromkeys(prompts))
         if any(prompt not in store for prompt in distinct):
@@ -295,7 +296,6 @@ class ConjureEmbedding(
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()
-        state.pop("_pool", None)
-        if self.memory is not None and self.random_state is not None:  # the disk keeps them
-            state.pop("_vectors", None)
-        return state
+        on_disk = self.memory is not None and self.random_state is not None
+        gone = {"_pool", "_vectors"} if on_disk else {"_pool"}
+        return {name: value for name, value in state.items() if name not in gone}

@@ -15,6 +15,7 @@ from conjure_kernel.engine.pairwise import measure_pairs
 from conjure_kernel.engine.parameters import ChainParameters, ModelParameter, Parameters
 from conjure_kernel.engine.plan import Plan, plan_candidates
 from conjure_kernel.engine.provenance import provenance_of
+from conjure_kernel.engine.turns import turn
 from conjure_kernel.estimators import candidates
 from conjure_kernel.estimators.base import ModelEstimator, TextInput
 from conjure_kernel.estimators.embedding import ConjureEmbedding
@@ -105,21 +106,21 @@ batch_size, n_jobs, random_state, verbose
         """
         self.prompts_ = check_prompts(X)
         width = self._width(len(self.prompts_) - 1)
-        engine = self._begin()
-        before = engine.denoiser.n_evaluations
-        self.embedding_ = self._unfitted_embedding().set_params(model=self.denoiser)  # loaded once
-        self._vectors, self._n_candidates = self.embedding_.fit_transform(self.prompts_), width
-        near = candidates.find_candidates(self._vectors, width)
-        self._measure_both_ways(candidates.pairs_of(near))
-        self.n_evaluations_ = engine.denoiser.n_evaluations - before
+        denoiser = self._begin().denoiser
+        self.embedding_ = self._unfitted_embedding().set_params(model=denoiser)  # loaded once
+        with turn(denoiser):
+            before = denoiser.n_evaluations
+            self._vectors, self._n_candidates = self.embedding_.fit_transform(self.prompts_), width
+            near = candidates.find_candidates(self._vectors, width)
+            self._measure_both_ways(candidates.pairs_of(near))
+            self.n_evaluations_ = denoiser.n_evaluations - before
         self._n_features_out = len(self.prompts_)
         return self
 
     def plan(self, prompts: Sequence[str]) -> Plan:
         """What `fit` of these prompts costs from an empty cache, with the vectors.
 
-        There are between n_prompts * n_candidates / 2 pairs, if all candidates are mutual, and
-        twice as many.
+        It depends on how many candidates are mutual.
 
         Parameters
         ----------
@@ -238,8 +239,8 @@ batch_size, n_jobs, random_state, verbose
         return self.fit(X).kneighbors_graph()
 
     def set_params(self, **params: Any) -> ConjureNeighbors:
-        """Set parameters, also `embedding__n_points` and the like of the default embedding."""
-        if self.embedding is None and any(name.startswith("embedding__") for name in params):
+        """Set parameters, also those of the default embedding."""
+        if self.embedding is None and any("embedding__" in name for name in params):
             self.embedding = self._default_embedding()
         return super().set_params(**params)
 
@@ -264,13 +265,12 @@ batch_size, n_jobs, random_state, verbose
 
     def _measure_both_ways(self, pairs: np.ndarray) -> None:
         """J and its error of pairs (2, n) of positions, i < j, into both triangles."""
-        left, right = ([self.prompts_[i] for i in side] for side in pairs)
-        measured = measure_pairs(self._engine, left, right)
+        sides = ([self.prompts_[i] for i in side] for side in pairs)
+        measured = measure_pairs(self._engine, *sides)
         self.provenance_ = provenance_of(self._engine, n_draws=measured.n_draws)
-        parts, n = (measured.values, measured.standard_errors), len(self.prompts_)
-        self.divergences_, self.standard_errors_ = (
-            candidates.both_ways(pairs, part, n) for part in parts
-        )
+        both = [measured.values, measured.standard_errors]
+        both = [candidates.both_ways(pairs, part, len(self.prompts_)) for part in both]
+        self.divergences_, self.standard_errors_ = both
 
     def _rows_of(self, prompts: list[str]) -> csr_matrix:
         """J of prompts and their candidates, (n, n_prompts); that of fitted ones is known."""

@@ -17,6 +17,7 @@ import torch
 from diffusers import DiffusionPipeline
 
 from conjure_kernel.models.pretrained.content import bytes_of, content_of
+from conjure_kernel.models.pretrained.instrument import exclusively
 from conjure_kernel.models.pretrained.state import modules_of, read_facts
 
 __all__ = ["fingerprint_call", "fingerprint_file", "fingerprint_folder", "fingerprint_pipeline"]
@@ -24,6 +25,11 @@ __all__ = ["fingerprint_call", "fingerprint_file", "fingerprint_folder", "finger
 
 def fingerprint_pipeline(pipeline: DiffusionPipeline) -> str:
     """Digest of a pipeline object: all that `read_facts` reads, and every weight."""
+    with exclusively(pipeline):  # while it is measured, it has another scheduler
+        return _fingerprint(pipeline)
+
+
+def _fingerprint(pipeline: DiffusionPipeline) -> str:
     state = hashlib.blake2b(digest_size=16)
     state.update(read_facts(pipeline)[0].encode())
     for name, component in modules_of(pipeline):

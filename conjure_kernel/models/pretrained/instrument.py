@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from threading import Lock
+from threading import Lock, RLock
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -32,10 +32,18 @@ from conjure_kernel.method.schedule import (
 )
 from conjure_kernel.models.task import Task
 
-__all__ = ["Dialect", "Instrument", "make_instrument", "measuring", "quiet", "read_dialect"]
+__all__ = [
+    "Dialect",
+    "Instrument",
+    "exclusively",
+    "make_instrument",
+    "measuring",
+    "quiet",
+    "read_dialect",
+]
 
 BUSY = (
-    "{}: expected one measurement at a time, but another thread measures this pipeline; wait for "
+    "{}: expected one measurement at a time, but another one of this pipeline goes on; wait for "
     "it, or load a second pipeline."
 )
 LIBRARIES = (diffusers_logging, transformers_logging)
@@ -49,7 +57,8 @@ WORDS = {"epsilon": "eps", "v_prediction": "v", "sample": "x_0", "flow": "the ve
 WORDS |= {"inverted_flow": "the velocity towards data", "edm_epsilon": "EDM's F"}
 WORDS |= {"edm_v_prediction": "v of unit data"}
 SIGMAS = 4096  # points of the table of a schedule in sigma space
-_LOCKS: WeakKeyDictionary[DiffusionPipeline, Lock] = WeakKeyDictionary()
+PATIENCE = 3600.0  # seconds for which a thread waits for another one that measures
+_LOCKS: WeakKeyDictionary[DiffusionPipeline, Any] = WeakKeyDictionary()
 _LEVELS: list[list[tuple[int, bool]]] = []
 _LOCKS_GUARD = Lock()
 
@@ -226,9 +235,27 @@ def measuring(
     pipeline: DiffusionPipeline, dialect: Dialect, task: Task, leading: int = 0
 ) -> Iterator[Any]:
     """Put an instrument in; restore the pipeline at the end, also after an error or Ctrl-C."""
+    with exclusively(pipeline):
+        yield from _measuring(pipeline, dialect, task, leading)
+
+
+@contextmanager
+def exclusively(pipeline: DiffusionPipeline) -> Iterator[None]:
+    """Have a pipeline for this thread alone; another one waits, and gives up after an hour."""
     with _LOCKS_GUARD:
-        lock = _LOCKS.setdefault(pipeline, Lock())
-    if not lock.acquire(blocking=False):
+        lock = _LOCKS.setdefault(pipeline, RLock())
+    if not lock.acquire(timeout=PATIENCE):
+        raise RuntimeError(BUSY.format(type(pipeline).__name__))
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _measuring(
+    pipeline: DiffusionPipeline, dialect: Dialect, task: Task, leading: int
+) -> Iterator[Any]:
+    if isinstance(pipeline.scheduler, Instrument):  # this thread measures it already
         raise RuntimeError(BUSY.format(type(pipeline).__name__))
     before = dict(vars(pipeline))
     try:
@@ -248,7 +275,6 @@ def measuring(
                 object.__setattr__(pipeline, name, before[name])
             else:
                 vars(pipeline).pop(name, None)
-        lock.release()
 
 
 @contextmanager

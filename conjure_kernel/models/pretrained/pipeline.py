@@ -11,6 +11,7 @@ import hashlib
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from conjure_kernel.models.pretrained.arguments import for_prompts, seeded, stat
 from conjure_kernel.models.pretrained.calibrate import ask_again, calibrate
 from conjure_kernel.models.pretrained.calibration import Calibration
 from conjure_kernel.models.pretrained.fingerprint import fingerprint_call, fingerprint_pipeline
-from conjure_kernel.models.pretrained.instrument import measuring
+from conjure_kernel.models.pretrained.instrument import exclusively, measuring
 from conjure_kernel.models.pretrained.pictures import Show, check_pictures, pictures_in
 from conjure_kernel.models.pretrained.single_step import (
     compute_dtype,
@@ -44,6 +45,8 @@ from conjure_kernel.models.task import Filled, Reading, Task
 __all__ = ["PretrainedDenoiser"]
 
 PICTURES_A_CALL = 16
+# While accelerate reads weights, every new module of the process is on the device "meta".
+_LOADING = RLock()
 
 
 class PretrainedDenoiser(Denoiser):
@@ -164,8 +167,10 @@ class PretrainedDenoiser(Denoiser):
 
     def load(self) -> PretrainedDenoiser:
         """Bring the pipeline into memory and calibrate it, unless that is done."""
-        if self.calibration is not None:
-            return self
+        with _LOADING:
+            return self if self.calibration is not None else self._load()
+
+    def _load(self) -> PretrainedDenoiser:
         pipeline = self._open(self.dtype)
         try:
             calibration = self._calibrate(pipeline)
@@ -194,7 +199,8 @@ class PretrainedDenoiser(Denoiser):
     @torch.no_grad()
     def _calibrate(self, pipeline: DiffusionPipeline) -> Calibration:
         check_evaluation_mode(pipeline, repr(self))
-        return calibrate(pipeline, self.call_kwargs)
+        with exclusively(pipeline):
+            return calibrate(pipeline, self.call_kwargs)
 
     @torch.no_grad()
     def run(  # noqa: D102
