@@ -144,7 +144,7 @@ def in_small_calls(model):
 
 
 def report(name, drift, given):
-    table = drift.to_frame()
+    table = drift.to_pandas()
     found = table.index[table["prompt"] == f"a {CONCEPT}"][0]
     concept, rest = table.loc[found], table.drop(index=found)["divergence"]
     row = {

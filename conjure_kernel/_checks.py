@@ -40,10 +40,11 @@ def check_prompts(prompts: Any, name: str = "prompts") -> list[str]:
     it evokes.
     """
     if isinstance(prompts, str | bytes):
+        text = quote(prompts) if isinstance(prompts, str) else f"{quote(prompts)}.decode()"
         raise ValueError(
-            f"{name}={quote(prompts)}: expected a list of strings, got one string; "
-            f"write [{quote(prompts)}]."
+            f"{name}={quote(prompts)}: expected a list of strings, got one string; write [{text}]."
         )
+    prompts = _from_arrow(prompts)
     if not isinstance(prompts, Iterable) or isinstance(prompts, Set | Mapping):
         raise TypeError(
             f"{name}={quote(prompts)}: expected a list of strings, got {type(prompts).__name__}; "
@@ -78,14 +79,26 @@ def _check_prompt(prompt: Any, index: int, name: str) -> str:
     return unicodedata.normalize("NFC", str(prompt))
 
 
+def _from_arrow(given: Any) -> Any:
+    """A list of an array of pyarrow, an object array of a table; anything else as it is."""
+    if not hasattr(given, "to_pylist"):
+        return given
+    if not hasattr(given, "itercolumns"):
+        return given.to_pylist()
+    columns = [column.to_pylist() for column in given.itercolumns()]
+    return np.array(columns, dtype=object).reshape(len(columns), -1).T
+
+
 def check_pairs(pairs: Any, name: str = "pairs") -> tuple[list[str], list[str]]:
     """Two equally long lists of prompts from a list of (text_a, text_b) or an (n, 2) table."""
+    pairs = _from_arrow(pairs)
     if isinstance(pairs, str | bytes) or not isinstance(pairs, Iterable):
         raise TypeError(
             f"{name}={quote(pairs)}: expected a list of pairs (text_a, text_b), got "
             f"{type(pairs).__name__}; write [(text_a, text_b), ...]."
         )
-    rows = list(np.asarray(pairs, dtype=object)) if hasattr(pairs, "iloc") else list(pairs)
+    is_frame = hasattr(pairs, "columns")  # of pandas or polars
+    rows = list(np.asarray(pairs, dtype=object)) if is_frame else list(pairs)
     for i, row in enumerate(rows):
         if isinstance(row, str) or not isinstance(row, Sequence | np.ndarray) or len(row) != 2:
             raise ValueError(

@@ -226,3 +226,27 @@ def test_what_cannot_fit_into_memory_is_refused():
     with pytest.raises(MemoryError, match=r"n_draws=3: 1e\+09 GB, of [\d.,]+ GB in all"):
         check_memory(1e18, "n_draws=3")
     check_memory(1e3, "n_draws=3")
+
+
+def test_tables_and_arrays_of_other_packages_are_taken_as_those_of_pandas():
+    texts, others = ["a dog", "a cat", "é"], ["x", "y", "z"]
+    tables = [pd.DataFrame({"a": texts, "b": others})]
+    columns = [pd.Series(texts)]
+    pa, pl = pytest.importorskip("pyarrow"), pytest.importorskip("polars")
+    tables += [pa.table({"a": texts, "b": others}), pl.DataFrame({"a": texts, "b": others})]
+    columns += [pa.array(texts), pa.chunked_array([texts[:1], texts[1:]]), pl.Series(texts)]
+    columns += [pa.table({"a": texts}), pl.DataFrame({"a": texts})]
+    for column in columns:
+        assert check_prompts(column) == texts
+    for table in tables:
+        assert check_pairs(table) == (texts, others)
+        with pytest.raises(ValueError, match=r"expected one column of text, got shape \(3, 2\)"):
+            check_prompts(table)
+
+
+def test_the_advice_for_one_text_works():
+    for text in ("abc", b"abc"):
+        with pytest.raises(ValueError, match="got one string") as caught:
+            check_prompts(text)
+        advice = str(caught.value).rsplit("write ", 1)[1].rstrip(".")
+        assert check_prompts(eval(advice)) == ["abc"]

@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import TransformerMixin
 from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted
 
 from conjure_kernel._checks import check_choice, check_number, check_prompts
 from conjure_kernel.engine.engine import Engine
@@ -18,7 +19,7 @@ from conjure_kernel.method.kernels import PSD, FittedKernel, resolve_bandwidth
 from conjure_kernel.models.denoiser import Denoiser
 from conjure_kernel.models.identity import detach, identify
 
-__all__ = ["OUTPUTS", "ModelEstimator", "PromptMatrix", "TextInput"]
+__all__ = ["OUTPUTS", "ModelEstimator", "NamedByPrompts", "PromptMatrix", "TextInput"]
 
 # The outputs that are a function of each divergence. A kernel needs the whole matrix, and "kl"
 # the directed legs.
@@ -141,7 +142,22 @@ class TextInput:
         return tags
 
 
-class PromptMatrix(TextInput, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
+class NamedByPrompts:
+    """Mixin of estimators whose columns are the fitted prompts."""
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Names of the columns: the fitted prompts, made unique as "a dog", "a dog (2)"."""
+        check_is_fitted(self)
+        names: dict[str, None] = {}
+        for prompt in self.prompts_:  # type: ignore[attr-defined]
+            number, name = 1, prompt
+            while name in names:
+                number, name = number + 1, f"{prompt} ({number + 1})"
+            names[name] = None
+        return np.array(list(names), dtype=object)
+
+
+class PromptMatrix(TextInput, NamedByPrompts, TransformerMixin):
     """Mixin that turns divergences D from the fitted prompts into D, sqrt(D) or exp(-D / h).
 
     A subclass has the parameters `output`, `bandwidth` and `psd`, lists in `_outputs` what it can

@@ -101,6 +101,8 @@ class ConjureDistance(PromptMatrix, ModelEstimator, ModelParameter, Parameters):
         Smallest eigenvalue of the kernel before clipping; only with output="kernel".
     truncated_ : bool array of shape (n_prompts,)
         Whether every text encoder cut the prompt.
+    seed_ : int
+        The seed to which `random_state` was resolved.
     n_evaluations_, provenance_ : int, dict
         Noise predictions that `fit` cost; model, fingerprint, settings and versions.
 
@@ -190,4 +192,3 @@ class ConjureDistance(PromptMatrix, ModelEstimator, ModelParameter, Parameters):
         self.truncated_ = engine.truncated(prompts)
         self.n_evaluations_ = measured.n_evaluations
         self.provenance_ = provenance_of(engine, n_draws=measured.n_draws)
-        self._n_features_out = len(prompts)

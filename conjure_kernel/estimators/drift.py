@@ -89,7 +89,7 @@ class ConjureDrift(TextInput, ModelEstimator, Parameters):
     >>> base = GaussianDenoiser({"a dog": 0.7, "a cat": -0.4})
     >>> tuned = GaussianDenoiser({"a dog": 0.7, "a cat": 1.0})
     >>> drift = ConjureDrift(base, tuned, memory=None).fit(["a dog", "a cat"])
-    >>> drift.to_frame()[["prompt", "divergence"]].round(3)
+    >>> drift.to_pandas()[["prompt", "divergence"]].round(3)
       prompt  divergence
     0  a cat        0.98
     1  a dog        0.00
@@ -129,7 +129,7 @@ class ConjureDrift(TextInput, ModelEstimator, Parameters):
         )
         return self
 
-    def to_frame(self) -> Any:
+    def to_pandas(self) -> Any:
         """`ranking` as a pandas DataFrame, one row per prompt."""
         return self.ranking().to_pandas()
 

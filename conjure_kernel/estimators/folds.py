@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -45,15 +46,22 @@ class TextKFold:
     def __init__(self, n_splits: int = 5, *, random_state: Any = 0) -> None:
         self.n_splits = check_number(n_splits, "n_splits", least=3, integer=True)
         self.random_state = random_state
+        # Once, as the number of folds and the folds must be those of one assignment.
+        self._seed = random_state
+        if not isinstance(random_state, Integral):
+            self._seed = check_random_state(random_state).randint(2**31)
+
+    def __repr__(self) -> str:
+        return f"TextKFold(n_splits={self.n_splits}, random_state={self.random_state!r})"
 
     def split(
-        self, pairs: Any, y: Any = None, groups: Any = None
+        self, X: Any, y: Any = None, groups: Any = None
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield the positions of the training and of the test pairs of each fold.
 
         Parameters
         ----------
-        pairs : list of (text_a, text_b), or table of shape (n_pairs, 2)
+        X : list of (text_a, text_b), or table of shape (n_pairs, 2)
         y, groups : ignored
 
         Yields
@@ -66,7 +74,7 @@ class TextKFold:
         ValueError
             A fold has no training pair left.
         """
-        blocks = self._blocks(pairs)
+        blocks = self._blocks(X)
         for fold in np.unique(blocks, axis=0):
             tested = (blocks == fold).all(1)
             trained = ~np.isin(blocks, fold).any(1)
@@ -78,21 +86,21 @@ class TextKFold:
                 )
             yield np.flatnonzero(trained), np.flatnonzero(tested)
 
-    def get_n_splits(self, pairs: Any = None, y: Any = None, groups: Any = None) -> int:
+    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
         """Number of folds of these pairs.
 
         Parameters
         ----------
-        pairs : list of (text_a, text_b), or table of shape (n_pairs, 2)
+        X : list of (text_a, text_b), or table of shape (n_pairs, 2)
         y, groups : ignored
 
         Returns
         -------
         n_folds : int
         """
-        if pairs is None:
-            raise ValueError("pairs=None: expected pairs, on which the number of folds depends.")
-        return len(np.unique(self._blocks(pairs), axis=0))
+        if X is None:
+            raise ValueError("X=None: expected pairs, on which the number of folds depends.")
+        return len(np.unique(self._blocks(X), axis=0))
 
     def _blocks(self, pairs: Any) -> np.ndarray:
         """Blocks of both texts of each pair, ascending: (n_pairs, 2)."""
@@ -102,7 +110,7 @@ class TextKFold:
         too_large = np.bincount(group)[group] * self.n_splits > n_texts
         group[too_large] = group.max() + 1 + np.flatnonzero(too_large)
         _, group, sizes = np.unique(group, return_inverse=True, return_counts=True)
-        order = check_random_state(self.random_state).permutation(len(sizes))
+        order = check_random_state(self._seed).permutation(len(sizes))
         block, filled = np.empty(len(sizes), int), np.zeros(self.n_splits)
         for largest in order[np.argsort(-sizes[order], kind="stable")]:
             block[largest] = filled.argmin()
@@ -113,5 +121,5 @@ class TextKFold:
 def number_texts(left: Sequence[str], right: Sequence[str]) -> tuple[int, np.ndarray, np.ndarray]:
     """How many different texts there are, and the number of either text of each pair."""
     texts, numbers = np.unique(np.array([list(left), list(right)], object), return_inverse=True)
-    a, b = numbers.reshape(2, -1)
+    a, b = numbers.reshape(2, -1).astype(np.int32)  # the indices of sparse matrices
     return len(texts), a, b

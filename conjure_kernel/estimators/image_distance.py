@@ -153,7 +153,6 @@ class ImageDistance(PromptMatrix, FittedWhole):
         self.mmd_bandwidth_ = metric_bandwidth(self.features_, self.metric)
         self.raw_, self.standard_errors_ = self._compare(checked, self.features_)
         self._fit_output(self.raw_.clip(0))
-        self._n_features_out = len(checked)
         return self
 
     @as_fitted

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_matrix
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
+from sklearn.base import TransformerMixin, clone
 
 from conjure_kernel._checks import check_choice, check_number, check_prompts
 from conjure_kernel.engine.pairwise import measure_pairs
@@ -17,7 +17,7 @@ from conjure_kernel.engine.plan import Plan, plan_candidates
 from conjure_kernel.engine.provenance import provenance_of
 from conjure_kernel.engine.turns import turn
 from conjure_kernel.estimators import candidates
-from conjure_kernel.estimators.base import ModelEstimator, TextInput
+from conjure_kernel.estimators.base import ModelEstimator, NamedByPrompts, TextInput
 from conjure_kernel.estimators.embedding import ConjureEmbedding
 from conjure_kernel.estimators.fitting import as_fitted, whole
 
@@ -30,7 +30,7 @@ CANDIDATES_PER_NEIGHBOR = 5
 @dataclass(kw_only=True, repr=False, eq=False)
 class ConjureNeighbors(
     TextInput,
-    ClassNamePrefixFeaturesOutMixin,
+    NamedByPrompts,
     TransformerMixin,
     ModelEstimator,
     ModelParameter,
@@ -114,7 +114,6 @@ batch_size, n_jobs, random_state, verbose
             near = candidates.find_candidates(self._vectors, width)
             self._measure_both_ways(candidates.pairs_of(near))
             self.n_evaluations_ = denoiser.n_evaluations - before
-        self._n_features_out = len(self.prompts_)
         return self
 
     def plan(self, prompts: Sequence[str]) -> Plan:

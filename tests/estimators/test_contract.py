@@ -108,13 +108,26 @@ def test_feature_names_and_pandas_output():
     world, prompts = make_world()
     model = estimator(world).set_output(transform="pandas")
     table = model.fit_transform(pd.Series(prompts, index=list("uvwxyz")))
-    names = [f"conjuredistance{i}" for i in range(6)]
-    assert model.get_feature_names_out().tolist() == table.columns.tolist() == names
+    assert model.get_feature_names_out().tolist() == table.columns.tolist() == prompts
     assert table.index.tolist() == list("uvwxyz")
     assert np.array_equal(table.to_numpy(), estimator(world).fit_transform(prompts))
     assert isinstance(clone(model).fit_transform(prompts), pd.DataFrame)
     with config_context(transform_output="pandas"):
         assert estimator(world).fit(prompts).transform(prompts[:2]).shape == (2, 6)
+
+
+def test_columns_of_equal_prompts_have_names_of_their_own():
+    world = make_world(3)[0]
+    model = estimator(world).fit(["prompt 0", "prompt 1", "prompt 0", "prompt 0"])
+    names = ["prompt 0", "prompt 1", "prompt 0 (2)", "prompt 0 (3)"]
+    assert model.get_feature_names_out().tolist() == names
+
+
+def test_metadata_routing_takes_no_prompts_for_metadata():
+    with config_context(enable_metadata_routing=True):
+        requests = estimator(make_world(2)[0]).get_metadata_routing()
+        assert "prompts" not in str(requests)
+        assert not any(requests._serialize().get(name) for name in ("fit", "transform"))
 
 
 def test_clone_shares_the_model_and_nothing_fitted():

@@ -141,7 +141,7 @@ def test_the_table_is_ranked():
     worlds = [make_world(seed=seed)[0] for seed in (0, 1)]
     prompts = make_world()[1]
     drift = ConjureDrift(*worlds, memory=None, **SMALL).fit([*prompts, prompts[0]])
-    table = drift.to_frame()
+    table = drift.to_pandas()
     columns = ["prompt", "divergence", "standard_error", "low", "high", "kl_ab", "kl_ba"]
     assert list(table.columns) == columns
     assert list(table["divergence"]) == sorted(drift.divergences_, reverse=True)
@@ -267,7 +267,7 @@ def test_clones_share_the_models_and_pickles_leave_pipelines_behind():
     with pytest.raises(ValueError, match="left behind"):
         back.fit(["a dog"])
     with pytest.raises(NotFittedError):
-        twin.to_frame()
+        twin.to_pandas()
 
 
 # ---------------------------------------------------------------- the same model

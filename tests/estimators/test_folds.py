@@ -60,5 +60,20 @@ def test_errors():
         match="n_splits=3: expected training pairs in every",
     ):
         list(TextKFold(3).split([("a", "b"), ("b", "c"), ("c", "a")]))
-    with pytest.raises(ValueError, match="pairs=None: expected pairs"):
+    with pytest.raises(ValueError, match="X=None: expected pairs"):
         TextKFold().get_n_splits()
+
+
+@pytest.mark.parametrize("random_state", [None, np.random.RandomState(0), 3])
+def test_the_number_of_folds_is_that_of_the_folds(random_state):
+    pairs = CHAIN[:60]
+    for _ in range(10):
+        folds = TextKFold(5, random_state=random_state)
+        first, second = list(folds.split(X=pairs)), list(folds.split(pairs))
+        assert len(first) == folds.get_n_splits(X=pairs)
+        for (_, test), (_, again) in zip(first, second, strict=True):
+            np.testing.assert_array_equal(test, again)
+
+
+def test_a_text_that_says_what_it_is():
+    assert repr(TextKFold(4, random_state=2)) == "TextKFold(n_splits=4, random_state=2)"

@@ -106,7 +106,7 @@ def test_transform_agrees_with_fit_transform_and_generates_only_what_is_new(metr
     assert painter.n_calls == 3
     assert model.transform(["coal"]).shape == (1, 3)
     assert painter.n_calls == 4
-    assert model.get_feature_names_out().tolist() == [f"imagedistance{i}" for i in range(3)]
+    assert model.get_feature_names_out().tolist() == PROMPTS[:3]
 
 
 def test_the_cache_spares_the_generator_and_knows_names_apart(tmp_path):
