@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import pickle
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 from types import SimpleNamespace
 
 import joblib
@@ -13,6 +16,7 @@ import pytest
 import torch
 from joblib.parallel import SequentialBackend
 
+import worlds
 from conjure_kernel import load_denoiser, pairwise_divergence
 from conjure_kernel.engine import workers
 from conjure_kernel.engine.batches import Batches
@@ -138,6 +142,39 @@ def test_dask_workers_find_the_same_bits(whole, cluster, kill, tmp_path):
     assert world.rows == 0
     assert len(pids(world.log)) > 1
     assert kill or rows_of(world.log) == cold(N)
+
+
+# ---------------------------------------------------------------- Ray
+
+RAY = """
+import joblib, numpy as np, ray
+from ray.util.joblib import register_ray
+from conjure_kernel import pairwise_divergence
+from worlds import make_world
+
+world, prompts = make_world(5)
+settings = {"model": world, "memory": None, "n_steps": 4, "n_draws": 2, "batch_size": 7}
+alone = pairwise_divergence(prompts, **settings)
+ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+register_ray()
+world.rows = 0
+with joblib.parallel_config(backend="ray"):
+    shared = pairwise_divergence(prompts, **settings)
+assert np.array_equal(shared.forward, alone.forward)
+assert shared.n_evaluations == alone.n_evaluations
+assert world.rows == 0, "all of it in the workers"
+"""
+
+
+def test_ray_workers_find_the_same_bits(tmp_path):
+    pytest.importorskip("ray")
+    # In a process of its own, as Ray starts a cluster and listens to signals.
+    paths = [str(path) for path in (Path(__file__).parents[2], Path(worlds.__file__).parent)]
+    environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "PYTHONPATH": os.pathsep.join(paths)}
+    command = [sys.executable, "-W", "ignore", "-c", RAY]
+    options = {"capture_output": True, "text": True, "timeout": 300}
+    done = subprocess.run(command, env=environment, cwd=tmp_path, check=False, **options)
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 # ---------------------------------------------------------------- who shares, and what is refused
