@@ -1,3 +1,4 @@
+from ._checks import AccuracyWarning, CacheWarning, ConjureWarning, PromptWarning
 from .engine.explanation import Explanation, explain
 from .engine.pairwise import paired_divergence, pairwise_divergence
 from .engine.parameters import PAPER
@@ -25,12 +26,15 @@ from .plot.html import html_map
 __version__: str
 __all__ = [
     "PAPER",
+    "AccuracyWarning",
+    "CacheWarning",
     "ConjureDistance",
     "ConjureDrift",
     "ConjureEmbedding",
     "ConjureKernel",
     "ConjureNeighbors",
     "ConjurePairs",
+    "ConjureWarning",
     "Denoiser",
     "Divergence",
     "Explanation",
@@ -38,6 +42,7 @@ __all__ = [
     "ImageDistance",
     "MixtureDenoiser",
     "Plan",
+    "PromptWarning",
     "TextKFold",
     "ablate",
     "accuracy_bound",

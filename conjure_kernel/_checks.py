@@ -27,7 +27,24 @@ __all__ = [
     "check_prompts",
 ]
 __all__ += ["check_range", "check_square", "check_vectors", "import_optional", "quote"]
-__all__ += ["same_value"]
+__all__ += ["AccuracyWarning", "CacheWarning", "ConjureWarning", "PromptWarning", "same_value"]
+
+
+class ConjureWarning(UserWarning):
+    """Base of all warnings of this package."""
+
+
+class AccuracyWarning(ConjureWarning):
+    """A number may be farther off than its standard error says, or has no standard error."""
+
+
+class CacheWarning(ConjureWarning):
+    """Something is not kept on disk, is not what was written there, or is in use."""
+
+
+class PromptWarning(ConjureWarning):
+    """Prompts were cut, or a model cannot tell them apart."""
+
 
 LARGEST_INTEGER = 2**63 - 1
 MOST_QUOTED = 60  # characters of a value in a message

@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+from conjure_kernel._checks import CacheWarning
 from conjure_kernel.cache import folder as cachedir
 from conjure_kernel.cache import locks
 
@@ -106,7 +107,7 @@ class Disk:
         """Warn, once for each thing that it is about."""
         if about not in self._told:
             self._told.add(about)
-            warnings.warn(text, stacklevel=5)
+            warnings.warn(text, category=CacheWarning, stacklevel=5)
 
     @property
     def root(self) -> Path:
@@ -117,7 +118,7 @@ class Disk:
         """Warn once of a whole cache that cannot be used, until it can be written again."""
         if self.root not in _UNUSABLE:
             _UNUSABLE.add(self.root)
-            warnings.warn(text, stacklevel=5)
+            warnings.warn(text, category=CacheWarning, stacklevel=5)
 
     def _tell_holder(self, holder: str) -> None:
         self.tell(f"{self.location} is in use by {holder}: {WAITS}", "wait")

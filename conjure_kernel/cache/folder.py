@@ -21,6 +21,8 @@ from typing import Any, BinaryIO
 import numpy as np
 import platformdirs
 
+from conjure_kernel._checks import CacheWarning
+
 __all__ = ["Damaged", "cache_root", "canonical", "lock_timeout", "open_plain", "plain", "pretty"]
 __all__ += ["read_json", "replace", "size_limit", "unreadable", "unwritable", "walk"]
 
@@ -56,6 +58,7 @@ def cache_root(memory: Any) -> Path | None:
         warnings.warn(
             f"memory={memory!r}: {folder} is in a home folder, and this user has none: nothing is "
             'kept on disk; set CONJURE_KERNEL_CACHE, or pass memory="a/folder".',
+            category=CacheWarning,
             stacklevel=3,
         )
         return None

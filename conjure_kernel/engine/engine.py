@@ -81,7 +81,7 @@ class Engine:
         self.tol, self.max_draws = tol, max_draws
         self.key, self._batch_size = settings.key(denoiser), batch_size
         self._memory = memory = check_memory(memory, denoiser)
-        self._n_jobs, self._verbose = n_jobs, verbose
+        self._n_jobs, self._verbose, self._told = n_jobs, verbose, set[str]()
         self._variants: dict[tuple[Settings, int], Engine] = {}
         store = open_store(memory, self.key)
         if denoiser.probe is not None:  # in memory: it is asked before anything is looked up
@@ -206,6 +206,12 @@ class Engine:
         self.batches.tune_batch_size("", n_predictions, self.root)
         with self._progress(n_predictions) as self._bar:
             yield from self._run(jobs)
+
+    def tell(self, text: str, category: type[Warning], about: str = "") -> None:
+        """Warn, once for each text, or thing that it is about."""
+        if (key := about or text) not in self._told:
+            warnings.warn(text, category, stacklevel=6)
+        self._told.add(key)
 
     def truncated(self, prompts: Sequence[str]) -> np.ndarray:
         """Tell which measured prompts every text encoder lost a part of: bool (n_prompts,)."""

@@ -164,7 +164,7 @@ def explain(a: str, b: str, *, draw: int = 0, **settings: Any) -> Explanation:
     chain = fixed.chain(grid)
     batches = Batches(denoiser, settings.get("batch_size", "auto"))
     chains = _trace_both(batches, prompts, engine.n_draws, chain)
-    report_reading(dict(zip(prompts, chains, strict=True)))
+    report_reading(engine, dict(zip(prompts, chains, strict=True)))
     other = [
         _score(batches, prompt, along, grid)
         for prompt, along in zip(prompts[::-1], chains, strict=True)

@@ -10,7 +10,14 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_random_state
 
-from conjure_kernel._checks import check_choice, check_memory, check_number, check_range, quote
+from conjure_kernel._checks import (
+    CacheWarning,
+    check_choice,
+    check_memory,
+    check_number,
+    check_range,
+    quote,
+)
 from conjure_kernel.engine.engine import Engine
 from conjure_kernel.engine.parameters import Measurement
 from conjure_kernel.engine.settings import Settings
@@ -155,6 +162,7 @@ def _memory_of(given: Measurement) -> Any:
     warnings.warn(
         "random_state=None: every call has a new seed, so the cache is not used; pass an integer "
         "to keep what is computed.",
+        category=CacheWarning,
         stacklevel=4,
     )
     return None

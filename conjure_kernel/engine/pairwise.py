@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from conjure_kernel._checks import check_pairs, check_prompts
+from conjure_kernel._checks import AccuracyWarning, check_pairs, check_prompts
 from conjure_kernel.engine.engine import Engine
 from conjure_kernel.engine.ledger import Known, Requests, requests_of_pairs
 from conjure_kernel.engine.opening import open_engine
@@ -203,9 +202,9 @@ def _measure(
     if isinstance(engine.denoiser, ModelPair):  # whatever either model cut, once for each prompt
         names = bare(list(known))
         rows = [(row.truncated, name, row) for name, row in zip(names, known.values(), strict=True)]
-        report_reading({name: row for _, name, row in sorted(rows, key=lambda item: item[:2])})
+        report_reading(engine, {name: row for _, name, row in sorted(rows, key=lambda item: item[:2])})
     else:
-        report_reading(known)
+        report_reading(engine, known)
     return known, draw_weights, engine.denoiser.n_evaluations - before
 
 
@@ -219,14 +218,14 @@ def _checked(engine: Engine, measured: Divergence) -> Divergence:
     """Warn of what the values depend on, or lack; estimate what the steps do to them."""
     share = measured.last_share
     if share > max(LAST_NODE_SHARE, 2 / len(measured.grid.d_log_snr)):
-        warnings.warn(
+        engine.tell(
             f"{share:.0%} of the divergence lies at the last noise level (log-SNR "
             f"{measured.grid.node_log_snr[-1]:.3g}), so its value depends on where the range ends; "
             "quote it with log_snr_range, or raise n_steps.",
-            stacklevel=4,
+            AccuracyWarning,
+            "range",
         )
     if measured.n_draws == 1:
-        warnings.warn(
-            "n_draws=1: there is no standard error; raise n_draws to at least 2.", stacklevel=4
-        )
+        text = "n_draws=1: there is no standard error; raise n_draws to at least 2."
+        engine.tell(text, AccuracyWarning)
     return checked_steps(engine, measured)

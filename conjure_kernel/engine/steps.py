@@ -14,6 +14,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from conjure_kernel._checks import AccuracyWarning
 from conjure_kernel.engine.engine import Engine
 from conjure_kernel.engine.ledger import Requests, requests_of_pairs
 from conjure_kernel.method.divergence import Divergence
@@ -49,6 +50,7 @@ def checked_steps(engine: Engine, measured: Divergence) -> Divergence:
             f"n_steps={settings.n_steps}, substeps={settings.substeps}: so few steps may move J by "
             f"about {error:.0%} (`step_error`, estimated from {len(chosen)} pairs); raise n_steps "
             "or substeps.",
+            category=AccuracyWarning,
             stacklevel=5,
         )
     n_evaluations = measured.n_evaluations + spent

@@ -12,6 +12,7 @@ import warnings
 
 import numpy as np
 
+from conjure_kernel._checks import AccuracyWarning
 from conjure_kernel.engine.engine import Engine, Known, Requests
 from conjure_kernel.method.draws import chain_draws, leg_draws, mean_of, ratio, variance_of
 
@@ -90,6 +91,7 @@ def _report(errors: np.ndarray, full: np.ndarray, different: np.ndarray, engine:
     warnings.warn(
         f"{count} of {n_pairs} pairs are above tol={engine.tol:g}, {at_most} of them with "
         f"max_draws={engine.max_draws}; {advice} (`standard_errors` says how far they are).",
+        category=AccuracyWarning,
         stacklevel=6,
     )
 

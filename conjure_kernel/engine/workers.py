@@ -18,6 +18,7 @@ import torch
 from joblib import Parallel, delayed, effective_n_jobs
 from joblib.parallel import BACKENDS, get_active_backend
 
+from conjure_kernel._checks import ConjureWarning
 from conjure_kernel.engine.batches import Batches, Call
 from conjure_kernel.method.reverse import ChainSettings
 from conjure_kernel.models.denoiser import Denoiser
@@ -141,9 +142,8 @@ class Workers:
                         "finished a job, most likely because memory ran out; use fewer workers or "
                         "a smaller batch_size."
                     ) from error
-                warnings.warn(
-                    f"a worker died: the {len(left)} jobs that are left start again.", stacklevel=5
-                )
+                text = f"a worker died: the {len(left)} jobs that are left start again."
+                warnings.warn(text, ConjureWarning, stacklevel=5)
 
 
 def _in_parallel(tasks: list, n_jobs: int | None) -> Iterator[tuple[int, list, int]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -13,17 +12,13 @@ from typing import Any, cast
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
-from conjure_kernel._checks import check_choice, check_memory, check_number, check_prompts, quote
+from conjure_kernel import _checks
+from conjure_kernel._checks import PromptWarning, check_choice, check_number, check_prompts, quote
 from conjure_kernel.cache.vectors import VectorStore
+from conjure_kernel.engine import pool as pools
 from conjure_kernel.engine.engine import FLUSH_SECONDS
 from conjure_kernel.engine.parameters import ChainParameters, ModelParameter
-from conjure_kernel.engine.pool import (
-    MOST_CANDIDATES,
-    Pool,
-    choose_references,
-    make_pool,
-    n_draws_needed,
-)
+from conjure_kernel.engine.pool import Pool
 from conjure_kernel.engine.provenance import provenance_of
 from conjure_kernel.engine.settings import Settings
 from conjure_kernel.engine.turns import in_turn, turn
@@ -129,7 +124,9 @@ class ConjureEmbedding(
         self._check_memory(len(distinct))
         with turn(engine.denoiser):
             before = engine.denoiser.n_evaluations
-            self.references_ = choose_references(engine, distinct, self.n_references, self.seed_)
+            self.references_ = pools.choose_references(
+                engine, distinct, self.n_references, self.seed_
+            )
             self._n_features_out = self._fitted_pool().n_components
             self.n_evaluations_ = engine.denoiser.n_evaluations - before
         self.provenance_ = provenance_of(
@@ -156,7 +153,7 @@ class ConjureEmbedding(
         """
         self._check_parameters()
         n_references = min(self.n_references, n_prompts)
-        n_tried = min(n_prompts, MOST_CANDIDATES) - 1 if n_prompts > n_references else 0
+        n_tried = min(n_prompts, pools.MOST_CANDIDATES) - 1 if n_prompts > n_references else 0
         lengths, w = (self.n_steps, self.substeps), self.guidance_scale
         settings = Settings(*lengths, guidance_scale=w, chains_per_draw=1)
         n_replays = n_tried * (n_references - 1) + n_prompts * self.n_points
@@ -229,11 +226,12 @@ class ConjureEmbedding(
     def _check_memory(self, n_prompts: int) -> None:
         width, n_points = self.n_components or 0, self.n_points
         n_bytes = COMPONENT_BYTES * n_prompts * width + POINT_BYTES * n_points * self.n_steps
-        check_memory(n_bytes, f"n_components={width}, n_points={n_points}, {n_prompts} prompts")
+        text = f"n_components={width}, n_points={n_points}, {n_prompts} prompts"
+        _checks.check_memory(n_bytes, text)
 
     def _n_draws(self, n_references: int) -> int:
         """Draws that the pool needs of each reference."""
-        return n_draws_needed(n_references, self.n_points, self.n_blocks)
+        return pools.n_draws_needed(n_references, self.n_points, self.n_blocks)
 
     def _fitted_pool(self) -> Pool:
         """The pool of the references' chains, which are kept or run again from their seeds."""
@@ -244,7 +242,7 @@ class ConjureEmbedding(
             engine.measure(
                 {p: [p] for p in self.references_}, dict.fromkeys(self.references_, every)
             )
-            self._pool = make_pool(
+            self._pool = pools.make_pool(
                 engine.trajectories(self.references_, n_draws),
                 engine.settings.chain(engine.grid),
                 engine.grid.weights(self.weighting),
@@ -270,11 +268,11 @@ class ConjureEmbedding(
         if any(prompt not in store for prompt in distinct):
             store = self._make_vectors(distinct)
         if cut := [prompt for prompt in distinct if store.truncated(prompt)]:
-            warnings.warn(
+            text = (
                 f"{len(cut)} of {len(prompts)} prompts are longer than every text encoder of this "
-                f"model reads and were cut, e.g. {quote(cut[0])}; shorten them.",
-                stacklevel=3,
             )
+            text += f"model reads and were cut, e.g. {quote(cut[0])}; shorten them."
+            self._fitted_engine().tell(text, PromptWarning)
         return np.stack([store[prompt] for prompt in prompts])
 
     def _make_vectors(self, prompts: list[str]) -> VectorStore:

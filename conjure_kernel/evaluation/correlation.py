@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from conjure_kernel._checks import AccuracyWarning
 from conjure_kernel._table import Table
 from conjure_kernel.evaluation.datasets import ScoredPairs
 from conjure_kernel.evaluation.delete_one import DELETE_ONE
@@ -69,6 +70,7 @@ def warn_of_constants(columns: Mapping[str, np.ndarray], level: int = 3) -> None
     if flat:
         warnings.warn(
             f"{'; '.join(flat)}: a correlation is not defined there and is NaN; check them.",
+            category=AccuracyWarning,
             stacklevel=level + 1,
         )
 
@@ -189,5 +191,6 @@ def _warn_of_parts(scores: np.ndarray, similarities: np.ndarray, parts: Mapping)
         warnings.warn(
             f"{len(flat)} of {len(parts)} parts have no correlation (NaN), as values are all "
             f"equal: the {' and the '.join(names)} of {part!r}; check them.",
+            category=AccuracyWarning,
             stacklevel=4,
         )

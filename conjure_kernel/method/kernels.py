@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from conjure_kernel._checks import ConjureWarning
+
 __all__ = ["PSD", "FittedKernel", "UnitKernel", "check_psd", "jeffreys_kernel", "median_bandwidth"]
 __all__ += ["psd_projection", "resolve_bandwidth", "smallest_eigenvalue", "warn_if_flat"]
 
@@ -169,6 +171,7 @@ def warn_if_flat(kernel: np.ndarray, divergences: np.ndarray, bandwidth: float) 
         warnings.warn(
             f"bandwidth={bandwidth:.4g}: the kernel is nearly {looks} (median similarity "
             f'{middle:.2g}); try bandwidth="median", here {usable:.4g}.',
+            category=ConjureWarning,
             stacklevel=3,
         )
 
@@ -203,7 +206,7 @@ def check_psd(kernel: np.ndarray, psd: str) -> tuple[float, np.ndarray | None]:
     )
     if psd == "raise":
         raise ValueError(message)
-    warnings.warn(message, stacklevel=4)
+    warnings.warn(message, category=ConjureWarning, stacklevel=4)
     return smallest, None
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from conjure_kernel._checks import AccuracyWarning
 from conjure_kernel.method.grid import Grid, common_range, with_lead_in
 from conjure_kernel.method.reverse import ChainSettings, standard_normal
 from conjure_kernel.models.denoiser import Denoiser
@@ -100,6 +101,7 @@ class ModelPair(Denoiser):
             warnings.warn(
                 f"the models' noise levels differ by up to {gap:.2g} in log-SNR, as both "
                 'round their model times; load them with dtype="float32".',
+                category=AccuracyWarning,
                 stacklevel=6,
             )
         return grid

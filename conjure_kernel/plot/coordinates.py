@@ -15,6 +15,7 @@ from scipy.linalg import orthogonal_procrustes
 from scipy.spatial.distance import pdist, squareform
 
 from conjure_kernel._checks import (
+    ConjureWarning,
     check_choice,
     check_coordinates,
     check_number,
@@ -71,6 +72,7 @@ def layout(
         warnings.warn(
             f"method='umap': expected at least {FEWEST_FOR_UMAP} prompts, got {len(distances)}; "
             "'mds' is used.",
+            category=ConjureWarning,
             stacklevel=2,
         )
     elif method == "umap" and distances.any():

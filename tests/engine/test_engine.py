@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import signal
 import time
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+import conjure_kernel
+from conjure_kernel import AccuracyWarning, ConjureDistance, ConjureWarning
 from conjure_kernel.engine import engine as energies
 from conjure_kernel.engine.engine import Engine
 from conjure_kernel.engine.ledger import Ledger
 from conjure_kernel.engine.settings import Settings
-from worlds import N_DRAWS, N_STEPS, SUBSTEPS, Counting, cold, make_world, rows_of
+from worlds import N_DRAWS, N_STEPS, SMALL, SUBSTEPS, Counting, cold, make_world, rows_of
 
 T, K, S = N_STEPS, N_DRAWS, N_STEPS * SUBSTEPS
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -284,3 +288,22 @@ def test_progress_counts_up_to_the_cost(monkeypatch, capsys):
     assert "/720" in capsys.readouterr().err
     engine_of(world, None).measure(square(prompts))
     assert capsys.readouterr().err == ""
+
+
+def test_warnings_have_kinds_and_come_once_a_fit():
+    world, prompts = make_world(4)
+    model = ConjureDistance(world, **{**SMALL, "n_draws": 1, "memory": None})
+    with pytest.warns(AccuracyWarning, match="n_draws=1"):
+        model.fit(prompts[:3])
+    model.transform(prompts)  # warnings are errors here
+    with pytest.warns(AccuracyWarning, match="n_draws=1"):
+        model.fit(prompts[:3])
+    assert issubclass(AccuracyWarning, ConjureWarning)
+    assert issubclass(ConjureWarning, UserWarning)
+
+
+def test_every_warning_has_a_kind():
+    folder = Path(conjure_kernel.__file__).parent
+    for path in folder.rglob("*.py"):
+        for call in path.read_text("utf-8").split("warnings.warn(")[1:]:
+            assert re.search(r"\b\w*Warning\b|\bcategory\b", call[: call.find("stacklevel")]), path
