@@ -19,9 +19,11 @@ __all__ = ["MTEBModel"]
 class MTEBModel(ConjureScorer):
     """Model for `mteb.evaluate` on STS tasks with the similarity -log J; needs the extra "mteb".
 
-    A distance of pairs has no vectors. What `encode` returns stands for its texts, and
-    `similarity_pairwise` measures these. In a result, `spearman` and `pearson` are those of -log J,
-    while `main_score` and all other figures, which are made from vectors, are NaN.
+    A distance of pairs has no vectors. `encode` of the second texts measures their pairs with the
+    first ones, and returns points whose cosines with the first point rise with -log J. So
+    `main_score` and the other rank correlations are those of -log J, as `spearman` and `pearson`
+    are, while `cosine_pearson` and the like mean nothing. mteb's `CachedEmbeddingWrapper` is
+    refused, as it keeps vectors of texts; `memory` keeps what is measured.
 
     Parameters
     ----------
@@ -34,6 +36,8 @@ class MTEBModel(ConjureScorer):
     >>> result = mteb.evaluate(MTEBModel(), mteb.get_tasks(["STSBenchmark"]))  # doctest: +SKIP
     >>> result[0].scores["test"][0]["spearman"]  # doctest: +SKIP
     """
+
+    _first: tuple[tuple, list[str]] | None = None  # texts that wait for their partners
 
     @cached_property
     def mteb_model_meta(self) -> Any:
@@ -50,27 +54,44 @@ class MTEBModel(ConjureScorer):
         )
 
     def encode(self, inputs: Any, *, task_metadata: Any, **options: Any) -> np.ndarray:
-        """Array of shape (n_texts, 1) whose rows stand for the texts; a TypeError if not STS."""
+        """Points (n_texts, 2) that stand for the texts; a TypeError if not STS."""
         if task_metadata.type != "STS":
             raise TypeError(
                 f"task {task_metadata.name!r}: expected the type 'STS', the only one for distances "
                 f"of pairs, got {task_metadata.type!r}; pass mteb.get_tasks(task_types=['STS'])."
             )
         texts = [text for batch in inputs for text in batch["text"]]
-        rows = np.ones((len(texts), 1)).view(_Rows)
-        rows.texts = texts
-        return rows
+        place = (task_metadata.name, options.get("hf_split"), options.get("hf_subset"))
+        first, self._first = self._first, None
+        if first is None or first[0] != place or len(first[1]) != len(texts):
+            self._first, similarities = (place, texts), None
+        else:
+            similarities = self(first[1], texts).similarities
+        return _points(similarities, len(texts))
 
     def similarity_pairwise(self, embeddings1: Any, embeddings2: Any) -> np.ndarray:
-        """Similarities -log J, of shape (n_pairs,), of the texts for which the rows stand."""
-        return self(embeddings1.texts, embeddings2.texts).similarities
+        """Similarities -log J, of shape (n_pairs,), of the pairs for which the points stand."""
+        if getattr(embeddings2, "similarities", None) is None:
+            raise TypeError(
+                "embeddings2: expected what encode returned after that of the first texts, got "
+                "other vectors; leave CachedEmbeddingWrapper out: memory= keeps what is measured."
+            )
+        return embeddings2.similarities
 
     def similarity(self, embeddings1: Any, embeddings2: Any) -> np.ndarray:
         """Raise a TypeError: STS tasks need no matrix of similarities."""
         raise TypeError("similarity: expected an STS task, which needs no matrix; run STS tasks.")
 
 
-class _Rows(np.ndarray):
-    """An array that knows its texts."""
+class _Points(np.ndarray):
+    """Points on the unit circle that know the similarities of their pairs."""
 
-    texts: list[str]
+    similarities: np.ndarray | None
+
+
+def _points(similarities: np.ndarray | None, n: int) -> _Points:
+    """Points whose cosines with (1, 0) rise with the similarities; (1, 0) itself without them."""
+    cosines = np.ones(n) if similarities is None else similarities / (1 + np.abs(similarities))
+    points = np.stack([cosines, np.sqrt(1 - cosines**2)], 1).view(_Points)
+    points.similarities = similarities
+    return points
