@@ -12,6 +12,11 @@ from conjure_kernel._checks import import_optional, quote
 __all__ = ["Table", "divergence_html", "explanation_html", "jsonable", "with_error"]
 
 MOST_SHOWN = 12  # rows and columns of a notebook's table
+LATEX = str.maketrans(
+    {c: f"\\{c}" for c in "&%$#_{}"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    | {"±": r"$\pm$", "\n": " "}
+)
 
 
 class Table:
@@ -49,10 +54,25 @@ class Table:
 
     def to_markdown(self) -> str:
         """Markdown table, each interval in brackets after its value, without empty columns."""
+        names, *rows = self._filled()
+        lines = [names, ["---"] * len(names), *rows]
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+    def to_latex(self) -> str:
+        """LaTeX table with the rules of the package booktabs, and the cells of `to_markdown`."""
+        names, *rows = (
+            [cell.replace("\\|", "|").translate(LATEX) for cell in line] for line in self._filled()
+        )
+        lines = [rf"{' & '.join(line)} \\" for line in (names, *rows)]
+        form, rule = "l" + "r" * (len(names) - 1), r"\midrule"
+        parts = [rf"\begin{{tabular}}{{{form}}}", r"\toprule", lines[0], rule, *lines[1:]]
+        return "\n".join([*parts, r"\bottomrule", r"\end{tabular}"])
+
+    def _filled(self) -> list[list[str]]:
+        """Names of the columns that are not empty, and the cells of each row."""
         rows = [_fold(row) for row in self.rows]
         names = [name for name in (rows[0] if rows else ()) if any(r[name] != "" for r in rows)]
-        lines = [names, ["---"] * len(names), *([row[name] for name in names] for row in rows)]
-        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        return [names, *([row[name] for name in names] for row in rows)]
 
     def __str__(self) -> str:
         return self.to_markdown()

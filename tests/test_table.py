@@ -59,3 +59,12 @@ def test_a_notebook_sees_divergences_with_their_errors():
     many = paired_divergence([tuple(prompts)] * 13, **settings)._repr_html_()
     assert many.count(cell) == 12
     assert "The first 12" in many
+
+
+def test_latex_has_the_cells_of_markdown_with_its_own_signs_escaped():
+    rows = [{"part": "50 % of a_b & {c}\\d|e", "n": 3, "x": 0.5, "x_low": 0.25, "x_high": 0.75}]
+    lines = Table(rows).to_latex().splitlines()
+    assert lines[:2] == [r"\begin{tabular}{lrr}", r"\toprule"]
+    assert lines[2] == r"part & n & x \\"
+    assert lines[4].startswith(r"50 \% of a\_b \& \{c\}\textbackslash{}d|e & 3 & 0.5")
+    assert lines[-2:] == [r"\bottomrule", r"\end{tabular}"]

@@ -12,6 +12,7 @@ from conjure_kernel.cli import options
 from conjure_kernel.cli.options import say, settings_of
 
 if TYPE_CHECKING:
+    from conjure_kernel._table import Table
     from conjure_kernel.evaluation.datasets import ScoredPairs
 
 __all__ = ["add_verbs"]
@@ -21,6 +22,7 @@ examples:
   conjure evaluate --task pairs.tsv
   conjure evaluate --task sts-b --pairs 500 --baseline text -o sts-b.json
   conjure evaluate --task words.csv --columns word1,word2,score --baseline frechet --baseline kid
+  conjure evaluate --task pairs.tsv -o table.tex        for a paper, with booktabs
   conjure evaluate --task sick-r --baseline sentence-transformers/all-MiniLM-L6-v2
 
 Similarity is -log J. The tasks sts12 to sts16, sts-b and sick-r are fetched from the hub; they and
@@ -65,7 +67,7 @@ def _add_task(parser: options.Parser) -> None:
     add("--columns", metavar="A,B,SCORE", help="columns of both texts and of the score")
     text = "use so many pairs, chosen by --seed (default: all)"
     add("--pairs", metavar="N", type=int, help=text)
-    text = "NAME.json; NAME.md and NAME.png are written beside it"
+    text = "NAME.json, with NAME.md and NAME.png beside it; or NAME.tex, the tables alone"
     options.add_output(parser, text, required=False)
     options.add_model(parser)
 
@@ -93,7 +95,10 @@ def evaluate_task(args: Namespace) -> str:
     if len(results) > 1:
         differences = compare(results)
         text += f"\n\nDifferences of Spearman, all pairs\n\n{differences}"
-    if paths:
+    if len(paths) == 1:
+        tables = [*(result.table for result in results), differences]
+        _write_latex(paths[0], [table for table in tables if table is not None], args)
+    elif paths:
         from conjure_kernel.plot import plot_evaluations
 
         facts = {"results": [r.to_dict() for r in results], "differences": differences}
@@ -113,7 +118,9 @@ def ablate_settings(args: Namespace) -> str:
     seed = settings.pop("random_state")
     result = ablate(pairs, sweeps=sweeps, random_state=seed, **settings)
     text = f"{pairs.name}: {len(pairs)} pairs\n\n{result}"
-    if paths:
+    if len(paths) == 1:
+        _write_latex(paths[0], [result.table], args)
+    elif paths:
         from conjure_kernel.plot import plot_ablation
 
         _write(paths, result.to_dict(), text, plot_ablation(result.table), args)
@@ -187,16 +194,27 @@ def _tell(runs: Sequence[Mapping[str, Any]], pairs: ScoredPairs) -> None:
 
 
 def _check_output(args: Namespace) -> list[Path]:
-    """The three files to write, none without -o; an error before any work if they exist."""
+    """The files to write, none without -o; an error before any work if they exist."""
     from conjure_kernel.cli import files
 
     if args.output is None:
         return []
-    files.check_output(args.output, [".json"], args.force)
+    files.check_output(args.output, [".json", ".tex"], args.force)
+    if args.output.suffix.lower() == ".tex":
+        return [args.output]
     beside = [args.output.with_suffix(ending) for ending in (".md", ".png")]
     for path in beside:
         files.check_output(path, [path.suffix], args.force)
     return [args.output, *beside]
+
+
+def _write_latex(path: Path, tables: Sequence[Table], args: Namespace) -> None:
+    from conjure_kernel.cli import files
+
+    text = "\n\n".join(table.to_latex() for table in tables)
+    files.write_output(path, f"{text}\n".encode())
+    if not args.quiet and not options.UNWRITTEN:
+        say(f"'{path}' written")
 
 
 def _write(

@@ -46,6 +46,16 @@ def test_evaluate_prints_and_writes_what_the_library_finds(conjure, task, cache,
     assert "out.json': expected a new file, got one that exists; pass --force" in err
 
 
+@pytest.mark.parametrize("verb", [["evaluate", "--baseline", "text"], ["ablate", "--sweep", "leg"]])
+def test_tables_are_written_for_a_paper(conjure, task, cache, tmp_path, verb):
+    output = tmp_path / "table.tex"
+    code, _, err = conjure(*verb, "--task", task, "-o", output)
+    assert code == 0, err
+    tables = output.read_text().count(r"\begin{tabular}")
+    assert tables == (3 if verb[0] == "evaluate" else 1)
+    assert [path.name for path in tmp_path.glob("table*")] == ["table.tex"]
+
+
 def test_evaluate_again_costs_nothing_and_samples_by_seed(conjure, task, cache):
     for cost in (r"[1-9]\d", "0"):  # of a check of other pairs, the first time
         code, out, err = conjure("evaluate", "--task", task, "--pairs", 12, "--seed", 0)
