@@ -28,7 +28,7 @@ from conjure_kernel.cache.upkeep import evict
 from worlds import Counting, cold, make_world, rows_of
 
 N = 5
-SETTINGS = {"n_steps": 4, "n_draws": 3, "check_steps": 0, "batch_size": 6}
+SETTINGS = {"n_steps": 4, "n_draws": 3, "chains_per_draw": 1, "check_steps": 0, "batch_size": 6}
 VECTORS = {"n_steps": 4, "n_components": 24, "n_references": 3, "n_points": 4, "n_blocks": 4}
 PIECES = ("energies", "trajectory", "facts", "vectors", "json")
 
