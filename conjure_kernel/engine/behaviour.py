@@ -6,6 +6,7 @@ import warnings
 from itertools import count
 from typing import Any
 
+from conjure_kernel._checks import CacheWarning
 from conjure_kernel.cache.store import DiskStore, MemoryStore
 from conjure_kernel.engine.settings import Settings
 from conjure_kernel.models.denoiser import Denoiser
@@ -26,6 +27,7 @@ def check_memory(memory: Any, denoiser: Denoiser) -> Any:
         warnings.warn(
             f"{denoiser.name}: {', '.join(names[:3])}{more} cannot be told apart by content (a "
             "function, or a class that is defined in a script), so nothing is kept in the cache.",
+            category=CacheWarning,
             stacklevel=5,
         )
     return None
@@ -54,6 +56,7 @@ def matching_store(
             warnings.warn(
                 "the model's predictions have changed since this cache was filled (same weights, "
                 "other behaviour): its values are computed again and kept apart.",
+                category=CacheWarning,
                 stacklevel=5,
             )
         store = store.sibling({**key, "behaviour": number})

@@ -8,6 +8,7 @@ share its trajectories, which saves most of the cost. What is finished is kept, 
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path

@@ -202,7 +202,9 @@ def _measure(
     if isinstance(engine.denoiser, ModelPair):  # whatever either model cut, once for each prompt
         names = bare(list(known))
         rows = [(row.truncated, name, row) for name, row in zip(names, known.values(), strict=True)]
-        report_reading(engine, {name: row for _, name, row in sorted(rows, key=lambda item: item[:2])})
+        report_reading(
+            engine, {name: row for _, name, row in sorted(rows, key=lambda item: item[:2])}
+        )
     else:
         report_reading(engine, known)
     return known, draw_weights, engine.denoiser.n_evaluations - before

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 
-from conjure_kernel._checks import check_prompts
+from conjure_kernel._checks import AccuracyWarning, check_prompts
 from conjure_kernel._table import Table
 from conjure_kernel.engine.batches import Batches
 from conjure_kernel.engine.engine import Engine
@@ -211,6 +211,7 @@ def _in_one_precision(models: list[Denoiser], given: Measurement, names: list[An
         warnings.warn(
             f"the models compute in {dtypes[0]} and {dtypes[1]}: even equal weights drift by that "
             "rounding; load both in one dtype.",
+            category=AccuracyWarning,
             stacklevel=5,
         )
     return models

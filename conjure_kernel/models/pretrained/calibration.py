@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from diffusers import DiffusionPipeline
 
+from conjure_kernel._checks import ConjureWarning
 from conjure_kernel.models.pretrained.instrument import Dialect
 from conjure_kernel.models.pretrained.single_step import network_of
 
@@ -79,5 +80,6 @@ def warn_if_distilled(pipeline: DiffusionPipeline) -> None:
             f"{type(pipeline).__name__} is distilled ({' and '.join(reasons)}): what it samples is "
             "not the reverse SDE of what it predicts. J compares its predictions along that SDE "
             "all the same; read in docs/models.md what it then means.",
+            category=ConjureWarning,
             stacklevel=6,
         )

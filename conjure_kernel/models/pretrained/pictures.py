@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from conjure_kernel._checks import ConjureWarning
 from conjure_kernel.method.grid import Grid
 
 __all__ = ["Show", "check_pictures", "pictures_in"]
@@ -51,5 +52,6 @@ def check_pictures(result: Any, name: str) -> None:
         warnings.warn(
             f"{name}: its safety checker has put a black picture in the place of {n_black} of "
             f"{len(flags)}; set pipeline.safety_checker = None to see what is measured.",
+            category=ConjureWarning,
             stacklevel=5,
         )

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from diffusers import DiffusionPipeline
 
+from conjure_kernel._checks import AccuracyWarning
 from conjure_kernel.method.grid import make_grid
 from conjure_kernel.models.denoiser import Denoiser
 from conjure_kernel.models.pretrained.arguments import for_prompts, seeded, state_of
@@ -219,6 +220,7 @@ class PretrainedDenoiser(Denoiser):
             warnings.warn(
                 f"{self!r}: its guidance is not w times a difference (it rescales, normalises or "
                 "skips), so guided predictions are compared themselves, with twice the rows.",
+                category=AccuracyWarning,
                 stacklevel=6,
             )
         options: dict[str, Any] = {
