@@ -51,14 +51,8 @@ class Engine:
         Number of draws, K.
     tol, max_draws, check_steps : float or None, int, int
         The parameters of `ConjureDistance`, which `stopping.py` and `steps.py` read.
-    memory : "auto", None, path or joblib.Memory
-        Where energies and trajectories are kept, as `open_store` reads it.
-    batch_size : int or "auto"
-        Rows per network call.
-    n_jobs : int, optional
-        Number of workers, in joblib's convention; only this process writes to the cache.
-    verbose : int
-        Above 0 there is a progress bar with predictions per second and the time left.
+    memory, batch_size, n_jobs, verbose
+        The same; only this process writes to the cache.
     """
 
     def __init__(

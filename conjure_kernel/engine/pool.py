@@ -22,6 +22,7 @@ from conjure_kernel.engine.batches import Batches
 from conjure_kernel.engine.engine import Engine
 from conjure_kernel.method.grid import Grid
 from conjure_kernel.method.reverse import ChainSettings, random_signs
+from conjure_kernel.models.finite import check_finite, repeated
 from conjure_kernel.models.task import Reading, Trajectory
 
 __all__ = ["MOST_CANDIDATES", "Pool", "Sketching", "choose_references", "make_pool"]
@@ -99,7 +100,8 @@ class Sketching(NamedTuple):
         )
         if done is not None:
             sums = torch.stack(task.sums)
-            batches.denoiser.check_finite(sums, task.grid, prompts, n_rows)
+            names = repeated(prompts, len(prompts) * n_rows)
+            check_finite(sums, task.grid, names, batches.denoiser.dtype)
             return task.vectors, done
         if len(prompts) > 1:
             half = len(prompts) // 2

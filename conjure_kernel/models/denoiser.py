@@ -17,6 +17,7 @@ import torch
 from conjure_kernel.method.grid import Grid, make_grid
 from conjure_kernel.method.reverse import ChainSettings, ReverseChain
 from conjure_kernel.method.schedule import Schedule
+from conjure_kernel.models.finite import check_ends, check_finite, repeated
 from conjure_kernel.models.task import Reading, Replay, Task, Trace, Trajectory
 
 __all__ = ["Denoiser"]
@@ -193,8 +194,9 @@ class Denoiser(ABC):
         x, eps = (
             torch.stack([getattr(traces[i], name)[j] for i, j in order]) for name in ("x", "eps")
         )
-        self.check_finite(eps.flatten(2).sum(2), chain.grid, prompts, len(draws))
-        self._check_ends(traces[0].x0, prompts, len(draws))
+        names = repeated(prompts, len(prompts) * len(draws))
+        check_finite(eps.flatten(2).sum(2), chain.grid, names, self.dtype)
+        check_ends(traces[0].x0, names, self.dtype)
         if chain.guidance_scale != 1 and not (chain.both_branches or self.both_branches):
             eps = self.predict_eps(prompts, x, chain.grid)
         whole = (x.transpose(0, 1), eps.transpose(0, 1), traces[0].x0.cpu())
@@ -264,7 +266,7 @@ class Denoiser(ABC):
         task = Replay(chain.grid.nodes_only(), x.to(self.device), eps.to(self.device))
         self.replay(task, prompts, scale if both else 1.0)
         energies = torch.stack(task.energies).cpu() * (1 if both else scale**2)
-        self.check_finite(energies, task.grid, prompts, x.shape[1] // len(prompts))
+        check_finite(energies, task.grid, repeated(prompts, x.shape[1]), self.dtype)
         return energies
 
     def predict_eps(self, prompts: Sequence[str], x: torch.Tensor, grid: Grid) -> torch.Tensor:
@@ -272,7 +274,7 @@ class Denoiser(ABC):
         task = Replay(grid.nodes_only(), x.to(self.device))
         self.replay(task, prompts)
         eps = torch.stack(task.predictions)
-        self.check_finite(eps.flatten(2).sum(2), task.grid, prompts, x.shape[1] // len(prompts))
+        check_finite(eps.flatten(2).sum(2), task.grid, repeated(prompts, x.shape[1]), self.dtype)
         return eps
 
     def replay(
@@ -283,25 +285,3 @@ class Denoiser(ABC):
         readings = self.run(task, prompts, n_rows // len(prompts), guidance_scale)
         self.n_evaluations += branches * (len(task.grid.times) + self.leading_steps) * n_rows
         return readings
-
-    def _check_ends(self, x0: torch.Tensor, prompts: Sequence[str], rows_per_prompt: int) -> None:
-        """Raise FloatingPointError if a chain does not end in a finite state, its picture."""
-        if not x0.isfinite().all():
-            row = int((~x0.flatten(1).isfinite().all(1)).nonzero()[0])
-            raise FloatingPointError(
-                f"prompt {prompts[row // rows_per_prompt]!r}: the chain ends in NaN or infinity in "
-                f"{self.dtype}; try dtype='bfloat16' or 'float32', or a smaller guidance_scale."
-            )
-
-    def check_finite(
-        self, values: torch.Tensor, grid: Grid, prompts: Sequence[str], rows_per_prompt: int
-    ) -> None:
-        """Raise FloatingPointError if one of the `values` (T, R) of replayed rows is not finite."""
-        bad = ~torch.isfinite(values)
-        if bad.any():
-            node, row = (int(i) for i in bad.nonzero()[0])
-            raise FloatingPointError(
-                f"prompt {prompts[row // rows_per_prompt]!r}: the model predicted NaN or infinity "
-                f"at log-SNR {grid.node_log_snr[node]:.3g} in {self.dtype}; try dtype='bfloat16' "
-                "or 'float32', a narrower log_snr_range or a smaller guidance_scale."
-            )

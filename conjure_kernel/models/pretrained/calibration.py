@@ -65,6 +65,14 @@ class Calibration:
     probe: tuple[float, ...]
     n_evaluations: int
 
+    def guidance(self, guidance_scale: float) -> dict[str, float]:
+        """Argument of the pipeline's call for a guidance w; a ValueError where it has no such w."""
+        if guidance_scale != 1 and self.guidance_fault:
+            raise ValueError(f"guidance_scale={guidance_scale:g}: {self.guidance_fault}")
+        if self.guidance_offset is not None:
+            return {"guidance_scale": guidance_scale + self.guidance_offset}
+        return {}
+
 
 def warn_if_distilled(pipeline: DiffusionPipeline) -> None:
     """Warn of a model whose sampler is not the reverse SDE of what it predicts."""

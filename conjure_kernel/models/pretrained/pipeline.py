@@ -64,16 +64,14 @@ class PretrainedDenoiser(Denoiser):
     fingerprint : callable, optional
         Returns the hex digest of the weights and of everything else that changes a prediction.
         Default: that of the pipeline itself, which is looked at again and again.
-    dtype : torch.dtype
-        The dtype of the network.
+    dtype, spare_dtype : torch.dtype
+        The dtype of the network, and the one in which it is opened again if the first overflows.
     call_kwargs : dict
         Passed on to every call of the pipeline (height, width, negative_prompt, ...).
     reopen : tuple, optional
         (function, arguments) that rebuild this object in another process.
     compiled : bool
         Whether to compile the network, once the pipeline is calibrated.
-    spare_dtype : torch.dtype, optional
-        The dtype in which it is opened again if it overflows in the first one.
     """
 
     calibration: Calibration | None = None
@@ -191,10 +189,8 @@ class PretrainedDenoiser(Denoiser):
         self._state, self._glance = read_state(pipeline), glance_at(pipeline)
         self.schedule, self.shape = calibration.dialect.schedule, calibration.shape
         self.prompts_share_a_call = calibration.prompts_share_a_call
-        self.leading_steps, self.both_branches = (
-            calibration.leading_steps,
-            calibration.both_branches,
-        )
+        self.leading_steps = calibration.leading_steps
+        self.both_branches = calibration.both_branches
         self.device, self.probe = calibration.device, calibration.probe
 
     @torch.no_grad()
@@ -225,7 +221,7 @@ class PretrainedDenoiser(Denoiser):
             )
         options: dict[str, Any] = {
             "output_type": "latent",
-            **self._guidance(calibration, guidance_scale),
+            **calibration.guidance(guidance_scale),
         }
         n_more = self.full_call - len(task.state) if self.compiled else 0
         if n_more <= 0:
@@ -246,7 +242,7 @@ class PretrainedDenoiser(Denoiser):
     def render(self, x0: torch.Tensor) -> np.ndarray:  # noqa: D102
         calibration = self._calibrated()
         grid = make_grid(self.schedule, 1)
-        guidance: dict[str, Any] = self._guidance(calibration, 1.0)
+        guidance: dict[str, Any] = calibration.guidance(1.0)
         made = []
         for part in x0.split(PICTURES_A_CALL):
             show = Show(grid, part.to(self.device))
@@ -301,10 +297,3 @@ class PretrainedDenoiser(Denoiser):
         self.load()
         assert self.calibration is not None
         return self.calibration
-
-    def _guidance(self, calibration: Calibration, guidance_scale: float) -> dict[str, float]:
-        if guidance_scale != 1 and calibration.guidance_fault:
-            raise ValueError(f"guidance_scale={guidance_scale:g}: {calibration.guidance_fault}")
-        if calibration.guidance_offset is not None:
-            return {"guidance_scale": guidance_scale + calibration.guidance_offset}
-        return {}
