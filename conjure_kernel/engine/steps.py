@@ -3,12 +3,14 @@
 The chains of the check take every second step, driven by the same noise, so that little of the
 difference is Monte Carlo noise. With steps twice as long the error is several times as large: a
 share of the difference estimates the error of the measurement itself (Richardson extrapolation).
-What the noise levels leave out of the integral is estimated from the slopes of the profile at the
-ends of the range (Euler-Maclaurin, for the midpoint rule).
+Both directed divergences are judged on their own, as their errors may cancel, and the largest error
+of the pairs is told. What the noise levels leave out of the integral depends on their spacing, and
+on the slopes of the profile at the ends of the range (Euler-Maclaurin, for the midpoint rule).
 """
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import replace
 
@@ -18,37 +20,39 @@ from conjure_kernel._checks import AccuracyWarning
 from conjure_kernel.engine.engine import Engine
 from conjure_kernel.engine.ledger import Requests, requests_of_pairs
 from conjure_kernel.method.divergence import Divergence
-from conjure_kernel.method.draws import leg_draws
+from conjure_kernel.method.draws import chain_draws, leg_draws
 from conjure_kernel.method.grid import Grid
+from conjure_kernel.method.reverse import SAMPLERS
 
 __all__ = ["check_cost", "checked_steps"]
 
 DRAWS = 2  # of each pair
 FEWEST_STEPS = 4
 LARGE = 0.05
-# The error falls by 4 (second order) to 8 where the step is halved, as benchmarks/closed_form.py
-# shows: what a step twice as long adds, over 4, is the error that is left.
-GAIN = 4
-# Where half the steps move J by more than this, its error does not fall by GAIN yet: the whole
-# change is told.
+# Where half the steps move J by more than this, or chains are guided, its error need not fall by
+# 2^order yet: the whole change is told.
 COARSE = 0.2
 
 
 def checked_steps(engine: Engine, measured: Divergence) -> Divergence:
     """The measurement with its `step_error`; a warning tells where it is large."""
-    if not engine.check_steps or len(measured.grid.log_snr) < FEWEST_STEPS:
+    if not engine.check_steps or not (chosen := _choose(measured, engine.check_steps)):
         return measured
-    if not (chosen := _choose(measured, engine.check_steps)):
-        return measured
-    before, coarse = engine.denoiser.n_evaluations, _coarse(engine)
-    thin = _energies(coarse, *_texts(measured, chosen))
-    spent = engine.denoiser.n_evaluations - before
-    error, noise = _relative_error(measured, chosen, thin, coarse.grid.node_log_snr)
-    if error - noise > LARGE:
+    before, profiles = engine.denoiser.n_evaluations, [measured.profile[p] for p in chosen]
+    errors = sure = _quadrature_errors(np.array(profiles), measured.grid)
+    if len(measured.grid.log_snr) >= FEWEST_STEPS:
+        coarse = _coarse(engine)
+        thin = _energies(coarse, *_texts(measured, chosen))
+        settings = engine.settings
+        gain = 2 ** SAMPLERS[settings.sampler].order if settings.guidance_scale == 1 else 1
+        of_chain = _chain_errors(measured, chosen, thin, coarse.grid.node_log_snr, gain)
+        errors, sure = errors + of_chain[0], sure + of_chain[1]
+    error, spent = float(errors.max()), engine.denoiser.n_evaluations - before
+    if sure.max() > LARGE:
         settings = engine.settings
         warnings.warn(
             f"n_steps={settings.n_steps}, substeps={settings.substeps}: so few steps may move J by "
-            f"about {error:.0%} (`step_error`, estimated from {len(chosen)} pairs); raise n_steps "
+            f"up to {error:.0%} (`step_error`, estimated from {len(chosen)} pairs); raise n_steps "
             "or substeps.",
             category=AccuracyWarning,
             stacklevel=5,
@@ -101,28 +105,41 @@ def _energies(engine: Engine, left: list[str], right: list[str]) -> np.ndarray:
     return np.array([[leg(a, b) for a, b in pairs], [leg(b, a) for a, b in pairs]])
 
 
-def _relative_error(
-    measured: Divergence, chosen: list[tuple[int, ...]], thin: np.ndarray, levels: np.ndarray
-) -> tuple[float, float]:
-    """Estimated relative error of J, over all pairs, and the Monte Carlo error of the estimate."""
-    grid, weights = measured.grid, measured.grid.weights(measured.weighting)
-    common, n_draws = np.isin(grid.node_log_snr, levels), thin.shape[2]
-    both = (measured.forward, measured.backward)
-    full = np.array([[leg[place][:n_draws, common] for place in chosen] for leg in both])
-    fine, coarse = (leg_draws(e, weights[common]) for e in (full, thin))  # (2, n_pairs, K)
-    changes = (coarse - fine) / fine.mean((0, 2))[:, None]
-    if abs(changes.mean()) < COARSE:
-        changes /= GAIN
-    profile = np.array([measured.profile[place] for place in chosen])
-    quadrature = float(_quadrature_error(profile, grid).mean())
-    noise = float(changes.std() / np.sqrt(max(1, changes.size - 1)))
-    return abs(float(changes.mean())) + quadrature, noise
+def _chain_errors(
+    measured: Divergence,
+    chosen: list[tuple[int, ...]],
+    thin: np.ndarray,
+    levels: np.ndarray,
+    gain: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Estimated relative errors of J from the steps, and what is sure of them, each (n_pairs,)."""
+    both, n_draws = (measured.forward, measured.backward), thin.shape[2]
+    full = np.array([[leg[place][:n_draws] for place in chosen] for leg in both])
+    common, gap = np.isin(measured.grid.node_log_snr, levels), np.zeros_like(full)
+    gap[..., common] = thin - full[..., common]
+    weights = measured.grid.weights(measured.weighting) * common
+    changes = chain_draws(gap, weights, measured.n_chains)  # (2, n_pairs, K, G)
+    legs = leg_draws(full, weights).mean(2)
+    noise = changes.var(2, ddof=1).sum(-1) / n_draws if n_draws > 1 else np.zeros_like(legs)
+    moved, noise = changes.sum(-1).mean(2) / legs, noise / legs**2
+    sure = np.clip(np.abs(moved) - 2 * np.sqrt(noise), 0, None)
+    left = np.where(sure < COARSE, 1 / gain, 1.0) * legs / legs.sum(0)
+    likely = np.sqrt(np.clip(moved**2 - noise, 0, None))
+    return (left * likely).sum(0), (left * sure).sum(0)
 
 
-def _quadrature_error(profile: np.ndarray, grid: Grid) -> np.ndarray:
-    """Estimated relative errors (n_pairs,) of the sum over noise levels, for profiles (n, T)."""
+def _quadrature_errors(profile: np.ndarray, grid: Grid) -> np.ndarray:
+    """Estimated relative errors (n_pairs,) of the sum over noise levels, for profiles (n, T).
+
+    Two Gaussians of one covariance have the narrowest profile, alpha^2 sigma^2: levels of width h
+    miss its integral by a share of at most 2 z / sinh(z), z = 2 pi^2 / h (Poisson's summation).
+    """
+    width = grid.d_log_snr
+    z = np.minimum(2 * math.pi**2 / width, 700.0)
+    share, density = profile / profile.sum(1, keepdims=True), profile / width
+    missed = (share * np.minimum(2 * z / np.sinh(z), 1)).sum(1)
     if profile.shape[1] < 3:
-        return np.zeros(len(profile))
-    density = profile / grid.d_log_snr
-    bend = (density[:, -1] - density[:, -2]) - (density[:, 1] - density[:, 0])
-    return np.abs(grid.d_log_snr.mean() / 24 * bend) / profile.sum(1)
+        return missed
+    slope = 2 * np.diff(density, axis=1) / (width[1:] + width[:-1])
+    bend = width[-1] ** 2 * slope[:, -1] - width[0] ** 2 * slope[:, 0]
+    return missed + np.abs(bend) / 24 / profile.sum(1)

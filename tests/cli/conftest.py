@@ -5,6 +5,12 @@ import pytest
 from conjure_kernel import cli
 
 
+@pytest.fixture(autouse=True)
+def few_steps(monkeypatch):
+    """Commands run at few steps, for speed; that users are warned of it is tested elsewhere."""
+    monkeypatch.setattr("conjure_kernel.engine.steps.LARGE", 10.0)
+
+
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
     """A cache that the tests of a file share."""

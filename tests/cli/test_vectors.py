@@ -1,6 +1,7 @@
 """`conjure embed` and `conjure neighbors`: what they write and print, and bad input in one line."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -43,7 +44,9 @@ def test_neighbors_are_ranked_by_j(conjure, prompts, cache):
     assert [row["divergence"] for row in found["apple"]] == [exact.values[0, i] for i in order]
     assert "tomato" not in [row["prompt"] for row in found["tomato"]]
     code, out, err = conjure("neighbors", prompts, "apple", *draws)
-    assert f"up to {240 + 16 + 6 * 2 * 3 * 4 + 5 * 2 * 2 * 2} noise predictions" in err
+    (most,) = re.findall(r"up to (\d+) noise predictions", err)
+    work = 240 + 16 + 6 * 2 * 3 * 4 + 5 * 2 * 2 * 2  # vectors, the query's, chains and replays
+    assert work <= int(most) <= 1.5 * work  # and a check of the steps
     lines = out.splitlines()
     assert lines[0] == "apple"
     assert [line.split("  ")[-1].strip() for line in lines[1:4]] == [PROMPTS[i] for i in order]

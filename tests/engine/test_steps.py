@@ -81,3 +81,46 @@ def test_intervals_cover_the_limit_of_the_estimator(n_draws, shared):
     legs = {name: getattr(whole, name).reshape(n, n_draws, -1) for name in ("forward", "backward")}
     low, high = replace(whole, prompts_a=pair[:1] * n, prompts_b=pair[1:] * n, **legs).interval()
     assert 0.9 < np.mean((low < whole.values) & (whole.values < high)) < 0.985
+
+
+@pytest.mark.filterwarnings("ignore:.*lies at the last noise level")
+@pytest.mark.parametrize(("n_steps", "substeps"), [(2, 1), (2, 2), (3, 1), (3, 2), (4, 2), (5, 2)])
+@pytest.mark.parametrize("variance", [1.0, 0.03])
+def test_too_few_noise_levels_are_told_whatever_the_chain(n_steps, substeps, variance):
+    world = GaussianDenoiser({"a": 1.0, "b": 0.0}, {"a": variance, "b": variance})
+    settings = {**QUIET, "n_steps": n_steps, "substeps": substeps}
+    with pytest.warns(UserWarning, match="so few steps may move J by"):
+        found = paired_divergence([("a", "b")], model=world, **settings)
+    error = abs(found.values[0] / world.exact("a", "b", (-8, 8)).jeffreys - 1)
+    assert 0.8 * error < found.step_error < 4 * error + 0.05
+
+
+def test_errors_of_both_legs_do_not_cancel():
+    """Guided, KL(a || b) is 12 % too small and KL(b || a) 11 % too large."""
+    zero = [0.0] * 64
+    means, variances = {"": zero, "a": [0.5] * 64, "b": zero}, {"": 1.0, "a": 0.5, "b": 0.1}
+    world = GaussianDenoiser(means, {k: [v] * 64 for k, v in variances.items()})
+    with pytest.warns(UserWarning, match="so few steps may move J by"):
+        found = paired_divergence([("a", "b")], model=world, guidance_scale=7.5, **QUIET)
+    assert 0.06 < found.step_error < 0.25
+
+
+def test_one_pair_that_is_far_off_is_enough():
+    means, variances = {"": [0.0] * 64}, {"": [1.0] * 64}
+    for i in range(8):
+        means[f"p{i}"], variances[f"p{i}"] = [0.1 * i] * 64, [0.3] * 64
+    means["bad"], variances["bad"] = [0.1] * 64, [2.0] * 64
+    world = GaussianDenoiser(means, variances)
+    with pytest.warns(UserWarning, match="so few steps may move J by"):
+        found = pairwise_divergence(list(means)[1:], model=world, guidance_scale=7.5, **QUIET)
+    assert found.step_error > 0.3
+
+
+@pytest.mark.parametrize(("sampler", "variances"), [("sde1", (1.0, 0.5)), ("ode1", (10.0, 0.1))])
+def test_steps_of_first_order_gain_less_from_being_halved(sampler, variances):
+    sizes = {name: [v] * 256 for name, v in zip("ab", variances, strict=True)}
+    world = GaussianDenoiser(dict.fromkeys("ab", [0.0] * 256), sizes)
+    with pytest.warns(UserWarning, match="so few steps may move J by"):
+        found = paired_divergence([("a", "b")], model=world, sampler=sampler, **QUIET)
+    error = abs(found.values[0] / world.exact("a", "b", (-8, 8)).jeffreys - 1)
+    assert 0.4 * error < found.step_error < 2 * error
