@@ -30,7 +30,7 @@ from conjure_kernel.method.reverse import standard_normal
 
 ROUNDING = {torch.float32: 1e-4, torch.float16: 3e-2, torch.bfloat16: 2e-1}
 # The step as its authors publish it: ours adds a correction, and a remedy against strong guidance.
-reverse.SAMPLERS["published"] = reverse.Sampler(stochastic=True, order=2, stabilised=False)
+PUBLISHED = reverse.Sampler(stochastic=True, order=2, stabilised=False)
 SDE = {"algorithm_type": "sde-dpmsolver++", "solver_type": "heun", "lower_order_final": False}
 
 
@@ -142,6 +142,7 @@ def main() -> None:
 
 def compare(model, prompts, guidance, given):
     """Time both; print and keep one row."""
+    reverse.SAMPLERS["published"] = PUBLISHED
     timesteps, settings = same_levels(model.schedule, given.steps)
     settings |= {"guidance_scale": guidance, "n_draws": given.draws, "model": model}
     reference = Reference(model.pipeline, timesteps, given.draws, guidance, given.together)

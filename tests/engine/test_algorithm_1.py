@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import pipelines
-from algorithm_1 import Reference, same_levels
+from algorithm_1 import PUBLISHED, Reference, same_levels
 from conjure_kernel import load_denoiser, pairwise_divergence
 from conjure_kernel.method import reverse
 from measured import IGNORED, A, B
@@ -18,7 +18,7 @@ PROMPTS, N_STEPS, N_DRAWS = [A, B, "a green tree"], 6, 2
     [("epsilon", 1.0, False), ("v_prediction", 5.0, False), ("epsilon", 5.0, True)],
 )
 def test_the_engine_equals_algorithm_1(prediction_type, w, together, monkeypatch):
-    monkeypatch.setattr(reverse, "STIFFNESS", 0.0)
+    monkeypatch.setitem(reverse.SAMPLERS, "published", PUBLISHED)
     model = load_denoiser(pipelines.stable_diffusion(prediction_type))
     timesteps, settings = same_levels(model.schedule, N_STEPS)
     settings |= {"n_draws": N_DRAWS, "guidance_scale": w, "model": model, "memory": None}

@@ -214,6 +214,7 @@ def test_every_parametrisation_says_the_same_noise(schedule, prediction):
             "v_prediction": alpha * eps - sigma * x_0,
             "sample": x_0,
             "flow": eps - x_0,
+            "inverted_flow": x_0 - eps,
         }
         v = (eps - sigma * x_t) / (1 - sigma**2) ** 0.5
         by_definition |= {"edm_v_prediction": v, "edm_epsilon": -v}
