@@ -16,6 +16,7 @@ from measured import IGNORED, A, B
 from paths import PATHS
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.filterwarnings(IGNORED, "ignore:.*lies at the last noise level"),
     pytest.mark.filterwarnings("ignore:n_draws=1", "ignore:1 of 1 pairs"),
     pytest.mark.skipif(

@@ -20,6 +20,7 @@ from conjure_kernel.models.pretrained.load import load_denoiser
 from measured import IGNORED, A, B
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.filterwarnings(IGNORED, "ignore:.*lies at the last noise level"),
     pytest.mark.filterwarnings("ignore:.*cannot be told apart by content"),
     pytest.mark.filterwarnings("ignore:.*predictions have changed since this cache"),

@@ -16,7 +16,7 @@ from conjure_kernel.method.reverse import SAMPLERS, ChainSettings, Sampler, stan
 from conjure_kernel.models.pretrained.load import load_denoiser
 from measured import IGNORED, A
 
-pytestmark = pytest.mark.filterwarnings(IGNORED)
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings(IGNORED)]
 
 N_STEPS = 10
 SOLVERS = {  # ours: diffusers' (algorithm_type, solver_order)
