@@ -3,9 +3,9 @@
 import os
 
 # Before numpy and torch are imported: operations are tiny, and threads would only wait for each
-# other. Workers inherit it.
-for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[name] = "1"
+# other. Workers inherit it. numba, which UMAP uses, would set the number of torch's threads, too.
+for name in ("OMP", "OPENBLAS", "MKL", "NUMBA"):
+    os.environ[f"{name}_NUM_THREADS"] = "1"
 
 import pytest  # noqa: E402
 import torch  # noqa: E402
