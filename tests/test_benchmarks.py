@@ -37,11 +37,11 @@ def test_gpu_on_a_toy(tables, capsys):
     gpu.main(["--tiny", "--seconds", "0.01"])
     (row,) = tables("gpu")
     n = gpu.TINY["prompts"]
-    assert int(row["engine_predictions"]) == n * n * 10 + n * 10
+    assert int(row["engine_predictions"]) == n * (n - 1) * 10 + n * 3 * 20
     share = float(row["engine_per_second"]) / float(row["bare_per_second"])
     assert float(row["engine_of_bare"]) == pytest.approx(share, rel=0.01)
     assert float(row["vectors_per_second"]) > 0
-    sts = 1379 * (2 * 20 + 2 * 10) / float(row["pairs_per_second"]) / 60
+    sts = 1379 * (2 * 3 * 20 + 2 * 10) / float(row["pairs_per_second"]) / 60
     assert float(row["sts_b_minutes"]) == pytest.approx(sts, rel=0.05)
     beside = tables("algorithm_1")
     assert [float(row["guidance"]) for row in beside] == [1, 5]
@@ -77,7 +77,7 @@ def test_the_true_size_is_that_of_stable_diffusion():
     assert pipeline.unet.config.sample_size == 64
 
 
-@pytest.mark.filterwarnings("ignore:.*at the last noise level")
+@pytest.mark.filterwarnings("ignore:.*at the last noise level", "ignore:the models compute in")
 def test_drift_of_two_prompts(tables, tmp_path, capsys):
     options = ["--prompts", "2", "--steps", "1", "--draws", "2", "--folder", str(tmp_path)]
     drift.main(["--tiny", *options])

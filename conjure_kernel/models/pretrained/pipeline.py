@@ -150,18 +150,19 @@ class PretrainedDenoiser(Denoiser):
             if self._fingerprint is None:
                 self.load()
             return
-        if read_state(self.pipeline) == self._state and not self._answers_otherwise(ask):
-            return
-        pipeline = self.pipeline  # which is no longer what its name names
-        self._learn(pipeline, self._calibrate(pipeline))
-        self._digest, self._fingerprint, self._reopen = None, None, None
+        pipeline = self.pipeline
+        with exclusively(pipeline):  # another thread's measurement is no change
+            if read_state(pipeline) == self._state and not self._answers_otherwise(ask):
+                return
+            self._learn(pipeline, self._calibrate(pipeline))
+        self._digest, self._fingerprint, self._reopen = None, None, None  # its name is another's
         self._open, self.dtype = lambda dtype: pipeline, compute_dtype(pipeline)
 
     @torch.no_grad()
     def _answers_otherwise(self, ask: bool) -> bool:
-        if not ask or self.compiled:
+        if not ask or self.compiled or self.calibration is None:
             return False
-        probe = ask_again(self.pipeline, self.call_kwargs, self._calibrated())
+        probe = ask_again(self.pipeline, self.call_kwargs, self.calibration)
         return not same_answer(probe, self.probe, self.dtype)
 
     def load(self) -> PretrainedDenoiser:
