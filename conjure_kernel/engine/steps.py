@@ -20,7 +20,7 @@ from conjure_kernel._checks import AccuracyWarning
 from conjure_kernel.engine.engine import Engine
 from conjure_kernel.engine.ledger import Requests, requests_of_pairs
 from conjure_kernel.method.divergence import Divergence
-from conjure_kernel.method.draws import chain_draws, leg_draws
+from conjure_kernel.method.draws import chain_draws, leg_draws, ratio
 from conjure_kernel.method.grid import Grid
 from conjure_kernel.method.reverse import SAMPLERS
 
@@ -121,9 +121,9 @@ def _chain_errors(
     changes = chain_draws(gap, weights, measured.n_chains)  # (2, n_pairs, K, G)
     legs = leg_draws(full, weights).mean(2)
     noise = changes.var(2, ddof=1).sum(-1) / n_draws if n_draws > 1 else np.zeros_like(legs)
-    moved, noise = changes.sum(-1).mean(2) / legs, noise / legs**2
+    moved, noise = ratio(changes.sum(-1).mean(2), legs), ratio(noise, legs**2)
     sure = np.clip(np.abs(moved) - 2 * np.sqrt(noise), 0, None)
-    left = np.where(sure < COARSE, 1 / gain, 1.0) * legs / legs.sum(0)
+    left = np.where(sure < COARSE, 1 / gain, 1.0) * ratio(legs, legs.sum(0))
     likely = np.sqrt(np.clip(moved**2 - noise, 0, None))
     return (left * likely).sum(0), (left * sure).sum(0)
 
