@@ -49,8 +49,8 @@ TESTS = {"spearman": stats.spearmanr, "pearson": stats.pearsonr, "kendall": stat
 
 
 def correlate(statistic: str, x: np.ndarray, y: np.ndarray) -> float:
-    """Correlation in [-1, 1]; NaN if one side is constant or there are fewer than 3 pairs."""
-    if len(x) < LEAST or is_constant(x) or is_constant(y):
+    """Correlation in [-1, 1]; NaN if x has NaN, a side is constant, or with less than 3 pairs."""
+    if len(x) < LEAST or np.isnan(x).any() or is_constant(x) or is_constant(y):
         return np.nan
     return STATISTICS[statistic](x, y)
 

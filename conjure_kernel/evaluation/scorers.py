@@ -40,7 +40,8 @@ class PairScores:
         Larger is more alike; NaN where a pair cannot be scored.
     replicates : array of shape (G, K, n_pairs), optional
         The similarities without draw k of chain g (or, with G = 1, without one group of images),
-        for Monte Carlo errors: `Divergence.replicates`.
+        for Monte Carlo errors: `Divergence.replicates`. NaN where the noise is unknown (one draw,
+        `tol`); None where there is none.
         None where pairs have different numbers of draws (`tol=`).
     truncated : bool array of shape (n_pairs,), optional
         Whether the scorer cut one of the pair's texts.
@@ -79,7 +80,7 @@ def score_divergence(
     check_choice(leg, "leg", tuple(LEGS))
     used = LEGS[leg]
     values = sum(measured.leg_profiles[i][..., levels].sum(-1) for i in used) / len(used)
-    replicates = None
+    replicates = np.full((1, 2, *values.shape), np.nan)  # noise of an unknown size
     if measured.n_draws > 1 and measured.draw_weights is None:
         weights = np.zeros(measured.grid.n_nodes)
         weights[levels] = measured.grid.weights(measured.weighting)[levels]

@@ -6,8 +6,9 @@ from scipy import stats
 
 from conjure_kernel import compare, evaluate, rank_agreement
 from conjure_kernel.evaluation.datasets import ScoredPairs
-from conjure_kernel.evaluation.scorers import PairScores
+from conjure_kernel.evaluation.scorers import ConjureScorer, PairScores
 from conjure_kernel.method.jackknife import jackknife_se, leave_one_out
+from worlds import make_world
 
 RNG = np.random.default_rng(0)
 N = 120
@@ -129,3 +130,15 @@ def test_a_constant_scorer_is_told():
 def evaluate_flat():
     with pytest.warns(UserWarning, match="1 of 1 parts have no correlation"):
         return evaluate(lambda a, b: np.ones(len(a)), PAIRS, name="flat")
+
+
+def test_the_noise_of_one_draw_is_unknown_and_not_nothing():
+    world, prompts = make_world(6)
+    pairs = [(a, b) for i, a in enumerate(prompts) for b in prompts[:i]]
+    scores, options = list(range(len(pairs))), {"memory": None, "check_steps": 0, "n_steps": 4}
+    with pytest.warns(UserWarning, match="n_draws=1"):
+        one = evaluate(ConjureScorer(world, n_draws=1, **options), pairs, scores)
+    four = evaluate(ConjureScorer(world, n_draws=4, **options), pairs, scores)
+    assert np.isnan(one.table[0]["spearman_draw_se"])
+    assert four.table[0]["spearman_draw_se"] > 0
+    assert np.isnan(compare([one, four])[0]["difference_draw_se"])
