@@ -70,7 +70,6 @@ class Engine:
         n_jobs: int | None = Parameters.n_jobs,
         verbose: int = Parameters.verbose,
     ) -> None:
-        denoiser.refresh(ask=True)
         self.denoiser, self.settings, self.weighting = denoiser, settings, weighting
         self.n_draws, self.check_steps = n_draws, check_steps
         self.tol, self.max_draws = tol, max_draws

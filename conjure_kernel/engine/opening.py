@@ -70,8 +70,10 @@ def open_engine(
         tol = check_number(tol, "tol", least=0, exclusive=True)
         least = max(LEAST_DRAWS, n_draws)
         max_draws = check_number(max_draws, "max_draws", least=least, integer=True)
+    denoiser = open_model(measurement)
+    denoiser.refresh(ask=True)  # what it is now; the engine's variants rely on it
     return Engine(
-        open_model(measurement),
+        denoiser,
         settings,
         weighting=measurement.weighting,
         n_draws=n_draws,

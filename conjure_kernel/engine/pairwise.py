@@ -129,21 +129,15 @@ def measure_pairs(engine: Engine, left: list[str], right: list[str]) -> Divergen
     used = None
     if draw_weights is not None:
         used = np.stack([draw_weights[s][place[s][t]] for s, t in zip(left, right, strict=True)])
-    return _checked(
+    return _finished(
         engine,
-        Divergence(
-            prompts_a=left,
-            prompts_b=right,
-            forward=forward,
-            backward=backward,
-            grid=engine.grid,
-            weighting=engine.weighting,
-            paired=True,
-            n_evaluations=spent,
-            draw_weights=used,
-            n_chains=engine.settings.chains_per_draw,
-            shared_noise=engine.settings.shared_noise,
-        ),
+        prompts_a=left,
+        prompts_b=right,
+        forward=forward,
+        backward=backward,
+        paired=True,
+        n_evaluations=spent,
+        draw_weights=used,
     )
 
 
@@ -171,21 +165,15 @@ def measure_matrix(engine: Engine, rows: list[str], columns: list[str]) -> Diver
         i, j = _places(left, rows), _places(right, columns)
         forward, backward = forward[np.ix_(i, j)], backward[np.ix_(j, i)]
         used = used if used is None else used[np.ix_(i, j)]
-    return _checked(
+    return _finished(
         engine,
-        Divergence(
-            prompts_a=rows,
-            prompts_b=columns,
-            forward=forward,
-            backward=backward.swapaxes(0, 1),
-            grid=engine.grid,
-            weighting=engine.weighting,
-            paired=False,
-            n_evaluations=spent,
-            draw_weights=used,
-            n_chains=engine.settings.chains_per_draw,
-            shared_noise=engine.settings.shared_noise,
-        ),
+        prompts_a=rows,
+        prompts_b=columns,
+        forward=forward,
+        backward=backward.swapaxes(0, 1),
+        paired=False,
+        n_evaluations=spent,
+        draw_weights=used,
     )
 
 
@@ -216,8 +204,15 @@ def _places(names: Sequence[str], wanted: Sequence[str]) -> list[int]:
     return [place[name] for name in wanted]
 
 
-def _checked(engine: Engine, measured: Divergence) -> Divergence:
-    """Warn of what the values depend on, or lack; estimate what the steps do to them."""
+def _finished(engine: Engine, **parts: Any) -> Divergence:
+    """Divergence of these parts; warn of what it depends on or lacks; check the steps."""
+    measured = Divergence(
+        grid=engine.grid,
+        weighting=engine.weighting,
+        n_chains=engine.settings.chains_per_draw,
+        shared_noise=engine.settings.shared_noise,
+        **parts,
+    )
     share = measured.last_share
     if share > max(LAST_NODE_SHARE, 2 / len(measured.grid.d_log_snr)):
         engine.tell(

@@ -38,18 +38,16 @@ def checked_steps(engine: Engine, measured: Divergence) -> Divergence:
     """The measurement with its `step_error`; a warning tells where it is large."""
     if not engine.check_steps or not (chosen := _choose(measured, engine.check_steps)):
         return measured
-    before, profiles = engine.denoiser.n_evaluations, [measured.profile[p] for p in chosen]
-    errors = sure = _quadrature_errors(np.array(profiles), measured.grid)
+    before, profile, settings = engine.denoiser.n_evaluations, measured.profile, engine.settings
+    errors = sure = _quadrature_errors(np.array([profile[p] for p in chosen]), measured.grid)
     if len(measured.grid.log_snr) >= FEWEST_STEPS:
         coarse = _coarse(engine)
         thin = _energies(coarse, *_texts(measured, chosen))
-        settings = engine.settings
         gain = 2 ** SAMPLERS[settings.sampler].order if settings.guidance_scale == 1 else 1
         of_chain = _chain_errors(measured, chosen, thin, coarse.grid.node_log_snr, gain)
         errors, sure = errors + of_chain[0], sure + of_chain[1]
     error, spent = float(errors.max()), engine.denoiser.n_evaluations - before
     if sure.max() > LARGE:
-        settings = engine.settings
         warnings.warn(
             f"n_steps={settings.n_steps}, substeps={settings.substeps}: so few steps may move J by "
             f"up to {error:.0%} (`step_error`, estimated from {len(chosen)} pairs); raise n_steps "
