@@ -21,7 +21,7 @@ from conjure_kernel._checks import (
 from conjure_kernel.engine.engine import Engine
 from conjure_kernel.engine.parameters import Measurement
 from conjure_kernel.engine.settings import Settings
-from conjure_kernel.engine.stopping import LEAST_DRAWS
+from conjure_kernel.engine.stopping import fewest_draws
 from conjure_kernel.method.grid import NODES, WEIGHTINGS
 from conjure_kernel.method.reverse import SAMPLERS
 from conjure_kernel.models.denoiser import Denoiser
@@ -68,7 +68,7 @@ def open_engine(
     tol, max_draws = measurement.tol, measurement.max_draws
     if tol is not None:
         tol = check_number(tol, "tol", least=0, exclusive=True)
-        least = max(LEAST_DRAWS, n_draws)
+        least = max(fewest_draws(settings), n_draws)
         max_draws = check_number(max_draws, "max_draws", least=least, integer=True)
     denoiser = open_model(measurement)
     denoiser.refresh(ask=True)  # what it is now; the engine's variants rely on it

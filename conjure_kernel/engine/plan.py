@@ -14,7 +14,7 @@ from conjure_kernel.engine.engine import Engine, Requests
 from conjure_kernel.engine.ledger import requests_of_pairs
 from conjure_kernel.engine.opening import open_engine
 from conjure_kernel.engine.steps import check_cost
-from conjure_kernel.engine.stopping import LEAST_DRAWS
+from conjure_kernel.engine.stopping import fewest_draws
 
 __all__ = ["Plan", "duration", "plan", "plan_candidates"]
 
@@ -141,7 +141,7 @@ def plan(prompts: Sequence[Any], *, pairs: bool = False, **settings: Any) -> Pla
     requests, n_predictions = _requests(prompts, pairs), engine.n_predictions
     least = most = engine.n_draws
     if engine.tol is not None:
-        least, most = max(LEAST_DRAWS, least + least % 2), engine.max_draws
+        least, most = max(fewest_draws(engine.settings), least + least % 2), engine.max_draws
     if engine.cost(requests, _every(requests, most)):
         engine.load()  # a model whose predictions have changed has files of its own
     work = {k: engine.lacking(requests, _every(requests, k)) for k in (least, most)}

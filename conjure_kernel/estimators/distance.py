@@ -41,7 +41,7 @@ class ConjureDistance(PromptMatrix, ModelEstimator, ModelParameter, Parameters):
     n_draws : int, default 2
         Draws K per prompt. Standard errors fall as 1 / sqrt(K); with one draw there is none.
     tol : float, optional
-        Relative standard error of J that is wanted. Pairs start from n_draws (at least 8) and get
+        Relative standard error of J that is wanted. Pairs start from n_draws (at least 4) and get
         more until they reach it. docs/engine.md says what that does to bias and coverage. Default:
         every pair has n_draws.
     max_draws : int, default 64

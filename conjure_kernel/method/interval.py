@@ -7,7 +7,7 @@ from scipy import stats
 
 from conjure_kernel.method.draws import ratio
 
-__all__ = ["positive_interval"]
+__all__ = ["freedom_of", "positive_interval", "total_of"]
 
 
 def positive_interval(
@@ -30,15 +30,20 @@ def positive_interval(
     level : float
         Coverage, strictly between 0 and 1.
     """
-
-    def total(parts: np.ndarray) -> np.ndarray:
-        # Both legs of a chain first, so that exchanging the prompts changes no bit.
-        return parts.sum(-1).sum(-1)
-
-    few, n_parts = np.where(n_draws > 1, n_draws - 1.0, np.nan), np.prod(means.shape[-2:])
-    spread = ratio(total(variances**2), total(variances) ** 2, empty=1.0)
-    freedom = few * np.sqrt(n_parts / spread)
-    skew = total(ratio(variances, means) ** 2) * n_draws / 2
-    quantile, values = stats.t.ppf((1 + level) / 2, freedom), total(means)
-    factor = np.exp(quantile * ratio(np.sqrt(total(variances) + skew), values))
+    skew = total_of(ratio(variances, means) ** 2) * n_draws / 2
+    quantile = stats.t.ppf((1 + level) / 2, freedom_of(variances, n_draws))
+    values = total_of(means)
+    factor = np.exp(quantile * ratio(np.sqrt(total_of(variances) + skew), values))
     return values / factor, values * factor
+
+
+def freedom_of(variances: np.ndarray, n_draws: np.ndarray) -> np.ndarray:
+    """Degrees of freedom of the sum of these variances (..., G, L) of means of n draws; (...)."""
+    few, n_parts = np.where(n_draws > 1, n_draws - 1.0, np.nan), np.prod(variances.shape[-2:])
+    spread = ratio(total_of(variances**2), total_of(variances) ** 2, empty=1.0)
+    return few * np.sqrt(n_parts / spread)
+
+
+def total_of(parts: np.ndarray) -> np.ndarray:
+    """Sum of parts (..., G, L), both legs of a chain first: swapped prompts change no bit."""
+    return parts.sum(-1).sum(-1)
