@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from conjure_kernel._checks import check_pairs, check_prompts
+from conjure_kernel.engine.chains import cheapest_chains
 from conjure_kernel.engine.engine import Engine, Requests
 from conjure_kernel.engine.ledger import requests_of_pairs
 from conjure_kernel.engine.opening import open_engine
@@ -44,6 +45,10 @@ class Plan:
         The folder of the cache; None keeps everything in memory.
     memory_bytes : int
         About how much memory the results take in this process, beside the model and its batch.
+    cheapest_chains, cheapest_share : int, float
+        The `chains_per_draw` with the fewest predictions for one error of J, from an empty cache,
+        and these in shares of those with the number that is set. The variances behind it are those
+        of the embedded model.
     rate : float or None
         Predictions per second, measured just now. If nothing is to be done, it is None, and so are
         the attributes that follow.
@@ -63,6 +68,8 @@ class Plan:
     disk_bytes: int
     location: str | None
     memory_bytes: int
+    cheapest_chains: int
+    cheapest_share: float
     rate: float | None = None
     batch_size: int | None = None
     device: str | None = None
@@ -95,6 +102,11 @@ class Plan:
             "prompts": f"{self.n_prompts:,}, {self.n_pairs:,} pairs",
             "noise predictions": f"{work}; {cached}",
         }
+        if round(self.cheapest_share, 2) < 1:
+            lines["chains a draw"] = (
+                f"chains_per_draw={self.cheapest_chains} would need {self.cheapest_share:.2f} of "
+                "the predictions for the same error"
+            )
         if self.rate:
             here = f"{self.device}, {self.dtype}, {self.batch_size} rows a call"
             lines["time"] = f"{time}, at {self.rate:,.0f} a second (timed now: {here})"
@@ -157,6 +169,7 @@ def plan(prompts: Sequence[Any], *, pairs: bool = False, **settings: Any) -> Pla
         most_predictions=at_most,
         n_cached=n_predictions(least * len(requests), least * n_others) + check - now,
         **_storage(engine, disk, _result_bytes(n_entries, engine.settings.n_steps, most)),
+        **cheapest_chains(engine, len(requests), n_others // 2),
         **(_timing(engine, next(iter(requests)), work[most], most * widest) if at_most else {}),
     )
 
@@ -200,6 +213,7 @@ def plan_candidates(
         most_predictions=most,
         n_cached=None,
         **_storage(engine, disk, memory),
+        **cheapest_chains(engine, len(prompts), n_pairs[1]),
         depends_on="candidates are mutual",
         **_timing(engine, prompts[0], work[1], n_draws * width),
     )

@@ -297,7 +297,7 @@ def test_plan_tells_what_a_matrix_will_cost(conjure, prompts, monkeypatch):
     assert found["seconds"] == pytest.approx(found["n_predictions"] / found["rate"])
     code, out, _ = conjure("plan", prompts, "--cache", "none")
     assert [line.split("  ")[0] for line in out.splitlines()] == [
-        *("prompts", "noise predictions", "time", "memory")
+        *("prompts", "noise predictions", "chains a draw", "time", "memory")
     ]
 
 

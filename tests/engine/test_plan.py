@@ -12,6 +12,7 @@ from conjure_kernel import (
     pairwise_divergence,
 )
 from conjure_kernel.engine import batches
+from conjure_kernel.engine.chains import VARIANCES
 from conjure_kernel.engine.plan import plan
 from worlds import N_DRAWS, N_STEPS, SMALL, SUBSTEPS, cold, make_world
 
@@ -62,6 +63,26 @@ def test_with_tol_the_cost_is_between_two_bounds(n_draws):
     with pytest.warns(UserWarning, match="6 of 6 pairs are above tol"):
         most = pairwise_divergence(prompts, tol=1e-6, max_draws=30, **settings)
     assert most.n_evaluations == found.most_predictions
+
+
+def test_the_cheapest_number_of_chains_depends_on_the_number_of_prompts():
+    """It has the least variance times predictions of a draw."""
+    world, prompts = make_world(100, dim=1)
+    settings = {"model": world, "memory": None, "check_steps": 0}
+    for n, best in ((2, 2), (6, 3), (24, 5), (100, 5)):
+        found = plan(prompts[:n], **settings)
+        assert found.cheapest_chains == best
+        assert (f"chains_per_draw={best} would need" in str(found)) == (best != 3)
+        costs = {
+            g: VARIANCES[g] * plan(prompts[:n], chains_per_draw=g, **settings).n_predictions
+            for g in VARIANCES
+        }
+        assert min(costs, key=costs.get) == best
+        assert found.cheapest_share == pytest.approx(costs[best] / costs[3])
+    assert plan(prompts[:24], n_steps=2, **settings).cheapest_chains == 2
+    for n in (2, 6):  # a pair has 2 prompts, however many pairs there are
+        pairs = list(zip(prompts[:n:2], prompts[1:n:2], strict=True))
+        assert plan(pairs, pairs=True, **settings).cheapest_chains == 2
 
 
 VECTORS = {"n_references": 4, "n_points": 16, "n_steps": 3, "memory": None}
