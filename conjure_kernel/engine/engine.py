@@ -29,6 +29,7 @@ from conjure_kernel.engine.turns import in_turn
 from conjure_kernel.engine.workers import Job, Workers
 from conjure_kernel.method.grid import Grid
 from conjure_kernel.models.denoiser import Denoiser
+from conjure_kernel.models.finite import decoded
 from conjure_kernel.models.task import Trajectory
 
 __all__ = ["Engine", "Known", "Requests"]
@@ -180,7 +181,7 @@ class Engine:
             missing = range(0 if kept is None else kept.n_draws, n)
             traced = self.batches.trace([prompt], missing, alone) if missing else []
             ends += [*known, *(trajectory.x0 for trajectory in traced)]
-        pictures = self.denoiser.decode(torch.cat(ends))
+        pictures = decoded(self.denoiser.decode, torch.cat(ends), prompts)
         return pictures.reshape(len(prompts), n, *pictures.shape[1:])
 
     @in_turn

@@ -26,6 +26,7 @@ from conjure_kernel.engine.reading import report_reading
 from conjure_kernel.method.grid import Grid
 from conjure_kernel.method.reverse import ChainSettings, ReverseChain
 from conjure_kernel.models.denoiser import Denoiser
+from conjure_kernel.models.finite import decoded
 from conjure_kernel.models.task import Trajectory
 
 __all__ = ["Explanation", "explain"]
@@ -169,7 +170,7 @@ def explain(a: str, b: str, *, draw: int = 0, **settings: Any) -> Explanation:
         _score(batches, prompt, along, grid)
         for prompt, along in zip(prompts[::-1], chains, strict=True)
     ]
-    views = _decode_views(denoiser, chains, other, grid, draw)
+    views = _decode_views(denoiser, prompts, chains, other, grid, draw)
     weights = grid.weights(engine.weighting) * chain.guidance_scale**2
     heat = np.stack(
         [
@@ -183,7 +184,7 @@ def explain(a: str, b: str, *, draw: int = 0, **settings: Any) -> Explanation:
         prompts=(prompts[0], prompts[1]),
         heat=heat,
         views=views,
-        morph=denoiser.decode(ends),
+        morph=decoded(denoiser.decode, ends, [f"{prompts[0]} -> {prompts[1]}"]),
         switch_log_snr=switches,
         grid=grid,
         draw=draw,
@@ -234,6 +235,7 @@ def _density(
 
 def _decode_views(
     denoiser: Denoiser,
+    prompts: Sequence[str],
     chains: list[Trajectory],
     other: list[torch.Tensor],
     grid: Grid,
@@ -249,7 +251,8 @@ def _decode_views(
         for along, pair in zip(chains, seen, strict=True)
         for eps in pair
     ]
-    pictures = denoiser.decode(torch.cat(x0).to(chains[0].x0.dtype))
+    states = torch.cat(x0).to(chains[0].x0.dtype)
+    pictures = decoded(denoiser.decode, states, [*prompts, *prompts])
     return pictures.reshape(2, 2, grid.n_nodes, *pictures.shape[1:])
 
 

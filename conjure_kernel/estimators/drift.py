@@ -28,6 +28,7 @@ from conjure_kernel.engine.settings import BothBranches
 from conjure_kernel.estimators.base import ModelEstimator, TextInput
 from conjure_kernel.estimators.fitting import as_fitted, whole
 from conjure_kernel.models.denoiser import Denoiser
+from conjure_kernel.models.finite import decoded
 from conjure_kernel.models.pair import SIDES, ModelPair
 
 __all__ = ["ConjureDrift"]
@@ -182,8 +183,8 @@ class ConjureDrift(TextInput, ModelEstimator, Parameters):
         for model in both.models:
             batches, own = Batches(model, self.batch_size), both.chain_of(model, chain, chain.seed)
             ends = [batches.trace([prompt], range(n), own)[0].x0 for prompt in checked]
-            decoded = model.decode(torch.cat(ends))
-            pictures.append(decoded.reshape(len(checked), n, *decoded.shape[1:]))
+            made = decoded(model.decode, torch.cat(ends), checked)
+            pictures.append(made.reshape(len(checked), n, *made.shape[1:]))
         return np.stack(pictures)
 
     def open_engine(self) -> Engine:  # noqa: D102

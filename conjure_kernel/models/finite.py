@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 
 from conjure_kernel.method.grid import Grid
 
-__all__ = ["check_ends", "check_finite", "repeated"]
+__all__ = ["check_ends", "check_finite", "decoded", "repeated"]
 
 
 def check_finite(values: torch.Tensor, grid: Grid, prompts: Sequence[str], dtype: object) -> None:
@@ -31,6 +32,19 @@ def check_ends(x0: torch.Tensor, prompts: Sequence[str], dtype: object) -> None:
             f"prompt {prompts[row]!r}: the chain ends in NaN or infinity in {dtype}; try "
             "dtype='bfloat16' or 'float32', or a smaller guidance_scale."
         )
+
+
+def decoded(
+    decode: Callable[[torch.Tensor], np.ndarray], x0: torch.Tensor, prompts: Sequence[str]
+) -> np.ndarray:
+    """Pictures of clean states, grouped by prompt; an error names the prompt of its `row`."""
+    try:
+        return decode(x0)
+    except FloatingPointError as error:
+        if (row := getattr(error, "row", None)) is None:
+            raise
+        named = f"prompt {repeated(prompts, len(x0))[row]!r}: {error}"
+        raise FloatingPointError(named) from error
 
 
 def repeated(prompts: Sequence[str], n_rows: int) -> list[str]:

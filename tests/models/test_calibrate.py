@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import pipelines
+from conjure_kernel import ConjureDistance
 from conjure_kernel.method.reverse import ChainSettings
 from conjure_kernel.models.pretrained.load import load_denoiser
 from conjure_kernel.models.probe import same_answer
@@ -380,5 +381,21 @@ def test_what_a_checker_blacked_out_or_has_no_number_is_said():
     pipe.run_safety_checker = lambda image, device, dtype: (0 * image, [True, False])
     with pytest.warns(UserWarning, match=r"black picture in the place of 1 of 2.*safety_checker"):
         denoiser.decode(state)
-    with pytest.raises(FloatingPointError, match=r"picture has NaN.*float32"):
-        denoiser.decode(state * torch.nan)
+    state[1] = torch.nan
+    with pytest.raises(FloatingPointError, match=r"in torch.float32: a decoded picture has NaN"):
+        denoiser.decode(state)
+
+
+def test_a_picture_that_is_not_finite_names_its_prompt(monkeypatch):
+    pipe = pipelines.stable_diffusion()
+    decode = pipe.vae.decode
+
+    def overflow(latents, **kwargs):
+        (made,) = decode(latents, **kwargs)
+        made[2] = torch.nan
+        return (made,)
+
+    monkeypatch.setattr(pipe.vae, "decode", overflow)
+    fitted = ConjureDistance(pipe, n_steps=2, n_draws=2, memory=None).fit([A, B])
+    with pytest.raises(FloatingPointError, match=rf"prompt '{B}'.*picture has NaN.*float32"):
+        fitted.conjure_images(n=2)

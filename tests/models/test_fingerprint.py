@@ -9,10 +9,13 @@ import diffusers
 import numpy as np
 import pytest
 import torch
+from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
 from PIL import Image
+from transformers import CLIPConfig
 
 import pipelines
 from conjure_kernel.method.reverse import ChainSettings
+from conjure_kernel.models.pretrained.fingerprint import fingerprint_pipeline
 from conjure_kernel.models.pretrained.load import load_denoiser, open_denoiser
 from measured import IGNORED, A
 
@@ -40,12 +43,22 @@ def test_the_same_pipeline_again_has_the_same_fingerprint(name, tmp_path):
     assert {fingerprint(other) for other in others} == {fingerprint(pipe)}
 
 
-def test_a_fingerprint_does_not_change_with_use(plain):
-    pipe = pipelines.stable_diffusion()
+@pytest.mark.parametrize("name", NAMES)
+def test_a_fingerprint_does_not_change_with_use(name):
+    pipe = getattr(pipelines, name)()
+    plain = fingerprint_pipeline(pipe)
     denoiser = load_denoiser(pipe)
     denoiser.trace([A], [0], ChainSettings(denoiser.make_grid(2)))
     pipe.tokenizer(A, truncation=True, max_length=3, padding="max_length")
-    assert fingerprint(pipe) == denoiser.fingerprint == plain
+    assert fingerprint_pipeline(pipe) == plain
+
+
+def test_a_checker_of_pictures_is_no_part_of_the_name(plain):
+    pipe = pipelines.stable_diffusion()
+    pipe.register_modules(safety_checker=StableDiffusionSafetyChecker(CLIPConfig()))
+    assert fingerprint(pipe) == plain
+    pipe.safety_checker = None
+    assert fingerprint(pipe) == plain
 
 
 @pytest.mark.parametrize("component", ["unet", "text_encoder", "vae"])

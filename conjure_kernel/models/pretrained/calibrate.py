@@ -244,42 +244,48 @@ class _Calibrator:
         return ", ".join(f"{name}=..." for name in others) or "it has no argument for that"
 
     def _find_rows(self) -> bool:
-        """Find out how one prompt gets two rows; tell if two prompts may share a call."""
-        level = int(self.apart.argmax())
+        """Find out how one prompt gets several rows; tell if two prompts may share a call."""
+        level, moved = int(self.apart.argmax()), None
         for argument in dict.fromkeys([self.rows_argument, ""]):
             self.rows_argument = argument
-            alike = self._together([PROBE, PROBE], level)
-            if alike is not None:
-                mixed = self._together([PROBE, COMPANION], level, check=False)
+            alike = self._together([PROBE, PROBE], 2, level)
+            if alike is not None and self._moved(alike, level) <= 1:
+                mixed = self._together([PROBE, COMPANION], 2, level)
                 return mixed is not None and self._is_alone(mixed, alike, level)
-            if self._together([PROBE], level) is not None:
+            alone = self._together([PROBE], 4, level)  # as many rows of one prompt
+            if alone is not None and (moved := self._moved(alone, level)) <= 1:
                 return False
+        need = f"{self.bench.name}: expected a call that makes several rows of one prompt "
         raise ValueError(
-            f"{self.bench.name}: expected a call that makes two rows of one prompt "
-            "(num_images_per_prompt, or the prompt twice); it cannot be measured, use another "
-            "pipeline."
+            need + "(num_images_per_prompt, or the prompt repeated); it cannot be measured, use "
+            "another pipeline."
+            if moved is None
+            else need + f"and answers each as it answers one alone, got {moved * SAME:.2g} of the "
+            "difference between two prompts, as something depends on the other rows (activations "
+            "that are quantised as they come, a batch norm); switch that off, or quantise the "
+            "weights only."
         )
 
-    def _together(self, prompts: list[str], level: int, check: bool = True) -> torch.Tensor | None:
-        """Predictions at two rows of each prompt at a level; None if the call cannot do that."""
-        rows = {self.rows_argument: 2} if self.rows_argument else {}
-        each = prompts if rows else [prompt for prompt in prompts for _ in range(2)]
-        n = 2 * len(prompts)
-        states = self.states[level : level + 1].repeat(1, n, *[1] * (self.states.ndim - 2))
-        part = slice(level, level + 1)
+    def _together(self, prompts: list[str], each: int, level: int) -> torch.Tensor | None:
+        """Predictions at some rows of each prompt at a level; None if the call cannot do that."""
+        rows = {self.rows_argument: each} if self.rows_argument else {}
+        listed = prompts if rows else [prompt for prompt in prompts for _ in range(each)]
+        n, part = each * len(prompts), slice(level, level + 1)
+        states = self.states[part].repeat(1, n, *[1] * (self.states.ndim - 2))
         try:
-            seen = self.bench.ask(each, states, part, **{**self.unguided, **rows})
+            seen = self.bench.ask(listed, states, part, **{**self.unguided, **rows})
         except FloatingPointError:
             raise
         except Exception:  # a pipeline's own, of whatever kind
             return None
-        eps = seen.eps[0]
+        kept = torch.equal(seen.x[0], states[0])
+        return seen.eps[0] if len(seen.eps[0]) == self._rows(seen) == n and kept else None
+
+    def _moved(self, eps: torch.Tensor, level: int) -> float:
+        """How far rows of the first prompt are from that prompt alone, in units of the allowed."""
         expected = self.one[level]
-        if len(eps) != n or self._rows(seen) != n or not torch.equal(seen.x[0], states[0]):
-            return None
-        near = (eps - expected).flatten(1).norm(dim=1)
-        allowed = max(1e-3, 8 * self.rounding) * expected.norm()
-        return None if check and (near > allowed).any() else eps
+        allowed = SAME * self.apart[level] + 8 * self.rounding * expected.norm()
+        return float(((eps - expected).flatten(1).norm(dim=1) / allowed).max())
 
     def _is_alone(self, mixed: torch.Tensor, alike: torch.Tensor, level: int) -> bool:
         """Tell whether a companion leaves a prompt's rows as they are, and in their place."""

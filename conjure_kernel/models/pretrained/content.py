@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["bytes_of", "content_of", "digest_of", "glance", "module_facts"]
+__all__ = ["bytes_of", "content_of", "digest_of", "glance", "module_facts", "parts_of"]
 
 LIBRARIES = {"accelerate", "bitsandbytes", "diffusers", "functools", "gguf", "numpy", "peft"}
 LIBRARIES |= {"torch", "torchao", "transformers", "builtins", "PIL", "quanto", "xformers"}
@@ -30,6 +30,7 @@ BOOKKEEPING |= {"all_tied_weights_keys", "device", "hf_device_map", "kernel_conf
 BOOKKEEPING |= {"name_or_path", "warnings_issued"}
 ADAPTER_FACTS = ("active_adapters", "disable_adapters", "merged_adapters")
 HOOKS = ("_forward_hooks", "_forward_pre_hooks")
+CAPTURING = "transformers.utils.output_capturing"  # hooks of a text encoder's first call
 OFFLOADING: tuple[str, ...] = (
     "AlignDevicesHook",
     "CpuOffload",
@@ -78,6 +79,8 @@ def _content_of_code(value: Any, inner: Any) -> Any:
         return ["partial", inner(value.func), inner(value.args), inner(value.keywords)]
     if inspect.ismethod(value):
         function = value.__func__
+        if not inspect.isroutine(function):  # torchao binds a partial
+            return ["method", inner(function)]
         return f"method {function.__qualname__}" if _is_of_library(function) else None
     is_code = isinstance(value, type) or inspect.isroutine(value)
     return f"{value.__module__}.{value.__qualname__}" if is_code and _is_of_library(value) else None
@@ -155,6 +158,8 @@ def _hooks(part: torch.nn.Module, place: str, unnamed: set[str]) -> Iterator[Any
     own = vars(part)
     for kind in HOOKS:
         for hook in own.get(kind, {}).values():
+            if getattr(hook, "__module__", None) == CAPTURING:
+                continue
             yield kind, content_of(hook, f"a hook of {place}", unnamed)
     registry = own.get("_diffusers_hook")
     hooks = [*getattr(registry, "hooks", {}).values(), own.get("_hf_hook")]
@@ -177,10 +182,21 @@ def digest_of(content: Any) -> str:
 
 
 def bytes_of(tensor: torch.Tensor) -> bytes:
-    """Bytes of a tensor on any device, of a subclass those of what it is made of."""
+    """Bytes of a tensor on any device, whatever its class."""
+    with torch._C.DisableTorchFunctionSubclass():
+        parts, more = parts_of(tensor)
+        flat = [part.detach().cpu().contiguous().flatten().view(torch.uint8) for part in parts]
+        return b"".join(part.numpy().tobytes() for part in flat) + more.encode()
+
+
+def parts_of(tensor: torch.Tensor) -> tuple[list[torch.Tensor], str]:
+    """Plain tensors that a tensor is made of, and in words what its class keeps beside them."""
     if hasattr(tensor, "__tensor_flatten__"):
         names, context = tensor.__tensor_flatten__()
-        inner = b"".join(bytes_of(getattr(tensor, name)) for name in names)
-        return inner + repr(context).encode()
-    plain = tensor.detach().cpu().contiguous().flatten()
-    return plain.view(torch.uint8).numpy().tobytes()
+        inner = [parts_of(getattr(tensor, name)) for name in names]
+        return [part for parts, _ in inner for part in parts], f"{context}{[m for _, m in inner]}"
+    if type(tensor) in (torch.Tensor, torch.nn.Parameter):
+        return [tensor], ""
+    large = torch.Tensor | torch.nn.Module
+    own = {k: v for k, v in vars(tensor).items() if k[0] != "_" and not isinstance(v, large)}
+    return [tensor], str(content_of(own, "", set()))

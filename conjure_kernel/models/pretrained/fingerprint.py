@@ -34,7 +34,7 @@ def _fingerprint(pipeline: DiffusionPipeline) -> str:
     state.update(read_facts(pipeline)[0].encode())
     for name, component in modules_of(pipeline):
         for key, tensor in sorted(_tensors_of(component).items()):
-            if isinstance(tensor, torch.Tensor) and not tensor.is_meta:
+            if not tensor.is_meta:
                 state.update(f"{name}.{key}:{tensor.dtype}{tuple(tensor.shape)}".encode())
                 state.update(bytes_of(tensor))
     return state.hexdigest()
@@ -73,10 +73,14 @@ def _hash_file(path: Path, size: int, modified: int) -> bytes:
     return state.digest()
 
 
-def _tensors_of(module: torch.nn.Module) -> dict[str, Any]:
-    """State of a module, also where its weights are offloaded and placeholders stand for them."""
-    tensors = {**module.state_dict(), **dict(module.named_buffers())}  # unsaved ones, too
-    if not any(isinstance(tensor, torch.Tensor) and tensor.is_meta for tensor in tensors.values()):
+def _tensors_of(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Weights and buffers, also where they are offloaded and placeholders stand for them.
+
+    Not the `state_dict`, for whose sake some quantised modules pack their weights anew.
+    """
+    tensors: dict[str, torch.Tensor] = {**dict(module.named_parameters())}
+    tensors |= dict(module.named_buffers())
+    if not any(tensor.is_meta for tensor in tensors.values()):
         return tensors
     from accelerate.utils import align_module_device, has_offloaded_params
 

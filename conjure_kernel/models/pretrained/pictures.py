@@ -37,21 +37,28 @@ def pictures_in(made: np.ndarray, name: str) -> np.ndarray:
     return made
 
 
-def check_pictures(result: Any, name: str) -> None:
+def check_pictures(result: Any, name: str, first: int = 0) -> None:
     """Raise FloatingPointError if a picture is not finite; warn if a checker has blacked one out.
 
-    The measurement is not concerned: no picture enters it.
+    The error has the `row` of the picture, of which `first` were made before. The measurement is
+    not concerned: no picture enters it.
     """
-    if not np.isfinite(np.asarray(result[0])).all():
-        raise FloatingPointError(
+    made = np.asarray(result[0])
+    finite = np.isfinite(made.reshape(len(made), -1)).all(1)
+    if not finite.all():
+        error: Any = FloatingPointError(
             f"{name}: a decoded picture has NaN or infinity; load it with dtype='bfloat16' or "
-            "'float32'. Divergences need no picture."
+            "'float32', or its autoencoder alone (pipeline.vae.to(torch.float32)). Divergences "
+            "need no picture."
         )
+        error.row = first + int(finite.argmin())
+        raise error
     flags = result[1] if len(result) > 1 and isinstance(result[1], list) else []
     if n_black := sum(flag is True or flag == 1 for flag in flags):
         warnings.warn(
             f"{name}: its safety checker has put a black picture in the place of {n_black} of "
-            f"{len(flags)}; set pipeline.safety_checker = None to see what is measured.",
+            f"{len(flags)}; to see what is measured, pass a pipeline that was loaded with "
+            "safety_checker=None, or set pipeline.safety_checker = None: J stays the same.",
             category=ConjureWarning,
             stacklevel=5,
         )

@@ -244,11 +244,11 @@ class PretrainedDenoiser(Denoiser):
         calibration = self._calibrated()
         grid = make_grid(self.schedule, 1)
         guidance: dict[str, Any] = calibration.guidance(1.0)
-        made = []
+        made = list[np.ndarray]()
         for part in x0.split(PICTURES_A_CALL):
             show = Show(grid, part.to(self.device))
             result, _ = self._call(show, [""], len(part), output_type="np", **guidance)
-            check_pictures(result, repr(self))
+            check_pictures(result, f"{self!r} in {self.dtype}", sum(map(len, made)))
             made.append(np.asarray(result[0]))
         return np.concatenate(made)
 

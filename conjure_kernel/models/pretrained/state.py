@@ -12,11 +12,19 @@ from weakref import WeakKeyDictionary
 import torch
 from diffusers import DiffusionPipeline
 
-from conjure_kernel.models.pretrained.content import content_of, digest_of, glance, module_facts
+from conjure_kernel.models.pretrained.content import (
+    content_of,
+    digest_of,
+    glance,
+    module_facts,
+    parts_of,
+)
 
 __all__ = ["State", "check_evaluation_mode", "glance_at", "modules_of", "read_facts", "read_state"]
 
+UNREAD = "safety_checker"  # of pictures, which no measurement reads
 BOOKKEEPING = {"architectures", "dtype", "torch_dtype", "transformers_version"}
+IGNORED = {*BOOKKEEPING, UNREAD, f"requires_{UNREAD}"}
 INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 RANDOM = ("Dropout", "BatchNorm", "DropPath", "FeatureAlpha")  # in names of modules in training
 _RULES: WeakKeyDictionary[Any, tuple[Any, str]] = WeakKeyDictionary()
@@ -51,6 +59,8 @@ def read_facts(pipeline: DiffusionPipeline) -> tuple[str, set[str]]:
     patched = {k: v for k, v in own if inspect.isroutine(v) or inspect.ismethod(v)}
     facts.append(content_of(patched, "a patched method of the pipeline", unnamed))
     for name, component in sorted(pipeline.components.items()):
+        if name == UNREAD:
+            continue
         facts += [name, *_facts_of(name, component, unnamed)]
     return hashlib.blake2b(_json(facts), digest_size=16).hexdigest(), unnamed
 
@@ -109,20 +119,21 @@ def modules_of(pipeline: DiffusionPipeline) -> Iterator[tuple[str, torch.nn.Modu
     """Names and modules of a pipeline, without the wrappers of torch.compile."""
     for name, component in sorted(pipeline.components.items()):
         module = getattr(component, "_orig_mod", component)
-        if isinstance(module, torch.nn.Module):
+        if isinstance(module, torch.nn.Module) and name != UNREAD:
             yield name, module
 
 
 def _sum_of(tensor: torch.Tensor) -> torch.Tensor:
     """Sum of a tensor's bits as integers; of a subclass, of what it is made of."""
-    if hasattr(tensor, "__tensor_flatten__"):
-        names, _ = tensor.__tensor_flatten__()
-        return sum((_sum_of(getattr(tensor, n)) for n in names), torch.zeros((), dtype=torch.int64))
+    with torch._C.DisableTorchFunctionSubclass():
+        sums = [_bits_of(part).sum(dtype=torch.int64) for part in parts_of(tensor)[0]]
+        return sum(sums[1:], sums[0])
+
+
+def _bits_of(tensor: torch.Tensor) -> torch.Tensor:
     if tensor.is_complex():
         tensor = torch.view_as_real(tensor)
-    if tensor.dtype != torch.bool:
-        tensor = tensor.view(INTEGERS[tensor.element_size()])
-    return tensor.sum(dtype=torch.int64)
+    return tensor if tensor.dtype == torch.bool else tensor.view(INTEGERS[tensor.element_size()])
 
 
 def _json(facts: Any) -> bytes:
@@ -131,7 +142,7 @@ def _json(facts: Any) -> bytes:
 
 def _public(config: Any) -> dict[str, Any]:
     """Fields of a config that change what a component does, not how it was made or saved."""
-    return {k: v for k, v in dict(config).items() if k[0] != "_" and k not in BOOKKEEPING}
+    return {k: v for k, v in dict(config).items() if k[0] != "_" and k not in IGNORED}
 
 
 def _tokenizer_facts(tokenizer: Any) -> dict[str, Any]:
