@@ -53,6 +53,12 @@ def check_up(engine: Engine) -> dict[str, str]:
     own, other = (
         float(batches.predict([prompt], x, eps, chain).double().mean()) for prompt in PROMPTS
     )
+    if not other:
+        raise ValueError(
+            f"{denoiser.name}: expected that the prompt changes what is predicted, but "
+            f"{PROMPTS[0]!r} and {PROMPTS[1]!r} are answered alike; check its text encoder, and "
+            "that no limit cuts the whole prompt away."
+        )
     spent, made = time.perf_counter() - begun, denoiser.n_evaluations - before
     page["self-replay"] = f"{own / max(other, 1e-30):.2g} of another prompt's energy (0 is exact)"
     page["one prediction"] = f"{spent / made:.3g} s, in calls of two"

@@ -21,7 +21,8 @@ def report_reading(engine: Engine, known: Mapping[str, Known | Trajectory]) -> N
     if weighted := [prompt for prompt in known if SYNTAX.search(prompt)]:
         engine.tell(
             f"{len(weighted)} prompts have weights or wildcards, e.g. {weighted[0][:60]!r}: this "
-            "syntax of other programs is not read, the text encoder sees it letter by letter.",
+            "syntax of other programs is not read, the text encoder sees it letter by letter; give "
+            "such prompts as embeddings (load_denoiser(..., embeddings=)).",
             PromptWarning,
         )
     cut = [prompt for prompt, row in known.items() if row.truncated]

@@ -125,6 +125,13 @@ def test_check_describes_a_model_on_one_page(conjure, tmp_path):
         assert image.size == (96, 32)
 
 
+def test_check_says_that_prompts_change_nothing(conjure, tmp_path):
+    pipelines.gaussian_stable_diffusion({"": (np.zeros(16), np.ones(16))}).save_pretrained(tmp_path)
+    code, out, err = conjure("check", tmp_path, "--dtype", "float32")
+    assert (code, out) == (2, "")
+    assert "expected that the prompt changes what is predicted" in err
+
+
 def test_check_says_why_a_model_cannot_be_measured(conjure, tmp_path):
     pipe = pipelines.stable_diffusion()
     pipe.scheduler = diffusers.CMStochasticIterativeScheduler()

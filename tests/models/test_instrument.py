@@ -17,7 +17,8 @@ from conjure_kernel.method.reverse import ChainSettings
 from conjure_kernel.method.schedule import FlowMatching, VariancePreserving
 from conjure_kernel.models.gaussian import GaussianDenoiser
 from conjure_kernel.models.pretrained import instrument
-from conjure_kernel.models.pretrained.instrument import make_instrument, quiet, read_dialect
+from conjure_kernel.models.pretrained.dialect import read_dialect
+from conjure_kernel.models.pretrained.instrument import make_instrument, quiet
 from conjure_kernel.models.pretrained.load import load_denoiser
 from measured import IGNORED, A, B, jeffreys, network
 

@@ -10,9 +10,11 @@ from typing import Any
 import torch
 from diffusers import DiffusionPipeline
 
+from conjure_kernel.method.grid import Grid
 from conjure_kernel.method.reverse import keyed_generator
 
 __all__ = ["check_call", "for_prompts", "parameters_of", "rows_argument", "seeded", "state_of"]
+__all__ += ["steps_of"]
 
 PER_PROMPT = re.compile(r"(negative_)?prompt(_\d+)?")
 
@@ -21,6 +23,14 @@ def seeded(pipeline: DiffusionPipeline) -> dict[str, Any]:
     """A generator for whatever a pipeline draws itself, the same in every call."""
     known = "generator" in parameters_of(pipeline)
     return {"generator": keyed_generator("first state")} if known else {}
+
+
+def steps_of(grid: Grid, leading: int) -> dict[str, int]:
+    """Number of steps to name in a call; at least 2, as some pipelines lay out levels themselves.
+
+    The loop follows the scheduler's own times, however many are named.
+    """
+    return {"num_inference_steps": max(2, len(grid.times) + leading)}
 
 
 def state_of(state: torch.Tensor, leading: int) -> dict[str, Any]:

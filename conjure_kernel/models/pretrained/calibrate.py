@@ -16,6 +16,13 @@ from diffusers import DiffusionPipeline
 
 from conjure_kernel.models.pretrained.arguments import check_call, rows_argument
 from conjure_kernel.models.pretrained.calibration import Calibration, warn_if_distilled
+from conjure_kernel.models.pretrained.companions import Companions
+from conjure_kernel.models.pretrained.guidance import (
+    OUTER,
+    ask_guided,
+    linear_shift,
+    switches,
+)
 from conjure_kernel.models.pretrained.single_step import (
     Bench,
     Seen,
@@ -64,8 +71,7 @@ def ask_again(
     bench = Bench(pipeline, call_kwargs)
     bench.leading = known.leading_steps
     states = bench.states(known.shape).to(known.device, known.dtype)
-    offset = known.guidance_offset
-    unguided: dict[str, Any] = {} if offset is None else {"guidance_scale": 1.0 + offset}
+    unguided: dict[str, Any] = {**known.guidance(1.0)}
     answers = [bench.ask([prompt], states, **unguided).eps[:, 0] for prompt in PROMPTS]
     return probe_of(torch.stack(answers))
 
@@ -81,6 +87,7 @@ class _Calibrator:
         self.bench = Bench(pipeline, call_kwargs)
         self.unguided: dict[str, Any] = {}
         self.both_branches, self.tried = False, GUIDED
+        self.offset: float | None = None
 
     def run(self) -> Calibration:
         """Ask everything."""
@@ -93,26 +100,27 @@ class _Calibrator:
         guides = "guidance_scale" in bench.parameters
         start = {"guidance_scale": 1.0} if guides else {}
         seen = self._find_start(start)
-        offset = self._find_unguided(seen) if guides else None
+        self.offset = offset = self._find_unguided(first, seen) if guides else None
         if offset is not None:
             check_call(self.pipeline, self.call_kwargs, {"guidance_scale"})
         one = seen if offset == 0 else self._ask(PROBE)
         if offset is None and self._rows(one) != 1:
             raise ValueError(self._guided_by_something_else(one))
-        two = self._ask(COMPANION)
-        self.one, self.two = one.eps, two.eps
+        self.one, self.two = one.eps, self._ask(COMPANION).eps
         self.apart = (self.one - self.two).flatten(1).norm(dim=1)
         self._check_time(one)
-        repeats_within = self._check_repeats()
-        fault = self._check_guidance(offset)
-        share = self._find_rows()
+        companions = self._companions()
+        repeats_within = self._check_repeats(companions)
+        share = companions.find()
+        fault = self._check_guidance(offset, companions, share)
         return Calibration(
             dialect=bench.dialect,
             shape=shape,
             device=self.states.device,
             dtype=dtype,
-            rows_argument=self.rows_argument,
-            guidance_offset=offset,
+            rows_argument=companions.argument,
+            guidance_offset=self.offset,
+            unguided=self.unguided.get("guidance_scale", 1.0),
             guidance_fault=fault,
             both_branches=self.both_branches,
             leading_steps=bench.leading,
@@ -128,15 +136,25 @@ class _Calibrator:
     def _rows(self, seen: Seen) -> float:
         return seen.rows[0]
 
-    def _first(self) -> Seen:
+    def _first(self, **unguided: Any) -> Seen:
         """A call from a state of the pipeline's own, which shows the layout."""
         try:
-            return self.bench.ask([PROBE])
-        except (AttributeError, IndexError, KeyError, TypeError) as error:
-            raise ValueError(
-                f"{self.bench.name}: its call fails with {type(error).__name__}: {error}; give "
-                "load_denoiser the arguments that it needs, or use another pipeline."
-            ) from error
+            return self.bench.ask([PROBE], **unguided)
+        except (FloatingPointError, MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:  # a pipeline's own, e.g. embeddings for one branch only
+            if not unguided and "guidance_scale" in self.bench.parameters:
+                return self._first(guidance_scale=1.0)
+            if isinstance(error, ValueError | RuntimeError):
+                raise
+            raise ValueError(self._failing(error)) from error
+
+    def _failing(self, error: Exception) -> str:
+        return (
+            f"{self.bench.name}: its call fails with {type(error).__name__}: {error}; give "
+            "load_denoiser the arguments that it needs (num_frames=1 for a video), install the "
+            "packages that it needs, or use another pipeline."
+        )
 
     def _find_start(self, start: dict[str, Any]) -> Seen:
         """Find out whether the network sees `latents=`; if not, one leading step is needed."""
@@ -146,10 +164,17 @@ class _Calibrator:
                 continue
             try:
                 seen = self._ask(PROBE, **start)
-            except (TypeError, ValueError, RuntimeError, IndexError):  # e.g. not yet packed
-                if bench.leading:
+            except (
+                TypeError,
+                ValueError,
+                RuntimeError,
+                IndexError,
+            ) as error:  # e.g. not yet packed
+                if not bench.leading:
+                    continue
+                if isinstance(error, ValueError):
                     raise
-                continue
+                raise ValueError(self._failing(error)) from error
             if all(torch.equal(x, s) for x, s in zip(seen.x, self.states, strict=True)):
                 return seen
         raise ValueError(
@@ -157,32 +182,32 @@ class _Calibrator:
             "it cannot be measured, use another pipeline."
         )
 
-    def _find_unguided(self, seen: Seen) -> float | None:
+    def _find_unguided(self, first: Seen, seen: Seen) -> float | None:
         """Offset of the guidance_scale that guides nothing; None where none guides."""
         if self._rows(seen) == 1:
-            try:
-                self.guided = self._ask(PROBE, guidance_scale=GUIDED)
-                more = self._rows(self.guided) > 1
-            except FloatingPointError:
-                raise
-            except Exception as error:  # a pipeline's own, e.g. embeddings for one branch only
-                self.failure: Exception | None = error
-                more = True
-            else:
-                self.failure = None
-            self.unguided = {"guidance_scale": 1.0} if more else {}
-            return 0.0 if more else None
-        self.failure, self.unguided = None, {"guidance_scale": 0.0}
+            guides = self._rows(first) > 1 or self._guides()
+            self.unguided = {"guidance_scale": 1.0} if guides else {}
+            return 0.0 if guides else None
+        self.unguided, self.tried = {"guidance_scale": 0.0}, 2.0
         if self._rows(self._ask(PROBE)) == 1:
-            self.guided, self.tried = seen, 2.0
             return -1.0
         raise ValueError(self._guided_by_something_else(seen))
+
+    def _guides(self) -> bool:
+        """Tell whether another guidance_scale takes more rows, or the pipeline refuses it."""
+        try:
+            seen = self.bench.ask([PROBE], self.states[:1], slice(1), guidance_scale=GUIDED)
+        except FloatingPointError:
+            raise
+        except Exception:  # a pipeline's own, e.g. embeddings for one branch only
+            return True
+        return self._rows(seen) > 1
 
     def _guided_by_something_else(self, seen: Seen) -> str:
         return (
             f"{self.bench.name}: expected 1 row for each state, got {self._rows(seen):g} whatever "
             f"guidance_scale is, so something else guides it; switch that off "
-            f"({self._switches()}, or no negative prompt)."
+            f"({switches(self.bench)}, or no negative prompt)."
         )
 
     def _check_time(self, seen: Seen) -> None:
@@ -200,11 +225,27 @@ class _Calibrator:
                 "be measured, use another pipeline or scheduler."
             )
 
-    def _check_repeats(self) -> float:
+    def _companions(self) -> Companions:
+        """Calls with several rows, at an outer level, where the two prompts differ more."""
+        level = OUTER.step * int(self.apart[OUTER].argmax())
+        part = slice(level, level + 1)
+        alone = torch.stack([self.one[level, 0], self.two[level, 0]])
+        return Companions(
+            self.bench,
+            self.rows_argument,
+            self.states[part],
+            part,
+            alone,
+            self.rounding,
+            self.unguided,
+        )
+
+    def _check_repeats(self, companions: Companions) -> float:
         """Raise ValueError unless the same question gets the same answer again."""
-        again = self._ask(PROBE).eps
-        moved = (again - self.one).flatten(1).norm(dim=1) / self.apart.clamp_min(1e-30)
-        if (worst := float(moved.max())) > SAME:
+        part, (one, two) = companions.level, companions.alone
+        again = self.bench.ask([PROBE], companions.states, part, **self.unguided).eps[0, 0]
+        worst = float((again - one).norm() / (one - two).norm().clamp_min(1e-30))
+        if worst > SAME:
             raise ValueError(
                 f"{self.bench.name}: expected the same prediction from the same state, but two "
                 f"equal calls differ by {worst:.2g} of the difference between two prompts, as "
@@ -213,7 +254,7 @@ class _Calibrator:
             )
         return worst
 
-    def _check_guidance(self, offset: float | None) -> str:
+    def _check_guidance(self, offset: float | None, companions: Companions, share: bool) -> str:
         """Why no other w than 1 can be measured; notice guidance that is not linear."""
         name = self.bench.name
         if offset is None:
@@ -221,75 +262,23 @@ class _Calibrator:
                 f"expected 1, as {name} has no classifier-free guidance here (it is distilled, or "
                 "takes no such argument); use guidance_scale=1."
             )
-        if self.failure is not None:
-            return f"expected 1, as a guided call of {name} fails ({self.failure}); use 1."
-        one, two = self.guided, self._ask(COMPANION, guidance_scale=self.tried + offset)
-        if self._rows(one) != 2:
-            return (
-                f"expected 1, as a guided call of {name} takes {self._rows(one):.3g} rows for each "
-                f"state and not 2, so something else guides it; switch that off "
-                f"({self._switches()}), or use guidance_scale=1."
-            )
-        gap = (one.eps - two.eps) - self.tried * (self.one - self.two)
-        size = one.eps.flatten(1).norm(dim=1)
-        allowed = SAME * self.tried * self.apart + 4 * self.rounding * size
-        self.both_branches = bool((gap.flatten(1).norm(dim=1) > allowed).any())
-        return ""
-
-    def _switches(self) -> str:
-        """Name the arguments of the call that change its guidance."""
-        signs = {"cfg", "guidance", "pag"}
-        names = [n for n in self.bench.parameters if signs & set(n.split("_"))]
-        others = [name for name in names if name != "guidance_scale"]
-        return ", ".join(f"{name}=..." for name in others) or "it has no argument for that"
-
-    def _find_rows(self) -> bool:
-        """Find out how one prompt gets several rows; tell if two prompts may share a call."""
-        level, moved = int(self.apart.argmax()), None
-        for argument in dict.fromkeys([self.rows_argument, ""]):
-            self.rows_argument = argument
-            alike = self._together([PROBE, PROBE], 2, level)
-            if alike is not None and self._moved(alike, level) <= 1:
-                mixed = self._together([PROBE, COMPANION], 2, level)
-                return mixed is not None and self._is_alone(mixed, alike, level)
-            alone = self._together([PROBE], 4, level)  # as many rows of one prompt
-            if alone is not None and (moved := self._moved(alone, level)) <= 1:
-                return False
-        need = f"{self.bench.name}: expected a call that makes several rows of one prompt "
-        raise ValueError(
-            need + "(num_images_per_prompt, or the prompt repeated); it cannot be measured, use "
-            "another pipeline."
-            if moved is None
-            else need + f"and answers each as it answers one alone, got {moved * SAME:.2g} of the "
-            "difference between two prompts, as something depends on the other rows (activations "
-            "that are quantised as they come, a batch norm); switch that off, or quantise the "
-            "weights only."
-        )
-
-    def _together(self, prompts: list[str], each: int, level: int) -> torch.Tensor | None:
-        """Predictions at some rows of each prompt at a level; None if the call cannot do that."""
-        rows = {self.rows_argument: each} if self.rows_argument else {}
-        listed = prompts if rows else [prompt for prompt in prompts for _ in range(each)]
-        n, part = each * len(prompts), slice(level, level + 1)
-        states = self.states[part].repeat(1, n, *[1] * (self.states.ndim - 2))
+        options = {**self.unguided, "guidance_scale": self.tried + offset}
         try:
-            seen = self.bench.ask(listed, states, part, **{**self.unguided, **rows})
+            guided, n_rows = ask_guided(self.bench, self.states, share, **options)
         except FloatingPointError:
             raise
-        except Exception:  # a pipeline's own, of whatever kind
-            return None
-        kept = torch.equal(seen.x[0], states[0])
-        return seen.eps[0] if len(seen.eps[0]) == self._rows(seen) == n and kept else None
-
-    def _moved(self, eps: torch.Tensor, level: int) -> float:
-        """How far rows of the first prompt are from that prompt alone, in units of the allowed."""
-        expected = self.one[level]
-        allowed = SAME * self.apart[level] + 8 * self.rounding * expected.norm()
-        return float(((eps - expected).flatten(1).norm(dim=1) / allowed).max())
-
-    def _is_alone(self, mixed: torch.Tensor, alike: torch.Tensor, level: int) -> bool:
-        """Tell whether a companion leaves a prompt's rows as they are, and in their place."""
-        own = (mixed[:2] - alike[:2]).flatten(1).norm(dim=1).max()
-        its = (mixed[2:] - self.two[level]).flatten(1).norm(dim=1).max()
-        apart, size = self.apart[level], self.two[level].norm()
-        return bool(own <= SAME * apart and its <= SAME * apart + 4 * self.rounding * size)
+        except Exception as error:  # a pipeline's own, e.g. embeddings for one branch only
+            return f"expected 1, as a guided call of {name} fails ({error}); use 1."
+        if n_rows != 2:
+            return (
+                f"expected 1, as a guided call of {name} takes {n_rows:.3g} rows for each "
+                f"state and not 2, so something else guides it; switch that off "
+                f"({switches(self.bench)}), or use guidance_scale=1."
+            )
+        place = companions.level.start // OUTER.step
+        if not share and not companions.guided_alike(guided[place, 0], **options):
+            return f"expected 1, as a guided call of {name} with several rows fails; use 1."
+        plain = torch.cat([self.one, self.two], 1)
+        shift = linear_shift(guided, plain, self.tried, SAME, self.rounding)
+        self.both_branches, self.offset = shift is None, offset - (shift or 0.0)
+        return ""

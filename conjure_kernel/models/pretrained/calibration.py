@@ -10,7 +10,7 @@ import torch
 from diffusers import DiffusionPipeline
 
 from conjure_kernel._checks import ConjureWarning
-from conjure_kernel.models.pretrained.instrument import Dialect
+from conjure_kernel.models.pretrained.dialect import Dialect
 from conjure_kernel.models.pretrained.single_step import network_of
 
 __all__ = ["Calibration", "warn_if_distilled"]
@@ -34,6 +34,8 @@ class Calibration:
     guidance_offset : float or None
         The argument `guidance_scale` is w + offset in the convention eps_0 + w (eps_y - eps_0).
         None: the model has no classifier-free guidance and is measured at the pipeline's default.
+    unguided : float
+        The argument `guidance_scale` of w = 1. Up to it the pipeline does not guide at all.
     guidance_fault : str
         Why only w = 1 can be measured; empty if every w can.
     both_branches : bool
@@ -57,6 +59,7 @@ class Calibration:
     dtype: torch.dtype
     rows_argument: str
     guidance_offset: float | None
+    unguided: float
     guidance_fault: str
     both_branches: bool
     leading_steps: int
@@ -69,9 +72,16 @@ class Calibration:
         """Argument of the pipeline's call for a guidance w; a ValueError where it has no such w."""
         if guidance_scale != 1 and self.guidance_fault:
             raise ValueError(f"guidance_scale={guidance_scale:g}: {self.guidance_fault}")
-        if self.guidance_offset is not None:
-            return {"guidance_scale": guidance_scale + self.guidance_offset}
-        return {}
+        if (offset := self.guidance_offset) is None:
+            return {}
+        if guidance_scale == 1:
+            return {"guidance_scale": self.unguided}
+        if guidance_scale + offset <= self.unguided:
+            raise ValueError(
+                f"guidance_scale={guidance_scale:g}: expected 1, or more than "
+                f"{self.unguided - offset:g}, as up to there the pipeline does not guide."
+            )
+        return {"guidance_scale": guidance_scale + offset}
 
 
 def warn_if_distilled(pipeline: DiffusionPipeline) -> None:

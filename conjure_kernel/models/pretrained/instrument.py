@@ -2,20 +2,17 @@
 
 Every diffusers pipeline hands `(model_output, t, sample)` to `scheduler.step` and goes on from the
 state that it gets back. An `Instrument`, put in the scheduler's place, reads the output as a noise
-prediction, gives it to a task and returns the state that the task chooses. `read_dialect` finds out
-how a scheduler's family writes noise levels and predictions.
+prediction, gives it to a task and returns the state that the task chooses.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from threading import Lock, RLock
 from typing import Any
 from weakref import WeakKeyDictionary
 
-import numpy as np
 import torch
 from diffusers import DiffusionPipeline, SchedulerMixin
 from diffusers.utils import BaseOutput
@@ -23,115 +20,21 @@ from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
 from conjure_kernel.method.prediction import to_eps
-from conjure_kernel.method.schedule import (
-    FlowMatching,
-    Preconditioned,
-    Schedule,
-    VarianceExploding,
-    VariancePreserving,
-)
+from conjure_kernel.method.schedule import FlowMatching
+from conjure_kernel.models.pretrained.dialect import Dialect
 from conjure_kernel.models.task import Task
 
-__all__ = [
-    "Dialect",
-    "Instrument",
-    "exclusively",
-    "make_instrument",
-    "measuring",
-    "quiet",
-    "read_dialect",
-]
+__all__ = ["Instrument", "exclusively", "make_instrument", "measuring", "quiet"]
 
 BUSY = (
     "{}: expected one measurement at a time, but another one of this pipeline goes on; wait for "
     "it, or load a second pipeline."
 )
 LIBRARIES = (diffusers_logging, transformers_logging)
-LAWS: dict[type, str] = {
-    FlowMatching: "flow matching",
-    Preconditioned: "EDM",
-    VarianceExploding: "variance exploding",
-    VariancePreserving: "variance preserving",
-}
-WORDS = {"epsilon": "eps", "v_prediction": "v", "sample": "x_0", "flow": "the velocity"}
-WORDS |= {"inverted_flow": "the velocity towards data", "edm_epsilon": "EDM's F"}
-WORDS |= {"edm_v_prediction": "v of unit data"}
-SIGMAS = 4096  # points of the table of a schedule in sigma space
 PATIENCE = 3600.0  # seconds for which a thread waits for another one that measures
 _LOCKS: WeakKeyDictionary[DiffusionPipeline, Any] = WeakKeyDictionary()
 _LEVELS: list[list[tuple[int, bool]]] = []
 _LOCKS_GUARD = Lock()
-
-
-@dataclass(frozen=True)
-class Dialect:
-    """How a family of schedulers writes noise levels and predictions.
-
-    Attributes
-    ----------
-    schedule : Schedule
-    prediction : str
-        One of `method.prediction.PREDICTIONS`.
-    """
-
-    schedule: Schedule
-    prediction: str
-
-    @property
-    def law(self) -> str:
-        """Both in words."""
-        return f"{LAWS[type(self.schedule)]}, the network says {WORDS[self.prediction]}"
-
-
-def read_dialect(scheduler: SchedulerMixin) -> Dialect:
-    """Dialect of a diffusers scheduler; ValueError if it is unknown."""
-    if isinstance(scheduler, Instrument):
-        raise RuntimeError(BUSY.format(type(scheduler).__name__))
-    config, name = scheduler.config, type(scheduler).__name__
-    prediction = config.get("prediction_type", "epsilon")
-    # Some flow models declare a solver that also has alphas_cumprod: flow is asked first.
-    is_flow = name.startswith("FlowMatch") or config.get("use_flow_sigmas", False)
-    if is_flow or prediction == "flow_prediction":
-        return _read_flow(scheduler)
-    if hasattr(scheduler, "precondition_outputs") and prediction in ("epsilon", "v_prediction"):
-        return Dialect(_preconditioned(scheduler), f"edm_{prediction}")
-    alphas_cumprod = getattr(scheduler, "alphas_cumprod", None)
-    in_sigma_time = config.get("timestep_type", "discrete") != "discrete"
-    known = prediction in ("epsilon", "v_prediction", "sample")
-    if alphas_cumprod is None or in_sigma_time or not known:
-        raise ValueError(
-            f"scheduler {name} (prediction_type={prediction!r}): expected a FlowMatch or EDM one, "
-            "or one with alphas_cumprod and discrete time that predicts epsilon, v_prediction or "
-            "sample; set the scheduler that the model was trained with."
-        )
-    return Dialect(VariancePreserving(alphas_cumprod.cpu().numpy()), prediction)
-
-
-def _read_flow(scheduler: Any) -> Dialect:
-    """Dialect of a flow; a solver of another kind may declare that it predicts eps or x_0 there."""
-    config, name = scheduler.config, type(scheduler).__name__
-    n_times, inverted = config.get("num_train_timesteps", 1000), config.get("invert_sigmas", False)
-    if inverted:  # time and velocity run from noise to data
-        return Dialect(FlowMatching(n_times, inverted=True), "inverted_flow")
-    if (most := config.get("sigma_max") or 0) > 1:  # Cosmos: amplitudes of noise, not of a flow
-        return Dialect(VarianceExploding(config.get("sigma_min") or 0.002, most), "epsilon")
-    declared = config.get("prediction_type", "flow_prediction")
-    if name.startswith("FlowMatch") or declared == "flow_prediction":
-        return Dialect(FlowMatching(n_times), "flow")
-    if declared in ("epsilon", "sample"):
-        return Dialect(FlowMatching(n_times), declared)
-    raise ValueError(
-        f"scheduler {name} (prediction_type={declared!r} with use_flow_sigmas): expected "
-        "flow_prediction, epsilon or sample in a flow; set the scheduler that the model was "
-        "trained with."
-    )
-
-
-def _preconditioned(scheduler: Any) -> Preconditioned:
-    config = scheduler.config
-    noise = np.geomspace(config["sigma_min"], config["sigma_max"], SIGMAS)
-    times = scheduler.precondition_noise(torch.as_tensor(noise))
-    return Preconditioned(noise, times.numpy(), config["sigma_data"])
 
 
 class StepOutput(BaseOutput):
@@ -185,6 +88,15 @@ class Instrument:
     def scale_model_input(self, sample: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Return the sample as it is."""
         return sample
+
+    def add_noise(self, clean: torch.Tensor, noise: torch.Tensor, t: Any) -> torch.Tensor:
+        """Noise of the first level, for a pipeline that starts from a picture."""
+        grid = self.task.grid
+        return float(grid.alpha[0]) * clean + float(grid.sigma[0]) * noise
+
+    def scale_noise(self, clean: torch.Tensor, t: Any, noise: torch.Tensor) -> torch.Tensor:
+        """The same, as flows name it."""
+        return self.add_noise(clean, noise, t)
 
     def step(
         self,

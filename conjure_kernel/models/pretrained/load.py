@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 
 from conjure_kernel._checks import quote
 from conjure_kernel.models.denoiser import Denoiser
+from conjure_kernel.models.pretrained.embeddings import Embeddings, check_embeddings
 from conjure_kernel.models.pretrained.fingerprint import fingerprint_call
 from conjure_kernel.models.pretrained.pipeline import PretrainedDenoiser
 from conjure_kernel.models.pretrained.single_step import compute_dtype, network_of
@@ -43,6 +44,7 @@ def load_denoiser(
     token_env: str | None = None,
     config: str | None = None,
     adapters: Mapping[Any, float] | None = None,
+    embeddings: Mapping[str, Any] | None = None,
     device: str = "auto",
     dtype: str = "auto",
     compile: bool = False,
@@ -64,6 +66,10 @@ def load_denoiser(
         For a single file: a folder or hub id with the configs that belong to its weights.
     adapters : dict of path to float, optional
         LoRA files and their scales, for a model by name; needs the package peft.
+    embeddings : dict of str to tensor or dict of tensors
+        Prompts that are no text of the encoders: a name, and the arguments of the pipeline's call
+        that stand for it (`prompt_embeds` alone, or with `pooled_prompt_embeds` and the like), as
+        Compel and other programs make them, of one row each. The name is used as any prompt is.
     device : str
         "auto" takes CUDA, then Apple's MPS, then another accelerator (XPU, NPU), then the CPU.
     dtype : {"auto", "float32", "float16", "bfloat16"}
@@ -99,7 +105,7 @@ def load_denoiser(
     (4, 8, 8)
     """
     options: dict[str, Any] = {"revision": revision, "variant": variant, "token_env": token_env}
-    options |= {"config": config, "adapters": adapters}
+    options |= {"config": config, "adapters": adapters, "embeddings": embeddings}
     options |= {"device": device, "dtype": dtype, "compile": compile}
     return open_denoiser(model, **options, **call_kwargs).load()
 
@@ -112,13 +118,14 @@ def open_denoiser(
     token_env: str | None = None,
     config: str | None = None,
     adapters: Mapping[Any, float] | None = None,
+    embeddings: Mapping[str, Any] | None = None,
     device: str = "auto",
     dtype: str = "auto",
     compile: bool = False,
     **call_kwargs: Any,
 ) -> Denoiser:
     """Do what `load_denoiser` does, but read the weights only when they are needed."""
-    given = (device, dtype, compile, config, adapters)
+    given, embeddings = (device, dtype, compile, config, adapters), check_embeddings(embeddings)
     if isinstance(model, Denoiser | DiffusionPipeline) and given != UNTOUCHED:
         raise ValueError(
             f"device={device!r}, dtype={dtype!r}, compile={compile!r}: expected the defaults, as a "
@@ -128,7 +135,7 @@ def open_denoiser(
     if isinstance(model, Denoiser):
         return model
     if isinstance(model, DiffusionPipeline):
-        return _from_object(model, call_kwargs)
+        return _from_object(model, call_kwargs, embeddings)
     if not isinstance(model, str | os.PathLike):
         raise TypeError(
             f"model={quote(model)}: expected 'embedded', a hub id, a folder, a .safetensors "
@@ -153,7 +160,7 @@ def open_denoiser(
         return pipeline
 
     again: dict[str, Any] = {"revision": revision, "variant": variant, "token_env": token_env}
-    again |= {"config": config, "adapters": adapters}
+    again |= {"config": config, "adapters": adapters, "embeddings": embeddings}
     again |= {"device": device, "dtype": str(number).removeprefix("torch."), "compile": compile}
     return PretrainedDenoiser(
         open_pipeline=read,
@@ -164,6 +171,7 @@ def open_denoiser(
         reopen=(_reopen, (os.fspath(model), again | call_kwargs)),
         compiled=compile,
         spare_dtype=torch.bfloat16 if overflows else None,
+        embeddings=embeddings,
     )
 
 
@@ -195,9 +203,11 @@ def _own_device(device: str) -> str:
     return f"cuda:{os.getpid() % count}"
 
 
-def _from_object(pipeline: DiffusionPipeline, call_kwargs: dict[str, Any]) -> Denoiser:
+def _from_object(
+    pipeline: DiffusionPipeline, call_kwargs: dict[str, Any], embeddings: Embeddings
+) -> Denoiser:
     """Denoiser around a pipeline: the same one while anybody uses it, so that it learns once."""
-    content, unnamed = fingerprint_call(call_kwargs)
+    content, unnamed = fingerprint_call({**call_kwargs, "embeddings": embeddings})
     key = pickle.dumps((id(pipeline), content))
     if not unnamed and (opened := _OPENED.get(key)) is not None:
         opened.refresh()
@@ -208,6 +218,7 @@ def _from_object(pipeline: DiffusionPipeline, call_kwargs: dict[str, Any]) -> De
         fingerprint=None,
         dtype=compute_dtype(pipeline),
         call_kwargs=call_kwargs,
+        embeddings=embeddings,
     )
     if not unnamed:
         _OPENED[key] = made

@@ -21,13 +21,16 @@ from diffusers import DiffusionPipeline
 from conjure_kernel._checks import AccuracyWarning
 from conjure_kernel.method.grid import make_grid
 from conjure_kernel.models.denoiser import Denoiser
-from conjure_kernel.models.pretrained.arguments import for_prompts, seeded, state_of
+from conjure_kernel.models.pretrained.arguments import for_prompts, seeded, state_of, steps_of
 from conjure_kernel.models.pretrained.calibrate import ask_again, calibrate
 from conjure_kernel.models.pretrained.calibration import Calibration
+from conjure_kernel.models.pretrained.embeddings import Embeddings, reading_of, text_arguments
 from conjure_kernel.models.pretrained.fingerprint import fingerprint_call, fingerprint_pipeline
 from conjure_kernel.models.pretrained.instrument import exclusively, measuring
 from conjure_kernel.models.pretrained.pictures import Show, check_pictures, pictures_in
 from conjure_kernel.models.pretrained.single_step import (
+    check_loop,
+    check_rows,
     compute_dtype,
     counting,
     network_of,
@@ -72,6 +75,8 @@ class PretrainedDenoiser(Denoiser):
         (function, arguments) that rebuild this object in another process.
     compiled : bool
         Whether to compile the network, once the pipeline is calibrated.
+    embeddings : mapping, optional
+        What stands for the text of some prompts.
     """
 
     calibration: Calibration | None = None
@@ -87,10 +92,13 @@ class PretrainedDenoiser(Denoiser):
         reopen: tuple[Callable, tuple] | None = None,
         compiled: bool = False,
         spare_dtype: torch.dtype | None = None,
+        embeddings: Embeddings | None = None,
     ) -> None:
         self._name, self.dtype, self.call_kwargs = name, dtype, dict(call_kwargs)
         self._open, self._fingerprint, self._reopen = open_pipeline, fingerprint, reopen
-        self._call_content, self._unnamed_arguments = fingerprint_call(self.call_kwargs)
+        self.embeddings: Embeddings = dict(embeddings or {})
+        content = self.call_kwargs | ({"embeddings": embeddings} if embeddings else {})
+        self._call_content, self._unnamed_arguments = fingerprint_call(content)
         self._digest: str | None = None
         self._state: State | None = None
         self._spare_dtype, self.compiled, self._told = spare_dtype, compiled, False
@@ -189,7 +197,7 @@ class PretrainedDenoiser(Denoiser):
         self.pipeline, self.calibration = pipeline, calibration
         self._state, self._glance = read_state(pipeline), glance_at(pipeline)
         self.schedule, self.shape = calibration.dialect.schedule, calibration.shape
-        self.prompts_share_a_call = calibration.prompts_share_a_call
+        self.prompts_share_a_call = calibration.prompts_share_a_call and not self.embeddings
         self.leading_steps = calibration.leading_steps
         self.both_branches = calibration.both_branches
         self.device, self.probe = calibration.device, calibration.probe
@@ -266,32 +274,21 @@ class PretrainedDenoiser(Denoiser):
             counting(self.pipeline) if n_rows and not self.compiled else nullcontext() as calls,
         ):
             result = self.pipeline(
-                prompt=list(prompts),
-                num_inference_steps=n_steps + leading,
+                **text_arguments(self.pipeline, self.embeddings, prompts, self.dtype),
+                **steps_of(task.grid, leading),
                 return_dict=False,
                 **seeded(self.pipeline),
                 **state_of(task.state.to(self.device, calibration.dtype), leading),
                 **({argument: rows} if argument else {}),
                 **{**for_prompts(self.call_kwargs, len(prompts)), **kwargs},
             )
-            readings = read(tokenizers, len(prompts))
-        if instrument.index != n_steps:
-            raise RuntimeError(
-                f"{self!r}: expected {n_steps} steps, got {instrument.index}, as its "
-                "loop does not follow scheduler.timesteps; use another pipeline."
-            )
-        if bool(instrument.moved):
-            raise RuntimeError(
-                f"{self!r}: expected that only the scheduler changes the state between two steps, "
-                "but a callback or the loop moves it; leave the callback out."
-            )
-        made, expected = sum(n for n, _ in calls or ()), n_rows * (n_steps + leading)
-        if calls and made != expected:
-            raise RuntimeError(
-                f"{self!r}: expected {expected} rows through its network, got {made}, as something "
-                "acts in some of the steps only; switch that off (skip_guidance_layers, a guidance "
-                "interval), or use guidance_scale=1."
-            )
+            if all(prompt in self.embeddings for prompt in prompts):
+                readings = [reading_of(self.embeddings, prompt) for prompt in prompts]
+            else:
+                readings = read(tokenizers, len(prompts))
+        check_loop(repr(self), instrument, n_steps)
+        if calls:
+            check_rows(repr(self), calls, n_rows * (n_steps + leading))
         return result, readings if argument else readings[::rows]
 
     def _calibrated(self) -> Calibration:

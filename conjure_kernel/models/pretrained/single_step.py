@@ -16,11 +16,18 @@ from diffusers import DiffusionPipeline
 
 from conjure_kernel.method.grid import Grid, make_grid
 from conjure_kernel.method.reverse import standard_normal
-from conjure_kernel.models.pretrained.arguments import for_prompts, parameters_of, seeded
-from conjure_kernel.models.pretrained.instrument import measuring, read_dialect
+from conjure_kernel.models.pretrained.arguments import (
+    for_prompts,
+    parameters_of,
+    seeded,
+    steps_of,
+)
+from conjure_kernel.models.pretrained.dialect import read_dialect
+from conjure_kernel.models.pretrained.instrument import measuring
 from conjure_kernel.models.probe import N_LEVELS
 
-__all__ = ["Bench", "Seen", "compute_dtype", "counting", "network_of"]
+__all__ = ["Bench", "Seen", "check_loop", "check_rows", "compute_dtype", "counting"]
+__all__ += ["network_of"]
 
 STATES = ("sample", "hidden_states", "latents", "x")
 TIMES = ("timestep", "timesteps", "t", "time")
@@ -99,8 +106,8 @@ class Bench:
         ):
             self.pipeline(
                 prompt=list(prompts),
-                num_inference_steps=len(grid.times) + leading,
                 output_type="latent",
+                **steps_of(grid, leading),
                 **{
                     **seeded(self.pipeline),
                     **for_prompts(self.call_kwargs, len(prompts)),
@@ -134,6 +141,30 @@ class Bench:
                     f"at log-SNR {level:.3g} in {seen.x[0].dtype}; try dtype='bfloat16' "
                     "or 'float32'; if that does not help, the weights are broken."
                 )
+
+
+def check_loop(name: str, instrument: Any, n_steps: int) -> None:
+    """Raise RuntimeError unless a call took its steps, and only the scheduler moved the state."""
+    if instrument.index != n_steps:
+        raise RuntimeError(
+            f"{name}: expected {n_steps} steps, got {instrument.index}, as its loop does not "
+            "follow scheduler.timesteps; use another pipeline."
+        )
+    if bool(instrument.moved):
+        raise RuntimeError(
+            f"{name}: expected that only the scheduler changes the state between two steps, but a "
+            "callback or the loop moves it; leave the callback out."
+        )
+
+
+def check_rows(name: str, calls: Sequence[tuple[int, float | None]], expected: int) -> None:
+    """Raise RuntimeError unless a call took as many rows through its networks as expected."""
+    if (made := sum(n for n, _ in calls)) != expected:
+        raise RuntimeError(
+            f"{name}: expected {expected} rows through its network, got {made}, as something acts "
+            "in some of the steps only; switch that off (skip_guidance_layers, a guidance "
+            "interval), or use guidance_scale=1."
+        )
 
 
 def network_of(pipeline: DiffusionPipeline) -> torch.nn.Module:

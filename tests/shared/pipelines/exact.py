@@ -14,8 +14,8 @@ import torch
 from diffusers.models.modeling_outputs import Transformer2DModelOutput
 
 STATE = ("x", "sample", "hidden_states")
-TIME = ("t", "timestep")
-TEXT = ("cap_feats", "pooled_projections", "encoder_hidden_states")
+TIME = ("t", "timestep", "timesteps")
+TEXT = ("cap_feats", "pooled_projections", "pooled_embeds", "encoder_hidden_states")
 
 
 def by_table(pipe):
@@ -97,10 +97,13 @@ class Answer:
     def __call__(self, *args, **kwargs):
         given = self.signature.bind(*args, **kwargs).arguments
         state, text = self.read(STATE, given), self.read(TEXT, given)
+        config = self.network.config
+        own = config.get("out_channels") or math.inf
+        if config.get("in_channels", 0) > own and state.ndim > 3:
+            state = state[:, :own]  # what it is conditioned on stands behind the state
         time = torch.as_tensor(self.read(TIME, given)).double().cpu().expand(len(state))
         rows = [self.row(*row) for row in zip(state, text, *self.levels(time), strict=True)]
         rows = rows if isinstance(state, list) else torch.stack(rows)
-        config = self.network.config
         if config.get("out_channels") == 2 * config.get("in_channels", 0) or config.get(
             "learn_sigma"
         ):
@@ -118,9 +121,10 @@ class Answer:
 
 
 def make_exact(pipe, levels, say, world, **call):
-    """Replace the forward of the network of `pipe`; `world` is {prompt: (mean, variance)}."""
-    network = pipe.unet if hasattr(pipe, "unet") else pipe.transformer
-    answer = Answer(pipe, network, levels, say, world)
+    """Replace the forward of the networks of `pipe`; `world` is {prompt: (mean, variance)}."""
+    names = ("unet", "transformer", "transformer_2")
+    networks = [part for name in names if (part := getattr(pipe, name, None)) is not None]
+    answer = Answer(pipe, networks[0], levels, say, world)
     pipe.set_progress_bar_config(disable=True)
     for prompt in world:
 
@@ -128,9 +132,11 @@ def make_exact(pipe, levels, say, world, **call):
             answer.learn(prompt, args, kwargs)
             raise InterruptedError
 
-        hook = network.register_forward_pre_hook(learn, with_kwargs=True)
+        hooks = [n.register_forward_pre_hook(learn, with_kwargs=True) for n in networks]
         with suppress(InterruptedError):
             pipe(prompt=[prompt], **call)
-        hook.remove()
-    network.forward = answer
+        for hook in hooks:
+            hook.remove()
+    for network in networks:
+        network.forward = answer
     return pipe

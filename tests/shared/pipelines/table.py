@@ -5,12 +5,15 @@ from typing import Any
 
 from conjure_kernel.models.denoiser import Denoiser
 from conjure_kernel.models.pretrained.load import load_denoiser
-from pipelines.registry import FAMILIES, Family
+from pipelines.registry import FAMILIES, REFUSED, Family
 
 PAGE = Path(__file__).parents[3] / "docs" / "models.md"
+TOY = {"height", "width", "max_sequence_length"}  # sizes, which are small only here
+REASONS = "<!-- refused: made from the tests -->\n"
 BEGIN, END = "<!-- table: made from the tests -->\n", "<!-- end of the table -->\n"
 HEAD = "| family | pipeline | the network says | guidance | prompts a call | options, notes |\n"
 DIALECTS = {"flow": "velocity (flow)", "sample": "x_0", "v_prediction": "v", "epsilon": "eps"}
+DIALECTS["inverted_flow"] = "velocity (flow, reversed)"
 DIALECTS |= {"edm_epsilon": "EDM", "edm_v_prediction": "EDM, v"}
 
 
@@ -24,8 +27,11 @@ def row_of(family: Family, denoiser: Any) -> str:
         guidance = "only w = 1: a guided call fails"
     elif found.both_branches:
         guidance = "any w, at full cost: not linear"
-    options = [f"`{name}={value!r}`" for name, value in family.call.items()]
-    options = [text for text in options if "height" not in text and "width" not in text]
+    options = [
+        f"`{name}={value!r}`" if len(repr(value)) < 50 else f"`{name}=...`"
+        for name, value in family.call.items()
+        if name not in TOY
+    ]
     if found.leading_steps:
         options.append("one step more: it brings a first state of its own")
     cells = [
@@ -44,9 +50,15 @@ def table_of(rows: list[str]) -> str:
     return HEAD + "|---" * 6 + "|\n" + "".join(rows)
 
 
-def committed() -> str:
+def refusals() -> str:
+    """Lines of the table of what is refused."""
+    rows = [f"| {r.name} | {r.reason} | {r.remedy} |\n" for r in REFUSED]
+    return "| what | why | what to do |\n" + "|---" * 3 + "|\n" + "".join(rows)
+
+
+def committed(begin: str = BEGIN) -> str:
     """The table that stands in the page."""
-    return PAGE.read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0]
+    return PAGE.read_text(encoding="utf-8").partition(begin)[2].partition(END)[0]
 
 
 def main() -> None:
@@ -54,8 +66,9 @@ def main() -> None:
         return load_denoiser(family.build(), **family.call)
 
     made = table_of([row_of(family, load(family)) for family in FAMILIES])
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-    PAGE.write_text(before + BEGIN + made + END + rest.partition(END)[2], encoding="utf-8")
+    for begin, lines in ((BEGIN, made), (REASONS, refusals())):
+        before, _, rest = PAGE.read_text(encoding="utf-8").partition(begin)
+        PAGE.write_text(before + begin + lines + END + rest.partition(END)[2], encoding="utf-8")
 
 
 if __name__ == "__main__":
