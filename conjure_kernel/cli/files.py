@@ -33,6 +33,7 @@ __all__ = ["PICTURES", "TABLES", "check_output", "read_matrix", "read_prompts"]
 __all__ += [
     "write_explanation",
     "write_figure",
+    "write_frame",
     "write_output",
     "write_page",
     "write_rows",
@@ -147,9 +148,7 @@ def write_table(
         columns = [np.asarray(column, dtype=object) for column in table.values()]
         buffer.write(_csv([list(table), *zip(*columns, strict=True)]))
     else:
-        frame = measured.to_pandas()
-        frame.attrs = json.loads(facts)
-        frame.to_parquet(buffer)
+        return write_frame(path, measured.to_pandas(), provenance)
     write_output(path, buffer.getvalue())
     for sidecar in _targets(path)[1:]:
         write_output(sidecar, facts.encode())
@@ -158,23 +157,27 @@ def write_table(
 def write_vectors(
     path: Path, prompts: Sequence[str], vectors: np.ndarray, provenance: dict[str, Any]
 ) -> None:
-    """Write vectors (n, n_components) as .npz or .parquet."""
-    buffer, facts = io.BytesIO(), json.dumps(provenance, indent=1)
-    if path.suffix.lower() == ".npz":
-        np.savez_compressed(
-            buffer,
-            prompts=np.array(prompts),
-            vectors=vectors,
-            references=np.array(provenance["references"]),
-            provenance=np.array(facts),
-        )
-    else:
-        pd = import_optional("pandas", "tables", f"'{path}'")
+    """Write vectors (n, n_components) as .npz, or as .parquet with places on a map."""
+    if path.suffix.lower() != ".npz":
+        from conjure_kernel.plot.atlas import atlas_table
 
-        columns = [f"x{i}" for i in range(vectors.shape[1])]
-        frame = pd.DataFrame(vectors, index=pd.Index(prompts, name="prompt"), columns=columns)
-        frame.attrs = json.loads(facts)
-        frame.to_parquet(buffer)
+        return write_frame(path, atlas_table(prompts, vectors=vectors), provenance)
+    buffer = io.BytesIO()
+    np.savez_compressed(
+        buffer,
+        prompts=np.array(prompts),
+        vectors=vectors,
+        references=np.array(provenance["references"]),
+        provenance=np.array(json.dumps(provenance, indent=1)),
+    )
+    write_output(path, buffer.getvalue())
+
+
+def write_frame(path: Path, frame: Any, provenance: dict[str, Any]) -> None:
+    """Write a DataFrame as .parquet, the provenance in its attrs."""
+    buffer = io.BytesIO()
+    frame.attrs = json.loads(json.dumps(provenance))
+    frame.to_parquet(buffer)
     write_output(path, buffer.getvalue())
 
 

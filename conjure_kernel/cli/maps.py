@@ -22,12 +22,17 @@ examples:
   conjure map prompts.txt -o map.html                 one file to explore in a browser
   conjure map prompts.txt -o map.png --guidance 3 --force
   conjure map matrix.npz -o map.html                  a matrix that was saved
+  conjure map prompts.txt -o atlas.parquet            a table for Embedding Atlas
 
 FILE may be a matrix that `conjure matrix` wrote as .npz; its map has images if it was made with
 --images, and dots otherwise.
 
 The map of more than 1,000 prompts is made from vectors (see `conjure embed`) and goes into .html
-only: dots for all, and images for 300 prompts that represent them. --draws has no effect then.
+or .parquet only: dots for all, and images for 300 prompts that represent them. --draws has no
+effect then.
+
+.parquet holds text, x, y, neighbors and thumbnail: embedding-atlas atlas.parquet --text text
+--x x --y y --neighbors neighbors --image thumbnail. pip install "conjure-kernel[tables]"
 """
 
 
@@ -36,7 +41,7 @@ def add_verbs(add: options.Add) -> None:
     text = "write a picture of the matrix, and a map with the image that each prompt conjures"
     parser = add("map", render_map, text, MAP)
     options.add_prompts(parser, required=False)
-    options.add_output(parser, ".png, .pdf, .svg or .html", default="map.png")
+    options.add_output(parser, ".png, .pdf, .svg, .html or .parquet", default="map.png")
     text = "images of each prompt in .html (default: as many as --draws, at most 4)"
     parser.add_argument("--images", metavar="N", type=int, help=text)
     text = "mds or umap (default: mds; for more than 1,000 prompts umap)"
@@ -51,7 +56,7 @@ def render_map(args: Namespace) -> str:
     from conjure_kernel.engine.provenance import provenance_of
     from conjure_kernel.plot.coordinates import MANY, METHODS
 
-    files.check_output(args.output, [*files.PICTURES, ".html"], args.force)
+    files.check_output(args.output, [*files.PICTURES, ".html", ".parquet"], args.force)
     check_choice(args.layout or "mds", "--layout", METHODS)
     n_images = min(4, args.draws) if args.images is None else args.images
     check_number(n_images, "--images", least=0, integer=True)
@@ -84,9 +89,12 @@ def _has_replicates(measured: Divergence) -> bool:
 def _write_map(
     args: Namespace, *, replicates: Any, provenance: dict[str, Any], **shown: Any
 ) -> None:
-    """Write a page, or a picture, of a matrix."""
+    """Write a page, a picture or a table of a matrix."""
     from conjure_kernel.cli import files
 
+    if args.output.suffix.lower() == ".parquet":
+        del shown["standard_errors"]
+        return _write_atlas(args, shown.pop("labels"), provenance, **shown)
     if args.output.suffix.lower() == ".html":
         from conjure_kernel.plot import layout
         from conjure_kernel.plot.html import html_map
@@ -104,16 +112,32 @@ def _write_map(
     files.write_figure(args.output, figure, provenance)
 
 
+def _write_atlas(
+    args: Namespace, prompts: list[str], provenance: dict[str, Any], *, images: Any, **shown: Any
+) -> None:
+    """Write a table for Embedding Atlas, of a matrix or of vectors."""
+    from conjure_kernel.cli import files
+    from conjure_kernel.plot import layout
+    from conjure_kernel.plot.atlas import atlas_table
+
+    if "divergences" in shown:
+        points = layout(shown["divergences"], method=args.layout or "mds")
+        shown["coordinates"] = points
+    first = None if images is None else images[:, 0]
+    files.write_frame(args.output, atlas_table(prompts, images=first, **shown), provenance)
+
+
 def _write_map_of_many(args: Namespace, prompts: list[str], n_images: int) -> str:
-    """Write a page of more prompts than a matrix is for, from their vectors."""
+    """Write a page, or a table, of more prompts than a matrix is for, from their vectors."""
     from conjure_kernel.cli import files
     from conjure_kernel.plot.coordinates import MANY, layout_vectors, representatives
     from conjure_kernel.plot.html import html_map
 
-    if args.output.suffix.lower() != ".html":
+    if args.output.suffix.lower() not in (".html", ".parquet"):
         raise ValueError(
-            f"'{args.output}': expected a name that ends in .html, as {len(prompts):,} prompts "
-            f"are more than {MANY:,} and make a page that can be searched; name one."
+            f"'{args.output}': expected a name that ends in .html or .parquet, as "
+            f"{len(prompts):,} prompts are more than {MANY:,} and make a page that can "
+            "be searched; name one."
         )
     model = embedding_of(args)
     if not args.quiet:
@@ -125,7 +149,10 @@ def _write_map_of_many(args: Namespace, prompts: list[str], n_images: int) -> st
     images = model.conjure_images(chosen, n_images) if n_images else None
     points = layout_vectors(vectors, method=args.layout or "umap")
     shown: dict[str, Any] = {"images": images, "pictured": kept, "coordinates": points}
-    page = html_map(None, prompts, vectors=vectors, provenance=model.provenance_, **shown).page
-    files.write_page(args.output, page)
+    if args.output.suffix.lower() == ".parquet":
+        _write_atlas(args, prompts, model.provenance_, vectors=vectors, **shown)
+    else:
+        page = html_map(None, prompts, vectors=vectors, provenance=model.provenance_, **shown).page
+        files.write_page(args.output, page)
     say_written(model.denoiser.n_evaluations, args)
     return ""

@@ -23,7 +23,8 @@ Squared Euclidean distances of the vectors estimate J on one shared pool of nois
 of --steps * --points noise predictions for each prompt. --draws has no effect here.
 
 .npz      arrays prompts, vectors (float32), references and provenance (JSON)
-.parquet  a column per component, with the prompts as index; pip install "conjure-kernel[tables]"
+.parquet  text, vector, place on a map (x, y) and neighbors of each prompt, as Embedding Atlas reads
+          them; pip install "conjure-kernel[tables]"
 """
 NEIGHBORS = """\
 examples:

@@ -156,13 +156,13 @@ class _Measured:
 
     def __init__(self) -> None:
         self._engine: tuple[dict[str, Any], Engine] | None = None
-        self._matrices: dict[tuple, np.ndarray] = {}
+        self._matrices: dict[str, np.ndarray] = {}
 
     def divergences(
         self, distance: ConjureDistance, rows: list[str], columns: list[str]
     ) -> np.ndarray:
         engine = self._open(distance)
-        key = (_content(engine), tuple(rows), tuple(columns))
+        key = _content(engine, rows, columns)
         if key not in self._matrices:
             self._matrices[key] = measure_matrix(engine, rows, columns).values
             for oldest in list(self._matrices)[:-REMEMBERED]:
@@ -185,10 +185,10 @@ class _Measured:
         return {"_engine": None, "_matrices": self._matrices}  # weights do not travel
 
 
-def _content(engine: Engine) -> str:
-    """What fixes the divergences of an engine, as a text."""
+def _content(engine: Engine, rows: list[str], columns: list[str]) -> str:
+    """What fixes a matrix of divergences, as a text."""
     stopping = (engine.n_draws, engine.tol, engine.max_draws, engine.weighting)
-    return json.dumps([canonical(engine.key), stopping], sort_keys=True)
+    return json.dumps([canonical(engine.key), stopping, rows, columns], sort_keys=True)
 
 
 def _slope(fitted: UnitKernel, divergences: np.ndarray) -> np.ndarray:

@@ -15,14 +15,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Real
-from typing import Any
 
 import numpy as np
 
-from conjure_kernel._checks import check_choice, import_optional, quote
-from conjure_kernel._table import divergence_html
+from conjure_kernel._checks import check_choice, quote
 from conjure_kernel.method.accuracy import check_nats, crossing, divergence_for_accuracy
 from conjure_kernel.method.draws import chain_draws, mean_of, ratio, variance_of
+from conjure_kernel.method.exports import Exports
 from conjure_kernel.method.grid import WEIGHTINGS, Grid
 from conjure_kernel.method.interval import positive_interval
 from conjure_kernel.method.jackknife import leave_one_out
@@ -31,7 +30,7 @@ __all__ = ["Divergence"]
 
 
 @dataclass(frozen=True)
-class Divergence:
+class Divergence(Exports):
     """Jeffreys divergences with their uncertainty.
 
     Attributes
@@ -266,35 +265,3 @@ class Divergence:
             np.stack([mean_of(part, self.draw_weights) for part in parts], -1),
             np.stack([variance_of(part, self.draw_weights) for part in parts], -1),
         )
-
-    def numbers(self) -> dict[str, np.ndarray]:
-        """What is known of each pair, by name: arrays of the shape of `values`.
-
-        J, its standard error and 95 % interval and both legs, in nats, then sqrt(J): "divergence",
-        "standard_error", "low", "high", "kl_ab", "kl_ba" and "distance".
-        """
-        (low, high), (forward, backward) = self.interval(), self.legs
-        return {
-            "divergence": self.values,
-            "standard_error": self.standard_errors,
-            "low": low,
-            "high": high,
-            "kl_ab": forward,
-            "kl_ba": backward,
-            "distance": self.distances,
-        }
-
-    def columns(self) -> dict[str, Any]:
-        """Long table by columns: the prompts and `numbers`, one entry per pair or cell."""
-        a, b = self.prompts_a, self.prompts_b
-        if not self.paired:
-            a, b = [x for x in a for _ in b], [y for _ in a for y in b]
-        flat = {name: np.ravel(array) for name, array in self.numbers().items()}
-        return {"prompt_a": a, "prompt_b": b, **flat}
-
-    def to_pandas(self) -> Any:
-        """`columns` as a pandas DataFrame."""
-        return import_optional("pandas", "tables", "to_pandas").DataFrame(self.columns())
-
-    def _repr_html_(self) -> str:
-        return divergence_html(self.prompts_a, self.prompts_b, self.values, self.standard_errors)

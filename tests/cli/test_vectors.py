@@ -1,11 +1,13 @@
 """`conjure embed` and `conjure neighbors`: what they write and print, and bad input in one line."""
 
+import io
 import json
 import re
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from conjure_kernel import ConjureEmbedding, pairwise_divergence
 
@@ -29,8 +31,31 @@ def test_embed_writes_what_the_library_finds(conjure, prompts, cache, tmp_path):
     code, _, err = conjure("embed", prompts, "-o", tmp_path / "v.parquet", *sizes)
     assert code == 0, err
     frame = pd.read_parquet(tmp_path / "v.parquet")
-    np.testing.assert_array_equal(frame.to_numpy(), vectors)
-    assert list(frame.index) == PROMPTS
+    np.testing.assert_array_equal(np.stack(frame["vector"]), vectors)
+    assert list(frame["text"]) == PROMPTS
+    assert frame.attrs["n_steps"] == 2
+    apart = np.linalg.norm(vectors[:, None] - vectors, axis=-1)
+    np.testing.assert_allclose(frame["neighbors"][0]["distances"], np.sort(apart[0])[1:], rtol=1e-3)
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_a_map_for_embedding_atlas(conjure, prompts, tmp_path, monkeypatch, many):
+    if many:
+        monkeypatch.setattr("conjure_kernel.plot.coordinates.MANY", 4)
+    path = tmp_path / "atlas.parquet"
+    code, _, err = conjure("map", prompts, "-o", path, "--draws", "2")
+    assert code == 0, err
+    table = pd.read_parquet(path)
+    assert list(table["text"]) == PROMPTS
+    assert np.isfinite(table[["x", "y"]].to_numpy()).all()
+    for i, near in enumerate(table["neighbors"]):
+        assert sorted([i, *near["ids"]]) == [0, 1, 2, 3, 4]
+        assert (np.diff(near["distances"]) >= 0).all()
+    assert PROMPTS[table["neighbors"][0]["ids"][0]] == "tomato"
+    for thumbnail in table["thumbnail"]:
+        assert Image.open(io.BytesIO(thumbnail["bytes"])).size == (32, 32)
+    atlas = pytest.importorskip("embedding_atlas.graph_metrics", reason="needs embedding-atlas")
+    assert atlas.compute_degree_columns(table, neighbors="neighbors")[1].tolist() == [4] * 5
 
 
 def test_neighbors_are_ranked_by_j(conjure, prompts, cache):
@@ -63,7 +88,10 @@ def test_a_map_of_many_is_one_page_of_vectors(conjure, prompts, tmp_path, monkey
     assert "data:image/" in page
     code, _, err = conjure("map", prompts, "-o", tmp_path / "map.png")
     assert code == 2
-    assert "map.png': expected a name that ends in .html, as 5 prompts are more than 4" in err
+    assert (
+        "map.png': expected a name that ends in .html or .parquet, as 5 prompts are more than 4"
+        in err
+    )
 
 
 @pytest.mark.parametrize(

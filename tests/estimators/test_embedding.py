@@ -12,13 +12,11 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
-from sklearn.utils import estimator_checks
 
 import pipelines
 from conjure_kernel import ConjureEmbedding, GaussianDenoiser, pairwise_divergence
 from conjure_kernel.engine.pool import _take_turns, n_draws_needed
 from conjure_kernel.models.pretrained.load import load_denoiser
-from contract import DATA_FREE_CHECKS
 from worlds import Counting, make_world
 
 FEW = {"n_steps": 4, "n_references": 4, "n_points": 8, "n_blocks": 4}
@@ -253,11 +251,6 @@ def test_pickles_leave_the_pool_behind_and_rebuild_it_from_its_seed():
 
 
 # ---------------------------------------------------------------- scikit-learn
-
-
-def test_public_checks_that_need_no_numbers():
-    for name in DATA_FREE_CHECKS:
-        getattr(estimator_checks, name)("ConjureEmbedding", ConjureEmbedding())
 
 
 def test_first_step_of_a_pipeline_with_names_and_clones():

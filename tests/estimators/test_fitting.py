@@ -17,6 +17,7 @@ from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.pipeline import Pipeline
 
 import pipelines
+import worlds
 from conjure_kernel import (
     ConjureDistance,
     ConjureDrift,
@@ -138,6 +139,34 @@ def test_what_was_measured_travels_and_is_not_measured_again(kind):
         expected, found = model.transform(inputs).toarray(), thawed.transform(inputs).toarray()
     np.testing.assert_array_equal(found, expected)
     assert thawed.denoiser.n_evaluations == 0
+
+
+def found_by(model):
+    """What a fitted estimator finds of its own inputs, as an array."""
+    if isinstance(model, ConjureDrift):
+        return [row["divergence"] for row in model.ranking().rows]
+    if isinstance(model, GaussianProcessRegressor):
+        return model.predict(PROMPTS)
+    matrix = model.transform(PAIRS if isinstance(model, ConjurePairs) else PROMPTS)
+    return matrix.toarray() if isinstance(model, ConjureNeighbors) else matrix
+
+
+@pytest.mark.parametrize("kind", [*ALL, ConjureDrift, ConjureKernel, ImageDistance])
+def test_dumps_of_skops_are_read_again(kind):
+    skops = pytest.importorskip("skops.io")
+    if kind is ConjureKernel:
+        kernel = ConjureKernel(ConjureDistance(world(), **TINY), bandwidth=1.0)
+        process = GaussianProcessRegressor(kernel, alpha=0.1, optimizer=None)
+        model = process.fit(PROMPTS, np.arange(5.0))
+    elif kind is ConjureDrift:
+        model = ConjureDrift(world(), world(1), **TINY).fit(PROMPTS)
+    elif kind is ImageDistance:
+        model = ImageDistance(worlds.shade, metric="kid", n_images=8).fit(PROMPTS)
+    else:
+        model = fitted(kind, world())
+    data = skops.dumps(model)
+    again = skops.loads(data, trusted=skops.get_untrusted_types(data=data))
+    np.testing.assert_allclose(found_by(again), found_by(model))
 
 
 def test_neighbors_of_a_pipeline_can_be_pickled():

@@ -10,10 +10,8 @@ from sklearn.cluster import DBSCAN, HDBSCAN, SpectralClustering
 from sklearn.exceptions import NotFittedError
 from sklearn.manifold import Isomap
 from sklearn.pipeline import make_pipeline
-from sklearn.utils import estimator_checks
 
 from conjure_kernel import ConjureEmbedding, ConjureNeighbors, pairwise_divergence
-from contract import DATA_FREE_CHECKS
 from worlds import SMALL, Counting, make_world
 
 EXACT = {"n_steps": 4, "n_components": None, "n_references": 4, "n_points": 8, "n_blocks": 4}
@@ -188,11 +186,6 @@ def test_the_calls_of_scikit_learn_s_own_neighbors_work():
     distances, indices = model.kneighbors(X=prompts[:3])
     np.testing.assert_array_equal(model.kneighbors(prompts[:3], return_distance=False), indices)
     assert (np.diff(distances) >= 0).all()
-
-
-def test_public_checks_that_need_no_numbers():
-    for name in DATA_FREE_CHECKS:
-        getattr(estimator_checks, name)("ConjureNeighbors", ConjureNeighbors())
 
 
 def test_names_clones_and_sparsity():
