@@ -170,6 +170,7 @@ class PromptMatrix(TextInput, NamedByPrompts, TransformerMixin):
     psd: str
     divergences_: np.ndarray
     _kernel: FittedKernel | None
+    _tell_once: Callable[[str, str], None]
 
     def _check_output(self) -> None:
         check_choice(self.output, "output", self._outputs)
@@ -188,13 +189,22 @@ class PromptMatrix(TextInput, NamedByPrompts, TransformerMixin):
         self.min_eigenvalue_ = self._kernel.min_eigenvalue
 
     def _express(self, divergences: np.ndarray) -> np.ndarray:
-        """Rows of divergences from the fitted prompts, as `output` says."""
+        """Rows of divergences from the fitted prompts, as `output` says.
+
+        Methods that ask for rows of new prompts are those that need a positive semi-definite
+        kernel; what clusters the square matrix does not, and hears nothing.
+        """
+        if self._kernel is not None and self._kernel.complaint:
+            self._tell_once(self._kernel.complaint, "psd")
+        return self._as_output(divergences)
+
+    def _as_output(self, divergences: np.ndarray) -> np.ndarray:
         if self._kernel is not None:
             return self._kernel.rows(divergences)
         return OUTPUTS[self.output](divergences)
 
     def _express_fitted(self) -> np.ndarray:
         """The square matrix, symmetric to the last bit."""
-        matrix = self._express(self.divergences_)
+        matrix = self._as_output(self.divergences_)
         repaired = self._kernel is not None and self._kernel.projection is not None
         return (matrix + matrix.T) / 2 if repaired else matrix

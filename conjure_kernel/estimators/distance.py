@@ -73,7 +73,8 @@ class ConjureDistance(PromptMatrix, ModelEstimator, ModelParameter, Parameters):
         h of the kernel, in nats; "median" is the median J of the fitted prompts.
     psd : {"warn", "clip", "raise"}, default "warn"
         What to do when the kernel has negative eigenvalues. "clip" projects them away, new rows
-        by the same linear map; the diagonal is then not exactly 1.
+        by the same linear map; the diagonal is then not exactly 1. "warn" warns when rows of other
+        prompts are asked for, as kernel methods do, once for an estimator and its clones.
     memory : "auto", path, joblib.Memory or None, default "auto"
         Disk cache. "auto" is a per-user folder; None keeps everything in the fitted estimator.
     device, dtype : str, default "auto"

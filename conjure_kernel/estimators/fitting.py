@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
@@ -10,7 +11,7 @@ from typing import Any, TypeVar
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from conjure_kernel._checks import same_value
+from conjure_kernel._checks import ConjureWarning, same_value
 
 __all__ = ["FittedWhole", "as_fitted", "whole"]
 
@@ -70,6 +71,19 @@ class FittedWhole(BaseEstimator):
         twin.__dict__.update(fitted)
         return twin
 
+    @property
+    def _told(self) -> set[str]:
+        """What was said already; clones share it, so that folds do not repeat each other."""
+        return self.__dict__.setdefault("_already_told", set())
+
+    def _tell_once(self, text: str, about: str) -> None:
+        if about not in self._told:
+            warnings.warn(text, ConjureWarning, stacklevel=5)
+        self._told.add(about)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {n: v for n, v in super().__getstate__().items() if n != "_already_told"}
+
     def __copy__(self) -> Any:
         twin = type(self).__new__(type(self))
         twin.__dict__.update(vars(self))
@@ -82,6 +96,7 @@ class FittedWhole(BaseEstimator):
         twin = super(FittedWhole, shell).__sklearn_clone__()
         for name in self._shared:
             setattr(twin, name, getattr(self, name))
+        twin._already_told = self._told
         return twin
 
     def __deepcopy__(self, memo: dict) -> Any:

@@ -34,11 +34,14 @@ class FittedKernel:
         The smallest eigenvalue of the fitted prompts' matrix, before any repair.
     projection : array of shape (n, n), or None
         The linear map that repairs rows; None where none is wanted or needed.
+    complaint : str
+        What is wrong with rows for methods that need a positive semi-definite kernel.
     """
 
     bandwidth: float
     min_eigenvalue: float
     projection: np.ndarray | None = None
+    complaint: str = ""
 
     @classmethod
     def fit(cls, divergences: np.ndarray, bandwidth: float | str, psd: str) -> FittedKernel:
@@ -51,7 +54,8 @@ class FittedKernel:
         bandwidth : "median" or float
             h, or the median of the positive divergences.
         psd : {"warn", "clip", "raise"}
-            What is done where the smallest eigenvalue is below -1e-8 of the trace.
+            What is done where the smallest eigenvalue is below -1e-8 of the trace: a complaint,
+            a projection or an error.
 
         Raises
         ------
@@ -61,7 +65,9 @@ class FittedKernel:
         width = resolve_bandwidth(divergences, bandwidth)
         kernel = jeffreys_kernel(divergences, width)
         warn_if_flat(kernel, divergences, width)
-        return cls(width, *check_psd(kernel, psd))
+        smallest, projection = check_psd(kernel, psd)
+        fine = projection is not None or smallest >= -NEGLIGIBLE * len(kernel)
+        return cls(width, smallest, projection, "" if fine else _not_psd(smallest, len(kernel)))
 
     def rows(self, divergences: np.ndarray) -> np.ndarray:
         """Kernel rows (m, n) of prompts whose divergences from the fitted ones are given."""
@@ -191,23 +197,22 @@ def psd_projection(kernel: np.ndarray) -> np.ndarray:
 def check_psd(kernel: np.ndarray, psd: str) -> tuple[float, np.ndarray | None]:
     """Return the smallest eigenvalue, and the projection if `psd="clip"` and it is needed.
 
-    Where the smallest eigenvalue is below -1e-8 of the trace, "warn" warns, and "raise" raises a
-    ValueError.
+    Where the smallest eigenvalue is below -1e-8 of the trace, "raise" raises a ValueError.
     """
     smallest = smallest_eigenvalue(kernel)
     if smallest >= -NEGLIGIBLE * np.trace(kernel):
         return smallest, None
-    if psd == "clip":
-        return smallest, psd_projection(kernel)
-    message = (
-        f"the kernel is not positive semi-definite here: smallest eigenvalue {smallest:.3g}, "
-        f'trace {np.trace(kernel):.3g}; use psd="clip" for methods that need it (SVMs, Gaussian '
-        'processes, KernelPCA), or psd="warn" for those that do not, such as spectral clustering.'
-    )
     if psd == "raise":
-        raise ValueError(message)
-    warnings.warn(message, category=ConjureWarning, stacklevel=4)
-    return smallest, None
+        raise ValueError(_not_psd(smallest, len(kernel)))
+    return smallest, psd_projection(kernel) if psd == "clip" else None
+
+
+def _not_psd(smallest: float, n: int) -> str:
+    return (
+        f"the kernel of {n} prompts is not positive semi-definite: smallest eigenvalue "
+        f'{smallest:.3g}, trace {n}; pass psd="clip" for methods that need it (SVMs, Gaussian '
+        'processes, KernelPCA), and psd="warn" for those that do not, as spectral clustering.'
+    )
 
 
 def smallest_eigenvalue(kernel: np.ndarray) -> float:

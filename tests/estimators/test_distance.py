@@ -9,12 +9,16 @@ import warnings
 import diffusers
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.cluster import SpectralClustering
+from sklearn.kernel_ridge import KernelRidge
 from sklearn.metrics import adjusted_rand_score
-from sklearn.pipeline import Pipeline
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import Pipeline, make_pipeline
 
 import pipelines
 from conjure_kernel import ConjureDistance, GaussianDenoiser
+from conjure_kernel._checks import ConjureWarning
 from conjure_kernel.models.task import Reading
 from worlds import N_DRAWS, N_STEPS, SMALL, SUBSTEPS, cold, make_world
 
@@ -182,10 +186,12 @@ def indefinite():
 
 def test_an_indefinite_kernel_is_reported_refused_or_clipped_for_new_rows_alike(indefinite):
     prompts = indefinite.prompts
-    with pytest.warns(
-        UserWarning, match="not positive semi-definite here: smallest eigenvalue -0.963"
-    ):
-        plain = estimator(indefinite, output="kernel").fit(prompts)
+    plain = estimator(indefinite, output="kernel")
+    plain.fit_transform(prompts)  # says nothing, as for spectral clustering: warnings are errors
+    with pytest.warns(ConjureWarning, match="smallest eigenvalue -0.963") as told:
+        plain.transform(prompts[:2])
+    plain.transform(prompts)
+    assert len(told) == 1
     assert plain.min_eigenvalue_ < -0.01
     with pytest.raises(ValueError, match=f"smallest eigenvalue {plain.min_eigenvalue_:.3g}"):
         estimator(indefinite, output="kernel", psd="raise").fit(prompts)
@@ -196,6 +202,17 @@ def test_an_indefinite_kernel_is_reported_refused_or_clipped_for_new_rows_alike(
     assert np.linalg.eigvalsh(kernel)[0] > -1e-10
     np.testing.assert_allclose(model.transform(prompts), kernel, atol=1e-12)
     np.testing.assert_allclose(model.transform(prompts[3:5]), kernel[3:5], atol=1e-12)
+
+
+def test_folds_tell_once_that_the_kernel_is_not_positive_and_clusterings_never(indefinite):
+    prompts = indefinite.prompts
+    kernel = estimator(indefinite, output="kernel", bandwidth=1.0)
+    ridge = make_pipeline(kernel, KernelRidge(alpha=1, kernel="precomputed"))
+    with pytest.warns(ConjureWarning) as told:
+        cross_val_score(ridge, prompts, np.arange(40.0), cv=4, scoring="r2")
+    assert ['pass psd="clip"' in str(warning.message) for warning in told] == [True]
+    clusters = SpectralClustering(2, affinity="precomputed", random_state=0)
+    make_pipeline(clone(kernel), clusters).fit_predict(prompts)
 
 
 # ---------------------------------------------------------------- random_state

@@ -182,8 +182,9 @@ def brightness(images):
 def test_an_indefinite_kernel_is_reported_refused_or_clipped_for_new_rows_alike():
     prompts = [str(i) for i in range(30)]
     options = {"metric": "gaussian_jeffreys", "output": "kernel"}
-    with pytest.warns(UserWarning, match="not positive semi-definite here"):
-        plain = ImageDistance(spread, brightness, **options).fit(prompts)
+    plain = ImageDistance(spread, brightness, **options).fit(prompts)
+    with pytest.warns(UserWarning, match="not positive semi-definite"):
+        plain.transform(prompts[:2])
     assert plain.min_eigenvalue_ < -0.01
     with pytest.raises(ValueError, match=f"smallest eigenvalue {plain.min_eigenvalue_:.3g}"):
         ImageDistance(spread, brightness, psd="raise", **options).fit(prompts)

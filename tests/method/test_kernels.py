@@ -1,11 +1,13 @@
 """From divergences to kernels: bandwidth, warnings, and negative eigenvalues."""
 
+import re
 import warnings
 
 import numpy as np
 import pytest
 
 from conjure_kernel.method.kernels import (
+    FittedKernel,
     check_psd,
     jeffreys_kernel,
     median_bandwidth,
@@ -103,13 +105,15 @@ def test_new_prompts_go_through_the_same_map_as_fitted_ones(kernel):
     assert np.abs(new - kernel[40:, :40]).max() < 0.2
 
 
-def test_raise_and_warn_say_how_negative_and_what_to_do(kernel):
+def test_what_is_not_positive_is_told_with_how_negative_and_what_to_do(kernel):
     number = f"{smallest_eigenvalue(kernel):.3g}"
     message = rf"smallest eigenvalue {number}, trace 60.*psd=\"clip\""
     with pytest.raises(ValueError, match=message):
         check_psd(kernel, "raise")
-    with pytest.warns(UserWarning, match=message):
-        assert check_psd(kernel, "warn") == (smallest_eigenvalue(kernel), None)
+    assert check_psd(kernel, "warn") == (smallest_eigenvalue(kernel), None)
+    divergences = -np.log(kernel)
+    assert re.search(message, FittedKernel.fit(divergences, 1.0, "warn").complaint)
+    assert not FittedKernel.fit(divergences, 1.0, "clip").complaint
 
 
 @pytest.mark.parametrize("psd", ["warn", "raise", "clip"])
