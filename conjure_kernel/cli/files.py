@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from conjure_kernel._checks import check_choice, import_optional
+from conjure_kernel._table import Table, jsonable
 from conjure_kernel.cache.folder import replace
 from conjure_kernel.cli.options import UNWRITTEN, say
 from conjure_kernel.method.divergence import Divergence
@@ -29,7 +30,7 @@ from conjure_kernel.method.divergence import Divergence
 if TYPE_CHECKING:
     from conjure_kernel.engine.explanation import Explanation
 
-__all__ = ["PICTURES", "TABLES", "check_output", "read_matrix", "read_prompts"]
+__all__ = ["PAPER", "PICTURES", "ROWS", "TABLES", "check_output", "read_matrix", "read_prompts"]
 __all__ += [
     "write_explanation",
     "write_figure",
@@ -38,10 +39,13 @@ __all__ += [
     "write_page",
     "write_rows",
     "write_table",
+    "write_tables",
     "write_vectors",
 ]
 
-TABLES = (".npz", ".csv", ".parquet")
+PAPER = (".md", ".tex")
+ROWS = (".csv", *PAPER)
+TABLES = (".npz", ".parquet", *ROWS)
 LONGEST_FIELD = 2**31 - 1  # of a CSV file
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 PICTURES = {".png": "Description", ".svg": "Description", ".pdf": "Subject"}  # for the provenance
@@ -129,7 +133,7 @@ def write_table(
     provenance: dict[str, Any],
     images: np.ndarray | None = None,
 ) -> None:
-    """Write a matrix as .npz (with images), .csv (provenance in .csv.json) or .parquet."""
+    """Write a matrix as .npz (with images), .csv (provenance in .csv.json), .md, .tex, .parquet."""
     buffer, facts = io.BytesIO(), json.dumps(provenance, indent=1)
     kind = path.suffix.lower()
     if kind == ".npz":
@@ -147,6 +151,11 @@ def write_table(
         table = measured.columns()
         columns = [np.asarray(column, dtype=object) for column in table.values()]
         buffer.write(_csv([list(table), *zip(*columns, strict=True)]))
+    elif kind in PAPER:
+        long = measured.columns()
+        cells = zip(*(np.asarray(c, object).tolist() for c in long.values()), strict=True)
+        rows = [dict(zip(long, row, strict=True)) for row in cells]
+        return write_tables(path, [Table(rows)], provenance)
     else:
         return write_frame(path, measured.to_pandas(), provenance)
     write_output(path, buffer.getvalue())
@@ -182,9 +191,21 @@ def write_frame(path: Path, frame: Any, provenance: dict[str, Any]) -> None:
 
 
 def write_rows(path: Path, rows: Sequence[dict[str, Any]], provenance: dict[str, Any]) -> None:
-    """Write rows of equal names as .csv, the provenance in .csv.json."""
+    """Write rows of equal names as .csv, the provenance in .csv.json, or as .md or .tex."""
+    if path.suffix.lower() in PAPER:
+        return write_tables(path, [Table(rows)], provenance)
     write_output(path, _csv([list(rows[0]), *(list(row.values()) for row in rows)]))
     write_output(_targets(path)[1], json.dumps(provenance, indent=1).encode())
+
+
+def write_tables(path: Path, tables: Sequence[Table], provenance: dict[str, Any]) -> None:
+    """Write tables for a paper as .md or .tex, the provenance in a comment at the end."""
+    facts = json.dumps(jsonable(provenance))
+    if path.suffix.lower() == ".tex":
+        parts = [*(table.to_latex() for table in tables), f"% {facts}"]
+    else:
+        parts = [*(table.to_markdown() for table in tables), f"<!-- {facts.replace('-->', '')} -->"]
+    write_output(path, ("\n\n".join(parts) + "\n").encode())
 
 
 def read_matrix(source: str) -> dict[str, Any]:

@@ -43,6 +43,7 @@ examples:
 .npz      arrays prompts, divergences, standard_errors, kl (row || column) and provenance (JSON);
           with --images N also what each prompt conjures, for `conjure map OUTPUT -o map.html`
 .csv      a line per cell, with its 95 % interval; the provenance is in OUTPUT.json
+.md, .tex the same table for a paper, with the provenance in a comment
 .parquet  the same table, with the provenance in its attrs; pip install "conjure-kernel[tables]"
 """
 PLAN = """\

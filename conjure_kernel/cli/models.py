@@ -47,7 +47,9 @@ def add_verbs(add: options.Add) -> None:
     agree = add("agree", measure_agreement, text, AGREE)
     for parser in (drift, agree):
         options.add_prompts(parser)
-        options.add_output(parser, ".csv, or a picture: .png, .pdf or .svg", required=False)
+        options.add_output(
+            parser, ".csv, .md or .tex, or a picture: .png, .pdf or .svg", required=False
+        )
         options.add_model(parser, n_models=2)
 
 
@@ -58,7 +60,7 @@ def measure_drift(args: Namespace) -> str:
 
     first, second = two_models(args)
     if args.output is not None:
-        files.check_output(args.output, [".csv", *files.PICTURES], args.force)
+        files.check_output(args.output, [*files.ROWS, *files.PICTURES], args.force)
     prompts = files.read_prompts(args.prompts, args.column)
     settings = {**settings_of(args), "model_a": first, "model_b": second}
     del settings["model"]
@@ -76,7 +78,7 @@ def measure_agreement(args: Namespace) -> str:
 
     first, second = two_models(args)
     if args.output is not None:
-        files.check_output(args.output, [".csv", *files.PICTURES], args.force)
+        files.check_output(args.output, [*files.ROWS, *files.PICTURES], args.force)
     prompts = files.read_prompts(args.prompts, args.column)
     settings = settings_of(args)
     del settings["model"]
@@ -84,7 +86,7 @@ def measure_agreement(args: Namespace) -> str:
     rows = agreement.ranking().rows
     if args.output is not None:
         about = {**agreement.provenance, "spearman": agreement.spearman}
-        if args.output.suffix.lower() == ".csv":
+        if args.output.suffix.lower() in files.ROWS:
             files.write_rows(args.output, rows, about)
         else:
             from conjure_kernel.plot import plot_agreement
@@ -110,7 +112,7 @@ def _write(drift: ConjureDrift, args: Namespace) -> None:
     from conjure_kernel.cli import files
 
     about = drift.provenance_
-    if args.output.suffix.lower() == ".csv":
+    if args.output.suffix.lower() in files.ROWS:
         files.write_rows(args.output, drift.ranking().rows, about)
     else:
         from conjure_kernel.plot import plot_drift

@@ -67,7 +67,7 @@ def _add_task(parser: options.Parser) -> None:
     add("--columns", metavar="A,B,SCORE", help="columns of both texts and of the score")
     text = "use so many pairs, chosen by --seed (default: all)"
     add("--pairs", metavar="N", type=int, help=text)
-    text = "NAME.json, with NAME.md and NAME.png beside it; or NAME.tex, the tables alone"
+    text = "NAME.json, with NAME.md and NAME.png beside it; or NAME.tex or .md, the tables alone"
     options.add_output(parser, text, required=False)
     options.add_model(parser)
 
@@ -97,7 +97,7 @@ def evaluate_task(args: Namespace) -> str:
         text += f"\n\nDifferences of Spearman, all pairs\n\n{differences}"
     if len(paths) == 1:
         tables = [*(result.table for result in results), differences]
-        _write_latex(paths[0], [table for table in tables if table is not None], args)
+        _write_tables(paths[0], [table for table in tables if table is not None], args)
     elif paths:
         from conjure_kernel.plot import plot_evaluations
 
@@ -119,7 +119,7 @@ def ablate_settings(args: Namespace) -> str:
     result = ablate(pairs, sweeps=sweeps, random_state=seed, **settings)
     text = f"{pairs.name}: {len(pairs)} pairs\n\n{result}"
     if len(paths) == 1:
-        _write_latex(paths[0], [result.table], args)
+        _write_tables(paths[0], [result.table], args)
     elif paths:
         from conjure_kernel.plot import plot_ablation
 
@@ -199,8 +199,8 @@ def _check_output(args: Namespace) -> list[Path]:
 
     if args.output is None:
         return []
-    files.check_output(args.output, [".json", ".tex"], args.force)
-    if args.output.suffix.lower() == ".tex":
+    files.check_output(args.output, [".json", *files.PAPER], args.force)
+    if args.output.suffix.lower() in files.PAPER:
         return [args.output]
     beside = [args.output.with_suffix(ending) for ending in (".md", ".png")]
     for path in beside:
@@ -208,13 +208,18 @@ def _check_output(args: Namespace) -> list[Path]:
     return [args.output, *beside]
 
 
-def _write_latex(path: Path, tables: Sequence[Table], args: Namespace) -> None:
+def _write_tables(path: Path, tables: Sequence[Table], args: Namespace) -> None:
     from conjure_kernel.cli import files
 
-    text = "\n\n".join(table.to_latex() for table in tables)
-    files.write_output(path, f"{text}\n".encode())
+    files.write_tables(path, tables, _about(args))
     if not args.quiet and not options.UNWRITTEN:
         say(f"'{path}' written")
+
+
+def _about(args: Namespace) -> dict[str, Any]:
+    from conjure_kernel.engine.provenance import versions
+
+    return {"model": args.model, "task": args.task, "versions": versions()}
 
 
 def _write(
@@ -222,9 +227,8 @@ def _write(
 ) -> None:
     from conjure_kernel._table import jsonable
     from conjure_kernel.cli import files
-    from conjure_kernel.engine.provenance import versions
 
-    about = {"model": args.model, "task": args.task, "versions": versions()}
+    about = _about(args)
     files.write_output(paths[0], json.dumps(jsonable({**about, **facts}), indent=1).encode())
     files.write_output(paths[1], f"{text}\n".encode())
     files.write_figure(paths[2], figure, about)

@@ -232,6 +232,18 @@ def test_parquet(conjure, expected, prompts, tmp_path, no_model):
     check_provenance(found.attrs, expected)
 
 
+@pytest.mark.parametrize("ending", ["md", "tex"])
+def test_a_table_for_a_paper(conjure, expected, prompts, tmp_path, no_model, ending):
+    path = tmp_path / f"out.{ending}"
+    assert conjure("matrix", prompts, "-o", path, "--quiet") == (0, "", [])
+    *rows, about = [line for line in path.read_text().splitlines() if line]
+    cells = [c.strip(" |\\").replace("&", "|").split("|") for c in rows if PROMPTS[1] in c]
+    first = [float(cell) for cell in cells[0][2:] if cell.strip()]
+    assert first == pytest.approx([v[0, 1] for v in expected.numbers().values()], abs=1e-3)
+    assert len(cells) == 5
+    check_provenance(json.loads(about[about.index("{") : about.rindex("}") + 1]), expected)
+
+
 def check_provenance(found, expected):
     assert found["model"] == "embedded"
     assert (found["n_draws"], found["n_steps"], found["weighting"]) == (2, 3, "jeffreys")

@@ -54,6 +54,12 @@ def test_drift_prints_and_writes_what_the_library_finds(conjure, twin, prompts, 
     assert about["models"] == ["embedded", str(twin)]
     code, _, err = conjure("drift", *models, prompts, "-o", output)
     assert (code, "expected a new file" in err) == (2, True)
+    code, _, err = conjure("drift", *models, prompts, "-o", tmp_path / "drift.tex")
+    assert code == 0, err
+    assert (
+        f"{expected[0]['prompt']} & {expected[0]['divergence']:.3f}"
+        in (tmp_path / "drift.tex").read_text()
+    )
 
 
 def test_drift_pictures_both_models(conjure, twin, prompts, tmp_path):

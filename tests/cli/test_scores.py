@@ -47,13 +47,18 @@ def test_evaluate_prints_and_writes_what_the_library_finds(conjure, task, cache,
 
 
 @pytest.mark.parametrize("verb", [["evaluate", "--baseline", "text"], ["ablate", "--sweep", "leg"]])
-def test_tables_are_written_for_a_paper(conjure, task, cache, tmp_path, verb):
-    output = tmp_path / "table.tex"
+@pytest.mark.parametrize(
+    ("name", "start"), [("table.tex", r"\begin{tabular}"), ("table.md", "---")]
+)
+def test_tables_are_written_for_a_paper(conjure, task, cache, tmp_path, verb, name, start):
+    output = tmp_path / name
     code, _, err = conjure(*verb, "--task", task, "-o", output)
     assert code == 0, err
-    tables = output.read_text().count(r"\begin{tabular}")
-    assert tables == (3 if verb[0] == "evaluate" else 1)
-    assert [path.name for path in tmp_path.glob("table*")] == ["table.tex"]
+    tables = output.read_text().split("\n\n")
+    assert len(tables) == (4 if verb[0] == "evaluate" else 2)  # the last is the provenance
+    assert all(start in table for table in tables[:-1])
+    assert '"task": ' in tables[-1]
+    assert [path.name for path in tmp_path.glob("table*")] == [name]
 
 
 def test_evaluate_again_costs_nothing_and_samples_by_seed(conjure, task, cache):
