@@ -117,19 +117,41 @@ def paired_divergence(
     return measure_pairs(open_engine(settings), left, right)
 
 
-def measure_pairs(engine: Engine, left: list[str], right: list[str]) -> Divergence:
-    """Divergence of left[i] from right[i]; repeated pairs and texts are measured once."""
+def measure_pairs(
+    engine: Engine,
+    left: list[str],
+    right: list[str],
+    *,
+    n_draws: np.ndarray | None = None,
+    check: bool = True,
+) -> Divergence:
+    """Divergence of left[i] from right[i]; repeated pairs and texts are measured once.
+
+    Parameters
+    ----------
+    engine : Engine
+    left, right : list of str
+    n_draws : int array of shape (n_pairs,), optional
+        Draws of each pair. Default: all of the engine's, or what its `tol` needs.
+    check : bool
+        Whether the steps are checked, and warnings come.
+    """
     wanted = requests_of_pairs(left, right)
-    known, draw_weights, spent = _measure(engine, wanted)
     place = {source: {t: i for i, t in enumerate(targets)} for source, targets in wanted.items()}
+    used, draws = None, None
+    if n_draws is not None:
+        draws = {s: np.zeros((len(t), n_draws.max()), bool) for s, t in wanted.items()}
+        for s, t, n in zip(left, right, n_draws, strict=True):
+            draws[s][place[s][t], :n] = draws[t][place[t][s], :n] = True
+        used = (np.arange(n_draws.max()) < n_draws[:, None]) / n_draws[:, None]
+    known, draw_weights, spent = _measure(engine, wanted, draws)
     forward, backward = (
         np.stack([known[s].energies[place[s][t]] for s, t in zip(*sides, strict=True)])
         for sides in ((left, right), (right, left))
     )
-    used = None
     if draw_weights is not None:
         used = np.stack([draw_weights[s][place[s][t]] for s, t in zip(left, right, strict=True)])
-    return _finished(
+    measured = _divergence(
         engine,
         prompts_a=left,
         prompts_b=right,
@@ -139,6 +161,7 @@ def measure_pairs(engine: Engine, left: list[str], right: list[str]) -> Divergen
         n_evaluations=spent,
         draw_weights=used,
     )
+    return _finished(engine, measured) if check else measured
 
 
 def measure_matrix(engine: Engine, rows: list[str], columns: list[str]) -> Divergence:
@@ -165,7 +188,7 @@ def measure_matrix(engine: Engine, rows: list[str], columns: list[str]) -> Diver
         i, j = _places(left, rows), _places(right, columns)
         forward, backward = forward[np.ix_(i, j)], backward[np.ix_(j, i)]
         used = used if used is None else used[np.ix_(i, j)]
-    return _finished(
+    measured = _divergence(
         engine,
         prompts_a=rows,
         prompts_b=columns,
@@ -175,16 +198,17 @@ def measure_matrix(engine: Engine, rows: list[str], columns: list[str]) -> Diver
         n_evaluations=spent,
         draw_weights=used,
     )
+    return _finished(engine, measured)
 
 
 @in_turn
 def _measure(
-    engine: Engine, requests: Requests
+    engine: Engine, requests: Requests, draws: Mapping[str, np.ndarray] | None = None
 ) -> tuple[dict[str, Known], dict[str, np.ndarray] | None, int]:
     """Energies of each source, weights of its draws if `tol` chose them, and predictions spent."""
     before, draw_weights = engine.denoiser.n_evaluations, None
-    if engine.tol is None:
-        known = engine.measure(requests)
+    if engine.tol is None or draws is not None:
+        known = engine.measure(requests, draws)
     else:
         known, draw_weights = refine(engine, requests)
     if isinstance(engine.denoiser, ModelPair):  # whatever either model cut, once for each prompt
@@ -204,15 +228,19 @@ def _places(names: Sequence[str], wanted: Sequence[str]) -> list[int]:
     return [place[name] for name in wanted]
 
 
-def _finished(engine: Engine, **parts: Any) -> Divergence:
-    """Divergence of these parts; warn of what it depends on or lacks; check the steps."""
-    measured = Divergence(
+def _divergence(engine: Engine, **parts: Any) -> Divergence:
+    """Divergence of these parts."""
+    return Divergence(
         grid=engine.grid,
         weighting=engine.weighting,
         n_chains=engine.settings.chains_per_draw,
         shared_noise=engine.settings.shared_noise,
         **parts,
     )
+
+
+def _finished(engine: Engine, measured: Divergence) -> Divergence:
+    """Warn of what a divergence depends on or lacks; check the steps."""
     share = measured.last_share
     if share > max(LAST_NODE_SHARE, 2 / len(measured.grid.d_log_snr)):
         engine.tell(

@@ -32,10 +32,10 @@ class Plan:
         Numbers of distinct prompts and pairs; for neighbours, the largest possible number of pairs.
     n_predictions : int
         Noise predictions still to be made. With `tol`, those for the draws with which every pair
-        starts; for neighbours, those needed if all candidates are mutual.
+        starts; for neighbours, those needed if all candidates are mutual and drop out early.
     most_predictions : int
         With `tol`, the predictions needed if every pair takes `max_draws`; for neighbours, if no
-        candidates are mutual; else `n_predictions`.
+        candidates are mutual or drop out; else `n_predictions`.
     n_cached : int or None
         Predictions that the cache saves. For neighbours it is not known, and the cache is not
         deducted.
@@ -151,9 +151,7 @@ def plan(prompts: Sequence[Any], *, pairs: bool = False, **settings: Any) -> Pla
     """
     engine = open_engine(settings)
     requests, n_predictions = _requests(prompts, pairs), engine.n_predictions
-    least = most = engine.n_draws
-    if engine.tol is not None:
-        least, most = max(fewest_draws(engine.settings), least + least % 2), engine.max_draws
+    least, most = _draws(engine)
     if engine.cost(requests, _every(requests, most)):
         engine.load()  # a model whose predictions have changed has files of its own
     work = {k: engine.lacking(requests, _every(requests, k)) for k in (least, most)}
@@ -180,6 +178,7 @@ def plan_candidates(
     n_pairs: tuple[int, int],
     width: int,
     n_predictions: int,
+    race: tuple[int, int],
 ) -> Plan:
     """Cost of J of some pairs of prompts, between their smallest and their largest number.
 
@@ -194,28 +193,34 @@ def plan_candidates(
         Pairs of each prompt.
     n_predictions : int
         Predictions that are made before J is measured.
+    race : (int, int)
+        Draws with which every pair begins, and pairs at least that have the engine's.
 
     Returns
     -------
     plan : Plan
     """
-    n_draws, settings = engine.n_draws, engine.settings
-    work = [(len(prompts) * n_draws, 2 * n * n_draws) for n in n_pairs]
+    n, settings, (n_draws, most_draws) = len(prompts), engine.settings, _draws(engine)
+    first = n_draws if engine.tol is not None else min(race[0], n_draws)
+    work = [
+        (n * n_draws, 2 * (n_pairs[0] * first + race[1] * (n_draws - first))),
+        (n * most_draws, 2 * n_pairs[1] * most_draws),
+    ]
     n_predictions += check_cost(engine, dict.fromkeys(prompts, prompts))
     least, most = (n_predictions + engine.n_predictions(*part) for part in work)
     engine.load()
-    disk = _disk_bytes(engine, *work[1], n_draws)
-    memory = _result_bytes(2 * n_pairs[1], settings.n_steps, n_draws)
+    disk = _disk_bytes(engine, *work[1], most_draws)
+    memory = _result_bytes(2 * n_pairs[1], settings.n_steps, most_draws)
     return Plan(
-        n_prompts=len(prompts),
+        n_prompts=n,
         n_pairs=n_pairs[1],
         n_predictions=least,
         most_predictions=most,
         n_cached=None,
         **_storage(engine, disk, memory),
-        **cheapest_chains(engine, len(prompts), n_pairs[1]),
-        depends_on="candidates are mutual",
-        **_timing(engine, prompts[0], work[1], n_draws * width),
+        **cheapest_chains(engine, n, n_pairs[1]),
+        depends_on="candidates are mutual" + " and drop out" * (first < n_draws),
+        **_timing(engine, prompts[0], work[1], most_draws * width),
     )
 
 
@@ -237,6 +242,13 @@ def _requests(prompts: Sequence[Any], pairs: bool) -> Requests:
 def _every(requests: Requests, n_draws: int) -> dict[str, np.ndarray]:
     """Bool array (n_targets, n_draws) of each source that wants all draws."""
     return {s: np.broadcast_to(True, (len(ts), n_draws)) for s, ts in requests.items()}
+
+
+def _draws(engine: Engine) -> tuple[int, int]:
+    """Draws of a pair, at least and at most."""
+    if engine.tol is None:
+        return engine.n_draws, engine.n_draws
+    return max(fewest_draws(engine.settings), engine.n_draws + engine.n_draws % 2), engine.max_draws
 
 
 def _storage(engine: Engine, disk_bytes: int, result_bytes: int) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 from sklearn.neighbors import NearestNeighbors
 
-__all__ = ["both_ways", "find_candidates", "nearest", "pairs_of", "stack_rows", "symmetrize"]
+__all__ = ["both_ways", "find_candidates", "nearest", "stack_rows", "symmetrize"]
 
 
 def find_candidates(vectors: np.ndarray, n: int, queries: np.ndarray | None = None) -> np.ndarray:
@@ -21,16 +21,16 @@ def find_candidates(vectors: np.ndarray, n: int, queries: np.ndarray | None = No
     return search.kneighbors(queries, return_distance=False)
 
 
-def pairs_of(candidates: np.ndarray) -> np.ndarray:
-    """Pairs (2, n) of each row and its candidates, i < j, each once."""
-    rows = np.repeat(np.arange(len(candidates)), candidates.shape[1])
-    return np.unique(np.sort([rows, candidates.ravel()], axis=0), axis=1)
+def both_ways(near: np.ndarray, values: np.ndarray) -> csr_matrix:
+    """Matrix (n, n) of the values (n * m,) of each row and its candidates near (n, m).
 
-
-def both_ways(pairs: np.ndarray, values: np.ndarray, n: int) -> csr_matrix:
-    """Matrix (n, n) with the value of each pair in both triangles."""
-    i, j = pairs
-    return csr_matrix((np.r_[values, values], (np.r_[i, j], np.r_[j, i])), shape=(n, n))
+    A row also has the prompts of which it is a candidate itself, with the values of their rows.
+    """
+    n, m = near.shape
+    rows, columns = np.repeat(np.arange(n), m), near.ravel()
+    ends = np.stack([np.r_[rows, columns], np.r_[columns, rows]])
+    (rows, columns), first = np.unique(ends, axis=1, return_index=True)  # a row's own come first
+    return csr_matrix((np.r_[values, values][first], (rows, columns)), (n, n))
 
 
 def nearest(
@@ -64,9 +64,13 @@ def symmetrize(graph: csr_matrix) -> csr_matrix:
     `graph.maximum(graph.T)` would lose the edges of equal prompts, as they are zeros.
     """
     half = graph.tocoo()
-    ends = np.stack([np.r_[half.row, half.col], np.r_[half.col, half.row]])
-    (rows, columns), first = np.unique(ends, axis=1, return_index=True)
-    values = np.r_[half.data, half.data][first]
+    edges = np.sort([half.row, half.col], axis=0)
+    (i, j), edge = np.unique(edges, axis=1, return_inverse=True)
+    # Where both rows have an edge, their values may differ in the number of draws.
+    values = np.bincount(edge, half.data) / np.bincount(edge)
+    apart = i != j
+    rows, columns = np.r_[i, j[apart]], np.r_[j, i[apart]]
+    values = np.r_[values, values[apart]]
     order = np.lexsort((columns, values, rows))
     starts = np.searchsorted(rows[order], np.arange(graph.shape[0] + 1))
     return csr_matrix((values[order], columns[order], starts), shape=graph.shape)

@@ -11,7 +11,6 @@ from scipy.sparse import csr_matrix
 from sklearn.base import TransformerMixin, clone
 
 from conjure_kernel._checks import check_choice, check_number, check_prompts
-from conjure_kernel.engine.pairwise import measure_pairs
 from conjure_kernel.engine.parameters import ChainParameters, ModelParameter, Parameters
 from conjure_kernel.engine.plan import Plan, plan_candidates
 from conjure_kernel.engine.provenance import provenance_of
@@ -20,6 +19,7 @@ from conjure_kernel.estimators import candidates
 from conjure_kernel.estimators.base import ModelEstimator, NamedByPrompts, TextInput
 from conjure_kernel.estimators.embedding import ConjureEmbedding
 from conjure_kernel.estimators.fitting import as_fitted, whole
+from conjure_kernel.estimators.race import FIRST_LOOK, race
 
 __all__ = ["CANDIDATES_PER_NEIGHBOR", "ConjureNeighbors"]
 
@@ -38,10 +38,12 @@ class ConjureNeighbors(
 ):
     """Nearest prompts by exact J, which is measured for a few candidates of each prompt only.
 
-    The candidates are the prompts with the nearest vectors of a `ConjureEmbedding`. J of each of
-    them is measured, with its error, and decides. The graph goes into
-    `SpectralClustering(affinity="precomputed_nearest_neighbors")`, and into `DBSCAN` or `Isomap`
-    with metric="precomputed". `HDBSCAN` and `UMAP` want `kneighbors_graph(symmetric=True)`.
+    The candidates are the prompts with the nearest vectors of a `ConjureEmbedding`. J of each is
+    measured, with its error, and decides: all begin with 2 draws, and those whose interval says
+    that they are not among the nearest get no more of the `n_draws`. The graph goes into `DBSCAN`
+    or `Isomap` with metric="precomputed", and into `SpectralClustering` with
+    affinity="precomputed_nearest_neighbors"; `HDBSCAN` and `UMAP` want
+    `kneighbors_graph(symmetric=True)`.
 
     Parameters
     ----------
@@ -66,15 +68,16 @@ batch_size, n_jobs, random_state, verbose
     embedding_ : ConjureEmbedding
         The fitted embedding that found the candidates.
     divergences_, standard_errors_ : csr_matrix of shape (n_prompts, n_prompts)
-        J of each prompt and its candidates, in nats, in both triangles, and its Monte Carlo
-        standard error.
+        J of each prompt (row) and its candidates, and the prompts that it is a candidate of, in
+        nats, and its Monte Carlo standard error. Candidates that dropped out have fewer draws.
     n_evaluations_, provenance_ : int, dict
         Noise predictions that `fit` cost; model, fingerprint, settings and versions.
 
     Notes
     -----
-    n prompts cost about n * n_candidates * T * K noise predictions beside the embedding, and twice
-    that where few candidates are mutual; `plan` says it beforehand.
+    n prompts cost about n * n_candidates * T * K noise predictions beside the embedding, twice that
+    where few candidates are mutual, and less where many drop out; `plan` says it beforehand. Who
+    stays has the J of `pairwise_divergence`. With `tol` nobody drops out.
 
     Examples
     --------
@@ -112,14 +115,17 @@ batch_size, n_jobs, random_state, verbose
             before = denoiser.n_evaluations
             self._vectors, self._n_candidates = self.embedding_.fit_transform(self.prompts_), width
             near = candidates.find_candidates(self._vectors, width)
-            self._measure_both_ways(candidates.pairs_of(near))
+            measured = race(self._engine, self.prompts_, self.prompts_, near, self.n_neighbors)
+            self.provenance_ = provenance_of(self._engine, n_draws=measured.n_draws)
+            self.divergences_ = candidates.both_ways(near, measured.values)
+            self.standard_errors_ = candidates.both_ways(near, measured.standard_errors)
             self.n_evaluations_ = denoiser.n_evaluations - before
         return self
 
     def plan(self, prompts: Sequence[str]) -> Plan:
         """What `fit` of these prompts costs from an empty cache, with the vectors.
 
-        It depends on how many candidates are mutual.
+        It depends on how many candidates are mutual, and how early they drop out.
 
         Parameters
         ----------
@@ -142,7 +148,8 @@ batch_size, n_jobs, random_state, verbose
         n, engine = len(distinct), unfitted.open_engine()
         width, vectors = unfitted._width(n - 1), unfitted._unfitted_embedding().n_predictions(n)
         n_pairs = (-(-n * width // 2), min(n * width, n * (n - 1) // 2))
-        return plan_candidates(engine, distinct, n_pairs, width, vectors)
+        n_sure = -(-n * self.n_neighbors // 2)  # who is among the nearest does not drop out
+        return plan_candidates(engine, distinct, n_pairs, width, vectors, (FIRST_LOOK, n_sure))
 
     @as_fitted
     def kneighbors(
@@ -262,15 +269,6 @@ batch_size, n_jobs, random_state, verbose
         model = own if self.embedding is None else clone(self.embedding)
         return model.set_params(device="auto", dtype="auto", model_kwargs=None)  # of the model here
 
-    def _measure_both_ways(self, pairs: np.ndarray) -> None:
-        """J and its error of pairs (2, n) of positions, i < j, into both triangles."""
-        sides = ([self.prompts_[i] for i in side] for side in pairs)
-        measured = measure_pairs(self._engine, *sides)
-        self.provenance_ = provenance_of(self._engine, n_draws=measured.n_draws)
-        both = [measured.values, measured.standard_errors]
-        both = [candidates.both_ways(pairs, part, len(self.prompts_)) for part in both]
-        self.divergences_, self.standard_errors_ = both
-
     def _rows_of(self, prompts: list[str]) -> csr_matrix:
         """J of prompts and their candidates, (n, n_prompts); that of fitted ones is known."""
         place = {prompt: i for i, prompt in reversed(list(enumerate(self.prompts_)))}
@@ -293,7 +291,6 @@ batch_size, n_jobs, random_state, verbose
         if getattr(self.embedding_.model, "left_behind", False):  # by a pickle
             self.embedding_.set_params(model=self.denoiser)
         near = candidates.find_candidates(self._vectors, width, self.embedding_.transform(prompts))
-        left = [prompt for prompt in prompts for _ in range(width)]
-        right = [self.prompts_[j] for j in near.ravel()]
-        values = measure_pairs(self._fitted_engine(), left, right).values
+        k = min(self.n_neighbors + 1, width)  # one may be the prompt itself, but for its text
+        values = race(self._fitted_engine(), prompts, self.prompts_, near, k).values
         return candidates.stack_rows(near, values.reshape(near.shape), len(self.prompts_))

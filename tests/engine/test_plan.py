@@ -92,22 +92,34 @@ VECTORS = {"n_references": 4, "n_points": 16, "n_steps": 3, "memory": None}
 @pytest.mark.parametrize("w", [1.0, 3.0])
 def test_neighbours_cost_between_two_bounds(w, embedding):
     world, prompts = make_world(30)
-    settings = {**SMALL, "guidance_scale": w, "memory": None, "embedding": embedding}
+    settings = {**SMALL, "n_draws": 2, "guidance_scale": w, "memory": None, "embedding": embedding}
     model = ConjureNeighbors(world, n_neighbors=2, n_candidates=4, **settings)
     found, spent = model.plan([*prompts, prompts[0]]), world.n_evaluations
     assert spent == 0  # timing is not measuring
     assert (found.n_prompts, found.n_pairs) == (30, 120)
-    assert found.most_predictions - found.n_predictions == 60 * 2 * T * K
+    assert found.most_predictions - found.n_predictions == 60 * 2 * T * 2
     actual = model.fit(prompts).n_evaluations_
     assert found.n_predictions < actual < found.most_predictions
     n_mutual = 120 - model.divergences_.nnz // 2
-    assert actual == found.most_predictions - n_mutual * 2 * T * K
+    assert actual == found.most_predictions - n_mutual * 2 * T * 2
     assert "as candidates are mutual; less what the cache has" in str(found)
+
+
+def test_neighbours_that_drop_out_cost_between_two_bounds():
+    world, prompts = make_world(20, dim=1)
+    settings = {**SMALL, "n_draws": 20, "memory": None}
+    model = ConjureNeighbors(world, n_neighbors=1, n_candidates=8, **settings)
+    found = model.plan(prompts)
+    assert found.most_predictions - found.n_predictions == 2 * T * (160 * 20 - 80 * 2 - 10 * 18)
+    actual = model.fit(prompts).n_evaluations_
+    assert found.n_predictions < actual < found.most_predictions
+    assert "as candidates are mutual and drop out; less what" in str(found)
 
 
 def test_neighbours_among_all_cost_what_they_must():
     world, prompts = make_world(6)
-    model = ConjureNeighbors(world, n_neighbors=5, memory=None, **SMALL)
+    settings = {**SMALL, "n_draws": 2}
+    model = ConjureNeighbors(world, n_neighbors=5, memory=None, **settings)
     found = model.plan(prompts)
     assert found.n_predictions == found.most_predictions == model.fit(prompts).n_evaluations_
     with pytest.raises(ValueError, match="n_neighbors=5: expected at most 4"):

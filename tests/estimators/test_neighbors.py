@@ -12,6 +12,7 @@ from sklearn.manifold import Isomap
 from sklearn.pipeline import make_pipeline
 
 from conjure_kernel import ConjureEmbedding, ConjureNeighbors, pairwise_divergence
+from conjure_kernel.estimators.race import race
 from worlds import SMALL, Counting, make_world
 
 EXACT = {"n_steps": 4, "n_components": None, "n_references": 4, "n_points": 8, "n_blocks": 4}
@@ -19,7 +20,7 @@ EXACT = {"n_steps": 4, "n_components": None, "n_references": 4, "n_points": 8, "
 
 def neighbors(world, n_neighbors=2, **options):
     vectors = ConjureEmbedding(memory=None, **EXACT)
-    settings = {"memory": None, "embedding": vectors, **SMALL, **options}
+    settings = {"memory": None, "embedding": vectors, **SMALL, "n_draws": 2, **options}
     return ConjureNeighbors(world, n_neighbors=n_neighbors, **settings)
 
 
@@ -30,8 +31,9 @@ def two_groups(n=12):
     return Counting(dict(zip([f"prompt {i}" for i in range(n)], means, strict=True)))
 
 
-def matrix(world, prompts):
-    return pairwise_divergence(prompts, model=world, memory=None, **SMALL).values
+def matrix(world, prompts, n_draws=2):
+    settings = {**SMALL, "n_draws": n_draws}
+    return pairwise_divergence(prompts, model=world, memory=None, **settings).values
 
 
 # ---------------------------------------------------------------- what is found
@@ -50,7 +52,7 @@ def test_with_all_candidates_the_neighbors_are_those_of_the_matrix():
 def test_what_is_measured_is_j_and_its_error_on_both_sides():
     world, prompts = make_world(8)
     model = neighbors(world, 2, n_candidates=3).fit(prompts)
-    exact = pairwise_divergence(prompts, model=world, memory=None, **SMALL)
+    exact = pairwise_divergence(prompts, model=world, memory=None, **{**SMALL, "n_draws": 2})
     i, j = model.divergences_.nonzero()
     assert 8 * 3 <= len(i) < 8 * 7
     np.testing.assert_allclose(model.divergences_[i, j].A1, exact.values[i, j])
@@ -102,6 +104,64 @@ def test_rows_rise_and_zeros_stay():
     assert set(ones.data) == {1.0}
 
 
+# ---------------------------------------------------------------- the race
+
+
+def test_who_is_far_drops_out_and_who_may_be_near_has_the_j_of_the_matrix():
+    world = two_groups()
+    prompts = world.prompts
+    model = neighbors(world, 2, n_candidates=11, n_draws=12).fit(prompts)
+    whole, few = (matrix(world, prompts, k) for k in (12, 2))
+    distances, near = model.kneighbors()
+    nearest = np.argsort(whole + np.diag(np.full(12, np.inf)), axis=1)[:, :2]
+    np.testing.assert_array_equal(near, nearest)
+    np.testing.assert_allclose(distances**2, np.take_along_axis(whole, near, 1))
+    found, same = model.divergences_.toarray(), (np.arange(12) < 6)[:, None] == (np.arange(12) < 6)
+    np.testing.assert_allclose(found[~same], few[~same])  # the other group
+    full = neighbors(world, 2, n_candidates=11, n_draws=12, tol=None).plan(prompts)
+    assert full.n_predictions <= model.n_evaluations_ < 0.75 * full.most_predictions
+
+
+def test_the_race_of_a_row_does_not_depend_on_other_prompts():
+    """Nor on the order of the prompts; numbers of draws are those of the row alone."""
+    world, prompts = make_world(10, dim=2)
+    engine = neighbors(world, n_draws=8).open_engine()
+    near = np.array([[3, 4, 5, 6], [0, 4, 7, 8], [3, 1, 0, 9]])
+    rows = [prompts[1], prompts[2], prompts[5]]
+    together = race(engine, rows, prompts, near, 1)
+    assert len(set(together.draws_used)) > 1
+    for i, row in enumerate(rows):
+        alone = race(neighbors(world, n_draws=8).open_engine(), [row], prompts, near[i : i + 1], 1)
+        here = slice(4 * i, 4 * i + 4)
+        np.testing.assert_array_equal(alone.draws_used, together.draws_used[here])
+        np.testing.assert_allclose(alone.values, together.values[here])
+
+
+def test_with_tol_nobody_drops_out():
+    world, prompts = make_world(6)
+    settings = {"tol": 0.2, "max_draws": 100, "n_draws": 8}
+    model = neighbors(world, 1, n_candidates=5, **settings).fit(prompts)
+    exact = pairwise_divergence(prompts, model=world, memory=None, **SMALL | settings)
+    np.testing.assert_allclose(model.divergences_.toarray(), exact.values, rtol=1e-6)
+    cost = neighbors(world, 1, n_candidates=5, **settings).plan(prompts)
+    assert cost.n_predictions <= model.n_evaluations_ <= cost.most_predictions
+
+
+def test_intervals_of_the_race_rarely_lose_a_neighbour():
+    """The nearest by all draws stays to the end, and a fifth of the others do not."""
+    lost, dropped, rows = 0, [], np.arange(12)
+    near = np.array([np.delete(rows, i) for i in rows])
+    for seed in range(6):
+        world, prompts = make_world(12, dim=4, seed=seed)
+        found = race(neighbors(world, n_draws=8).open_engine(), prompts, prompts, near, 1)
+        draws = found.draws_used.reshape(near.shape)
+        true = matrix(world, prompts, 8)[rows[:, None], near]
+        lost += (draws[rows, true.argmin(1)] < 8).sum()
+        dropped.append((draws < 8).mean())
+    assert lost <= 1  # of 72
+    assert np.mean(dropped) > 0.2
+
+
 # ---------------------------------------------------------------- cost
 
 
@@ -109,7 +169,7 @@ def test_only_candidates_cost():
     world = two_groups(40)
     model = neighbors(world, 2, n_candidates=3).fit(world.prompts)
     pairs = model.divergences_.nnz // 2
-    chains, replays = 40 * 3 * 8, 2 * pairs * 3 * 4  # K draws of S steps; both legs, K, T
+    chains, replays = 40 * 2 * 8, 2 * pairs * 2 * 4  # K draws of S steps; both legs, K, T
     vectors = model.embedding_.n_evaluations_
     assert model.n_evaluations_ == world.rows == chains + replays + vectors
     assert world.rows < 40 * 40 * 4 * 3
