@@ -13,7 +13,7 @@ from conjure_kernel import pairwise_divergence
 from conjure_kernel.engine import batches
 from conjure_kernel.models.pretrained.load import load_denoiser
 from measured import IGNORED, A, B
-from paths import PATHS
+from paths import PATHS, matrix
 
 pytestmark = [
     pytest.mark.slow,
@@ -81,3 +81,27 @@ def test_a_call_that_does_not_fit_is_halved_there(device, monkeypatch):
         found = pairwise_divergence([A, B], model=denoiser, **run).values
     assert refused
     np.testing.assert_allclose(found, expected, rtol=1e-3)
+
+
+def test_offloaded_weights_come_and_go_there(device):
+    expected = PATHS["a matrix"].run(*PATHS["a matrix"].models())
+    (pipe,) = PATHS["a matrix"].models()
+    with device:
+        pipe.enable_model_cpu_offload(device=torch.device("sim", 0))
+        denoiser = load_denoiser(pipe)
+        assert denoiser.device.type == "sim"
+        found = PATHS["a matrix"].run(denoiser)
+        homes = {weight.device.type for weight in pipe.unet.parameters()}
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert homes == {"cpu"}  # given back
+
+
+def test_several_workers_measure_there(device):
+    path = PATHS["a matrix"]
+    expected = path.run(*path.models())
+    with device:
+        denoiser = load_denoiser(simulated.to_device(path.models()[0]))
+        denoiser._reopen, denoiser.travels = (simulated.reopen, ("a matrix", {})), True
+        found = matrix(denoiser, n_jobs=2)
+        assert denoiser.device.type == "sim"
+    np.testing.assert_allclose(found, expected, rtol=1e-5)

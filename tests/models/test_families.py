@@ -152,6 +152,22 @@ def test_a_scale_at_which_the_pipeline_does_not_guide_is_refused():
         denoiser.calibration.guidance(1.5)
 
 
+# Of all 48, those where rounding outweighs something that is asked.
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(
+    "name", ["Ovis-Image", "Cosmos 2", "Mochi", "AnimateDiff", "Lumina-Next", "Lumina 2"]
+)
+def test_half_precision_is_told_from_a_fault(name, dtype):
+    pipeline = BY_NAME[name].build()
+    for part in pipeline.components.values():
+        if isinstance(part, torch.nn.Module):
+            part.to(dtype)
+    found = load_denoiser(pipeline, **BY_NAME[name].call).calibration
+    facts = ("guidance_offset", "guidance_fault", "both_branches", "prompts_share_a_call")
+    expected = load(name).calibration
+    assert [getattr(found, n) for n in facts] == [getattr(expected, n) for n in facts]
+
+
 @each_family
 def test_calibration_is_cheap(name):
     assert load(name).calibration.n_evaluations < 40

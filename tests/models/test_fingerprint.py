@@ -9,6 +9,7 @@ import diffusers
 import numpy as np
 import pytest
 import torch
+from diffusers.models.attention_processor import AttnProcessor
 from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
 from PIL import Image
 from transformers import CLIPConfig
@@ -51,6 +52,27 @@ def test_a_fingerprint_does_not_change_with_use(name):
     denoiser.trace([A], [0], ChainSettings(denoiser.make_grid(2)))
     pipe.tokenizer(A, truncation=True, max_length=3, padding="max_length")
     assert fingerprint_pipeline(pipe) == plain
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda p: p.fuse_qkv_projections(),
+        lambda p: (p.fuse_qkv_projections(), p.unfuse_qkv_projections()),
+        lambda p: (p.enable_freeu(0.9, 0.2, 1.5, 1.6), p.disable_freeu()),
+        lambda p: p.enable_attention_slicing(1),
+        lambda p: p.unet.set_attn_processor(AttnProcessor()),
+        lambda p: p.register_modules(unet=torch.compile(p.unet, backend="eager")),
+        lambda p: p.unet.compile(backend="eager"),
+        lambda p: (p.vae.enable_slicing(), p.vae.enable_tiling()),
+        lambda p: p.unet.to(memory_format=torch.channels_last),
+        lambda p: p.unet.enable_gradient_checkpointing(),
+    ],
+)
+def test_what_computes_the_same_has_the_same_name(change):
+    pipe = pipelines.stable_diffusion()
+    change(pipe)
+    assert fingerprint_pipeline(pipe) == fingerprint_pipeline(pipelines.stable_diffusion())
 
 
 def test_a_checker_of_pictures_is_no_part_of_the_name(plain):

@@ -112,3 +112,20 @@ def to_device(pipe):
                         if buffer is not None:
                             part._buffers[name] = Simulated(buffer.clone())
     return pipe
+
+
+def reopen(name, options, fingerprint):
+    """Open the model of a path in a worker, on a device of its own."""
+    opened = _open(name)
+    assert opened.fingerprint == fingerprint
+    return opened
+
+
+@functools.cache
+def _open(name):
+    from conjure_kernel.models.pretrained.load import load_denoiser
+    from paths import PATHS
+
+    register()
+    Device().__enter__()  # until the process ends
+    return load_denoiser(to_device(PATHS[name].models()[0]))

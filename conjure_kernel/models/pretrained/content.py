@@ -13,21 +13,27 @@ import hashlib
 import inspect
 import itertools
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 
-__all__ = ["bytes_of", "content_of", "digest_of", "glance", "module_facts", "parts_of"]
+__all__ = ["FUSED", "bytes_of", "content_of", "digest_of", "glance", "module_facts", "parts_of"]
 
 LIBRARIES = {"accelerate", "bitsandbytes", "diffusers", "functools", "gguf", "numpy", "peft"}
 LIBRARIES |= {"torch", "torchao", "transformers", "builtins", "PIL", "quanto", "xformers"}
 DEEPEST = 8
+PROCESSORS = "diffusers.models.attention_processor"
 # Attributes of modules that say how something was made, or how memory is saved.
 BOOKKEEPING = {"config", "generation_config", "gradient_checkpointing", "inplace", "training"}
 BOOKKEEPING |= {"all_tied_weights_keys", "device", "hf_device_map", "kernel_config", "loss_type"}
 BOOKKEEPING |= {"name_or_path", "warnings_issued"}
+BOOKKEEPING |= {"fused_projections", "lora_scale", "original_attn_processors", "slice_size"}
+# Projections side by side, which say what those that they are made of say.
+FUSED = re.compile(r"(^|\.)to_(added_)?q?kv$")
+KERNELS = re.compile("Fused|XFormers|Sliced|2_0")  # in names of processors that compute the same
 ADAPTER_FACTS = ("active_adapters", "disable_adapters", "merged_adapters")
 HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 CAPTURING = "transformers.utils.output_capturing"  # hooks of a text encoder's first call
@@ -93,6 +99,8 @@ def _content_of_object(value: Any, name: str, unnamed: set[str], inner: Any) -> 
         unnamed.add(name)
         return None
     own = {k: v for k, v in getattr(value, "__dict__", {}).items() if not k.startswith("_")}
+    if kind.__module__ == PROCESSORS:
+        return [KERNELS.sub("", kind.__qualname__), inner({**own, "slice_size": None})]
     return [f"{kind.__module__}.{kind.__qualname__}", inner(own)]
 
 
@@ -118,9 +126,9 @@ def module_facts(module: torch.nn.Module, name: str, unnamed: set[str]) -> Itera
     """
     for full, part in module.named_modules():
         path, kind = full.replace("_orig_mod", "").strip("."), type(part)
-        if kind.__qualname__ == "OptimizedModule":  # of torch.compile, around the module itself
-            continue
-        facts = {k: v for k, v in vars(part).items() if _is_fact(k, v)}
+        if kind.__qualname__ == "OptimizedModule" or FUSED.search(path):
+            continue  # what torch.compile puts around a module, or what is there twice
+        facts = {k: v for k, v in vars(part).items() if v is not None and _is_fact(k, v)}
         place = f"{name}.{path}".rstrip(".")
         yield path, f"{kind.__module__}.{kind.__qualname__}", _own(facts, place, unnamed)
         if isinstance(getattr(part, "scaling", None), dict):

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from diffusers import DiffusionPipeline
 
-from conjure_kernel.models.pretrained.content import bytes_of, content_of
+from conjure_kernel.models.pretrained.content import FUSED, bytes_of, content_of
 from conjure_kernel.models.pretrained.instrument import exclusively
 from conjure_kernel.models.pretrained.state import modules_of, read_facts
 
@@ -34,7 +34,7 @@ def _fingerprint(pipeline: DiffusionPipeline) -> str:
     state.update(read_facts(pipeline)[0].encode())
     for name, component in modules_of(pipeline):
         for key, tensor in sorted(_tensors_of(component).items()):
-            if not tensor.is_meta:
+            if not (tensor.is_meta or FUSED.search(key.rpartition(".")[0])):
                 state.update(f"{name}.{key}:{tensor.dtype}{tuple(tensor.shape)}".encode())
                 state.update(bytes_of(tensor))
     return state.hexdigest()

@@ -31,6 +31,7 @@ BUSY = (
     "it, or load a second pipeline."
 )
 LIBRARIES = (diffusers_logging, transformers_logging)
+HALF = (torch.bfloat16, torch.float16)
 PATIENCE = 3600.0  # seconds for which a thread waits for another one that measures
 _LOCKS: WeakKeyDictionary[DiffusionPipeline, Any] = WeakKeyDictionary()
 _LEVELS: list[list[tuple[int, bool]]] = []
@@ -110,8 +111,7 @@ class Instrument:
         """Hand the prediction to the task; return the state that it chooses."""
         grid, i = self.task.grid, self.index
         if self.handed is not None and self.handed.shape == sample.shape:
-            other = (self.handed != sample) & (self.handed == self.handed)  # NaN is told elsewhere
-            self.moved = self.moved | other.any()  # no wait for the device
+            self.moved = self.moved | _differ(self.handed, sample)
         if model_output.shape[1] == 2 * sample.shape[1]:  # learned variance
             model_output = model_output.chunk(2, dim=1)[0]
         if i < 0:
@@ -126,6 +126,17 @@ class Instrument:
         if not return_dict:
             return state, x0
         return StepOutput(prev_sample=state, pred_original_sample=x0)
+
+
+def _differ(handed: torch.Tensor, sample: torch.Tensor) -> torch.Tensor:
+    """Tell whether a state is another one, but for a loop that rounds it; no wait for the device.
+
+    NaN is told elsewhere.
+    """
+    other = (handed != sample) & (handed == handed)
+    for dtype in HALF if sample.dtype == torch.float32 else ():
+        other = other & (handed.to(dtype).to(sample.dtype) != sample)
+    return other.any()
 
 
 def make_instrument(

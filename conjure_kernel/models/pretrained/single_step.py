@@ -84,9 +84,13 @@ class Bench:
         self.leading = 0
 
     def states(self, shape: Sequence[int]) -> torch.Tensor:
-        """One state (T, 1, *shape) at each level: noise on a clean state of zeros."""
+        """One state (T, 1, *shape) at each level: noise on a clean state of zeros.
+
+        In the network's dtype, as some loops round the state to it.
+        """
         noise = standard_normal(shape, seed=0, prompt="probe", draw=0, step=0)
-        return torch.stack([float(sigma) * noise[None] for sigma in self.grid.sigma])
+        states = torch.stack([float(sigma) * noise[None] for sigma in self.grid.sigma])
+        return states.to(compute_dtype(self.pipeline))
 
     def ask(
         self,

@@ -53,9 +53,8 @@ def read_facts(pipeline: DiffusionPipeline) -> tuple[str, set[str]]:
     unnamed: set[str] = set()
     kind, own = type(pipeline), vars(pipeline).items()
     facts: list[Any] = [f"{kind.__module__}.{kind.__qualname__}", _public(pipeline.config)]
-    facts += [
-        (k, v) for k, v in sorted(own) if k[0] != "_" and isinstance(v, bool | int | float | str)
-    ]
+    plain = [(k, v) for k, v in sorted(own) if isinstance(v, bool | int | float | str)]
+    facts += [(k, v) for k, v in plain if not k.startswith(("_", "fusing_"))]
     patched = {k: v for k, v in own if inspect.isroutine(v) or inspect.ismethod(v)}
     facts.append(content_of(patched, "a patched method of the pipeline", unnamed))
     for name, component in sorted(pipeline.components.items()):
