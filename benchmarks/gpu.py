@@ -4,14 +4,17 @@
     python benchmarks/gpu.py --tiny                    the same road anywhere, on a toy network
 
 Stable Diffusion 1.4 by its public configuration (UNet of 860 million parameters, 64 x 64 latents,
-CLIP's text encoder) with random weights, loaded from a folder as any model is: speed does not
-depend on what the weights know. One run measures the peak of a matrix product, the bare UNet at
-several batch sizes, the engine on a matrix, on pairs and on an embedding, and the paper's
-Algorithm 1 beside the engine on 8 prompts. Required: the engine at 0.95 of the bare UNet, 10 times
-Algorithm 1 at guidance 5. Appends to benchmarks/results/gpu.csv and algorithm_1.csv.
+CLIP's text encoder), and then Stable Diffusion 3 medium (transformer of two billion parameters, at
+512 x 512 pixels), with random weights, loaded from a folder as any model is: speed does not depend
+on what the weights know, and nothing is downloaded. One run measures the peak of a matrix product,
+the bare network at several batch sizes, the engine on a matrix, on pairs and on an embedding, and
+for the UNet the paper's Algorithm 1 beside the engine on 8 prompts; each figure is printed as soon
+as it is there. --network picks one of the two. Required: the engine at 0.95 of the bare network, 10
+times Algorithm 1 at guidance 5. Appends to benchmarks/results/gpu.csv and algorithm_1.csv.
 """
 
 import argparse
+import gc
 import tempfile
 import warnings
 
@@ -21,11 +24,13 @@ from tokenizers.pre_tokenizers import ByteLevel
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+import _dit
 import algorithm_1
 from _results import WORDS, append_row, stop_clock
 from conjure_kernel import ConjureEmbedding, load_denoiser, paired_divergence
 from conjure_kernel.models.pretrained.instrument import quiet
-from throughput import bare_rate, cold_matrix, pipeline_rate
+from conjure_kernel.models.pretrained.single_step import network_of
+from throughput import bare_rate, call_of, cold_matrix, pipeline_rate
 
 STS_B = 1379  # pairs of its test part, if no sentence repeats
 TRUE = {
@@ -81,6 +86,7 @@ def main(arguments=None) -> None:
     options.add_argument("--dtype", choices=["float16", "bfloat16", "float32"])
     options.add_argument("--seconds", type=float, default=5, help="per bare measurement")
     options.add_argument("--compile", action="store_true")
+    options.add_argument("--network", choices=["unet", "dit"], nargs="+", default=["unet", "dit"])
     options.add_argument("--tiny", action="store_true")
     given = options.parse_args(arguments)
     if not given.tiny and not torch.cuda.is_available():
@@ -91,59 +97,66 @@ def main(arguments=None) -> None:
     size = TINY if given.tiny else TRUE
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = given.dtype or ("float16" if device.type == "cuda" else "float32")
-    torch.manual_seed(0)
-    with tempfile.TemporaryDirectory() as folder:
-        with quiet():
-            make_pipeline(size, device).to(dtype=getattr(torch, dtype)).save_pretrained(folder)
-        model = load_denoiser(folder, device=device.type, dtype=dtype, compile=given.compile)
-        measure(model, size, given)
+    for network in given.network:
+        torch.manual_seed(0)
+        with tempfile.TemporaryDirectory() as folder:
+            with quiet():
+                made = make_pipeline(size, device) if network == "unet" else dit(given, device)
+                made.to(dtype=getattr(torch, dtype)).save_pretrained(folder)
+                del made
+            model = load_denoiser(folder, device=device.type, dtype=dtype, compile=given.compile)
+            measure(model, size, given, network)
+            del model
+        gc.collect()
 
 
-def measure(model, size, given):
+def dit(given, device):
+    """The transformer, of true size or tiny."""
+    size = _dit.TINY if given.tiny else _dit.TRUE
+    return _dit.make_dit(size, device, make_tokenizer, randomize)
+
+
+def measure(model, size, given, network):
     """All of the table, and a row."""
-    prompts, row_name = [f"a {word}" for word in WORDS], "tiny" if given.tiny else "sd14"
+    prompts = [f"a {word}" for word in WORDS]
+    row_name = ("tiny " if given.tiny else "") + {"unet": "sd14", "dit": "sd3"}[network]
+    row = {"parameters": sum(p.numel() for p in network_of(model.pipeline).parameters())}
     peak, work = matmul_rate(size["product"], model), flops(model)
+    tell(row, gflop_per_prediction=round(work / 1e9, 1), matmul_peak_tflops=round(peak / 1e12, 2))
     rates = bare_rates(model, size["batches"], given.seconds)
+    print("bare:", ", ".join(f"{rate:.1f}/s at {n}" for n, rate in rates.items()), flush=True)
     best = max(rates, key=rates.__getitem__)
     used_memory(model.device)  # from here on
     engine, spent = cold_matrix(model, prompts[: size["prompts"]], 1, batch_size=best)
     engine_memory = used_memory(model.device)
     bare = (rates[best] + bare_rate(model, best, given.seconds)) / 2
-    pipeline = pipeline_rate(model, best, given.seconds)
-    bare_memory = used_memory(model.device)
+    tell(row, compile=given.compile, best_batch=best, bare_per_second=round(bare, 1))
+    tell(row, bare_of_peak=round(bare * work / peak, 3), engine_predictions=spent)
+    tell(row, engine_per_second=round(engine, 1), engine_of_bare=round(engine / bare, 3))
+    tell(row, engine_of_peak=round(engine * work / peak, 3))
+    tell(row, pipeline_per_second=round(pipeline_rate(model, best, given.seconds), 1))
+    tell(row, bare_gib=used_memory(model.device), engine_gib=engine_memory)
     paired, sts = pairs_rate(model, prompts, size["pairs"], best)
     used_memory(model.device)
+    tell(row, pairs_per_second=round(paired, 1), sts_b_minutes=round(sts / paired / 60, 1))
     vectors = vectors_rate(model, prompts[: size["prompts"]], best)
-    row = {
-        "parameters": sum(p.numel() for p in model.pipeline.unet.parameters()),
-        "gflop_per_prediction": round(work / 1e9, 1),
-        "matmul_peak_tflops": round(peak / 1e12, 2),
-        "compile": given.compile,
-        "best_batch": best,
-        "bare_per_second": round(bare, 1),
-        "bare_of_peak": round(bare * work / peak, 3),
-        "pipeline_per_second": round(pipeline, 1),
-        "engine_predictions": spent,
-        "engine_per_second": round(engine, 1),
-        "engine_of_bare": round(engine / bare, 3),
-        "engine_of_peak": round(engine * work / peak, 3),
-        "pairs_per_second": round(paired, 1),
-        "sts_b_minutes": round(sts / paired / 60, 1),
-        "bare_gib": bare_memory,
-        "engine_gib": engine_memory,
-        "vectors_per_second": round(vectors, 2),
-        "vectors_gib": used_memory(model.device),
-    }
-    print("bare UNet:", ", ".join(f"{rate:.1f}/s at {batch}" for batch, rate in rates.items()))
-    for name, value in row.items():
-        print(f"{name:24}{value}")
+    tell(row, vectors_per_second=round(vectors, 2), vectors_gib=used_memory(model.device))
     append_row("gpu", model, model=row_name, **row)
+    if network == "dit":  # Algorithm 1 is written for the UNet's pipeline
+        return
     warnings.filterwarnings("ignore", ".*of the divergence lies at the last noise level")
     warnings.filterwarnings("ignore", "n_draws=1")
     n, steps = size["reference"]
     options = {"model": row_name, "steps": steps, "draws": 1, "repeats": 1, "together": False}
     for guidance in (1.0, 5.0):
         algorithm_1.compare(model, prompts[:n], guidance, argparse.Namespace(**options))
+
+
+def tell(row, **figures):
+    """Print figures as soon as they are there, and keep them."""
+    for name, value in figures.items():
+        print(f"{name:24}{value}", flush=True)
+    row |= figures
 
 
 def make_pipeline(size, device):
@@ -210,11 +223,9 @@ def matmul_rate(n, model):
 @torch.no_grad()
 def flops(model):
     """Operations of one prediction: products, convolutions and attention."""
-    unet = model.pipeline.unet
-    options = {"device": model.device, "dtype": model.dtype}
-    text = torch.zeros(1, 77, unet.config.cross_attention_dim, **options)
+    network, args, kwargs = call_of(model, 1)
     with FlopCounterMode(display=False) as counter:
-        unet(torch.zeros(1, *model.shape, **options), 500, encoder_hidden_states=text)
+        network(*args, **kwargs)
     return counter.get_total_flops()
 
 

@@ -22,6 +22,7 @@ from conjure_kernel.engine.engine import Engine
 from conjure_kernel.engine.plan import plan
 from conjure_kernel.engine.settings import Settings
 from conjure_kernel.models.pretrained.load import load_denoiser
+from conjure_kernel.models.pretrained.single_step import counting, network_of
 
 BATCHES = (16, 32, 64, 128, 256, 512)
 
@@ -69,20 +70,26 @@ def main() -> None:
     )
 
 
+def call_of(model, batch):
+    """The network, and the arguments of its call when the pipeline makes `batch` pictures."""
+    network, seen = network_of(model.pipeline), []
+    hook = network.register_forward_pre_hook(lambda m, a, k: seen.append((a, k)), with_kwargs=True)
+    wanted = {"num_images_per_prompt": batch, "num_inference_steps": 2, "guidance_scale": 1}
+    model.pipeline.set_progress_bar_config(disable=True)
+    model.pipeline("a dog", output_type="latent", return_dict=False, **wanted)
+    hook.remove()
+    return network, *seen[0]
+
+
 def bare_rate(model, batch, seconds):
-    """Rows per second of the UNet itself."""
-    pipeline = model.pipeline
-    tokens = pipeline.tokenizer("a dog", padding="max_length", return_tensors="pt").input_ids
+    """Rows per second of the network itself."""
     with torch.no_grad():
-        text = pipeline.text_encoder(tokens.to(model.device)).last_hidden_state
-        text = text.expand(batch, -1, -1).contiguous()
-        x = torch.randn(batch, *model.shape, device=model.device, dtype=model.dtype)
-        time_of_level = torch.tensor(500.0, device=model.device)
+        network, args, kwargs = call_of(model, batch)
         for _ in range(2):
-            pipeline.unet(x, time_of_level, encoder_hidden_states=text)
+            network(*args, **kwargs)
         rows, start = 0, stop_clock(model.device)
         while time.perf_counter() - start < seconds:
-            pipeline.unet(x, time_of_level, encoder_hidden_states=text, return_dict=False)
+            network(*args, **kwargs)
             rows += batch
     return rows / (stop_clock(model.device) - start)
 
@@ -91,16 +98,12 @@ def pipeline_rate(model, batch, seconds):
     """Predictions per second of the pipeline as it comes: unguided images, up to the decoder."""
     wanted = {"num_images_per_prompt": batch, "num_inference_steps": 10, "guidance_scale": 1}
     wanted |= {"output_type": "latent", "return_dict": False}
-    counter = []
-    count = model.pipeline.unet.register_forward_pre_hook(
-        lambda m, rows: counter.append(len(rows[0]))
-    )
     model.pipeline.set_progress_bar_config(disable=True)
-    start = stop_clock(model.device)
-    while time.perf_counter() - start < seconds:
-        model.pipeline("a dog", **wanted)
-    count.remove()
-    return sum(counter) / (stop_clock(model.device) - start)
+    with counting(model.pipeline) as calls:
+        start = stop_clock(model.device)
+        while time.perf_counter() - start < seconds:
+            model.pipeline("a dog", **wanted)
+    return sum(n for n, _ in calls) / (stop_clock(model.device) - start)
 
 
 def cold_matrix(model, prompts, n_draws, batch_size="auto"):

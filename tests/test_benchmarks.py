@@ -2,9 +2,11 @@
 
 import csv
 
+import diffusers
 import pytest
 import torch
 
+import _dit
 import _results
 import drift
 import gpu
@@ -35,7 +37,9 @@ def test_gpu_refuses_a_machine_without_one(monkeypatch):
 
 def test_gpu_on_a_toy(tables, capsys):
     gpu.main(["--tiny", "--seconds", "0.01"])
-    (row,) = tables("gpu")
+    row, transformer = tables("gpu")
+    assert (row["model"], transformer["model"]) == ("tiny sd14", "tiny sd3")
+    assert float(transformer["engine_of_bare"]) > 0
     n = gpu.TINY["prompts"]
     assert int(row["engine_predictions"]) == n * (n - 1) * 10 + n * 3 * 20
     share = float(row["engine_per_second"]) / float(row["bare_per_second"])
@@ -75,6 +79,9 @@ def test_the_true_size_is_that_of_stable_diffusion():
     pipeline = gpu.make_pipeline({**gpu.TRUE, "text": gpu.TINY["text"]}, "meta")
     assert sum(p.numel() for p in pipeline.unet.parameters()) == 859_520_964
     assert pipeline.unet.config.sample_size == 64
+    with torch.device("meta"):
+        transformer = diffusers.SD3Transformer2DModel(**_dit.TRUE["transformer"])
+    assert 2.0e9 < sum(p.numel() for p in transformer.parameters()) < 2.1e9
 
 
 @pytest.mark.filterwarnings("ignore:.*at the last noise level", "ignore:the models compute in")

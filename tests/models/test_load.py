@@ -43,6 +43,13 @@ def test_a_saved_pipeline_measures_like_the_object(name, tmp_path):
     assert (from_folder.device.type, from_folder.dtype) == ("cpu", torch.float32)
 
 
+def test_a_folder_without_a_text_encoder_is_opened_without_it(tmp_path):
+    parts = pipelines.stable_diffusion_3().components
+    parts |= {"text_encoder_3": None, "tokenizer_3": None}
+    diffusers.StableDiffusion3Pipeline(**parts).save_pretrained(tmp_path)
+    assert load_denoiser(tmp_path).pipeline.text_encoder_3 is None
+
+
 def test_nothing_is_read_before_it_is_needed(folder, monkeypatch):
     monkeypatch.setattr(diffusers.DiffusionPipeline, "from_pretrained", None)
     denoiser = open_denoiser(folder)

@@ -78,6 +78,7 @@ class Source:
                     dtype=dtype,
                     use_safetensors=True,
                     local_files_only=True,
+                    **self._left_out(),
                 )
             else:
                 kind: Any = getattr(diffusers, self._class_name())
@@ -94,6 +95,11 @@ class Source:
             with safe_open(path, "pt") as weights:
                 return weights.get_slice(next(iter(weights.keys()))).get_dtype() == "BF16"
         return False
+
+    def _left_out(self) -> dict[str, None]:
+        """Parts that a folder was saved without, which diffusers wants to be told."""
+        index = json.loads((self.path / "model_index.json").read_text(encoding="utf-8"))
+        return {name: None for name, part in index.items() if part == [None, None]}
 
     def _class_name(self) -> str:
         """Name of the pipeline class of a single file."""
