@@ -277,6 +277,22 @@ def test_numbers_drawn_without_a_seed_are_refused():
         load_denoiser(pipe)
 
 
+def louder(pipe, step, t, given):
+    return {"prompt_embeds": 1.5 * given["prompt_embeds"]}
+
+
+def test_what_is_carried_from_step_to_step_is_refused():
+    call = {"callback_on_step_end": louder, "callback_on_step_end_tensor_inputs": ["prompt_embeds"]}
+    with pytest.raises(ValueError, match=r"is carried from step to step.*disable_cache"):
+        load_denoiser(pipelines.stable_diffusion(), **call)
+    pipe = pipelines.flux()
+    pipe.transformer.enable_cache(diffusers.FirstBlockCacheConfig(threshold=1e-3))
+    with pytest.raises(ValueError, match="is carried from step to step"):
+        load_denoiser(pipe)
+    pipe.transformer.disable_cache()
+    load_denoiser(pipe)
+
+
 def test_numbers_drawn_from_the_generator_are_not():
     class OwnNoise(diffusers.StableDiffusionPipeline):
         @functools.wraps(TRUE_CALL)

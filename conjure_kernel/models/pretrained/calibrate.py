@@ -249,8 +249,9 @@ class _Calibrator:
             raise ValueError(
                 f"{self.bench.name}: expected the same prediction from the same state, but two "
                 f"equal calls differ by {worst:.2g} of the difference between two prompts, as "
-                "something draws random numbers of its own; call .eval() on its modules, give it "
-                "fixed inputs instead of random ones, or leave its callback out."
+                "something draws random numbers of its own, or is carried from step to step; call "
+                ".eval() on its modules, give it fixed inputs instead of random ones, and leave "
+                "callbacks and caches of steps out (disable_cache())."
             )
         return worst
 

@@ -71,8 +71,16 @@ def glance_at(pipeline: DiffusionPipeline) -> int:
 
 
 def check_evaluation_mode(pipeline: DiffusionPipeline, name: str) -> None:
-    """Raise ValueError if a module, or a part of one that draws random numbers, is in training."""
+    """Raise ValueError if a module, or a part of one that draws random numbers, is in training.
+
+    Or if a network skips work in steps that are like the one before.
+    """
     for place, module in modules_of(pipeline):
+        if getattr(module, "is_cache_enabled", False):
+            raise ValueError(
+                f"{name}: expected a network that sees each state anew, got {place} with a cache "
+                f"that is carried from step to step; call pipeline.{place}.disable_cache()."
+            )
         parts = [
             (f"{place}.{path}".rstrip("."), part)
             for path, part in module.named_modules()
