@@ -1,4 +1,4 @@
-"""Files of the command line: it reads prompts, and writes tables and pictures with provenance.
+"""Files of the command line: it reads matrices, and writes tables and pictures with provenance.
 
 Outputs are written beside their place and renamed, so a failure leaves the old file.
 """
@@ -10,18 +10,16 @@ import io
 import json
 import os
 import stat
-import sys
 import tempfile
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from conjure_kernel._checks import check_choice, import_optional
+from conjure_kernel._checks import import_optional
 from conjure_kernel._table import Table, jsonable
 from conjure_kernel.cache.folder import replace
 from conjure_kernel.cli.options import UNWRITTEN, say
@@ -30,7 +28,7 @@ from conjure_kernel.method.divergence import Divergence
 if TYPE_CHECKING:
     from conjure_kernel.engine.explanation import Explanation
 
-__all__ = ["PAPER", "PICTURES", "ROWS", "TABLES", "check_output", "read_matrix", "read_prompts"]
+__all__ = ["PAPER", "PICTURES", "ROWS", "TABLES", "check_output", "read_matrix"]
 __all__ += [
     "write_explanation",
     "write_figure",
@@ -46,32 +44,8 @@ __all__ += [
 PAPER = (".md", ".tex")
 ROWS = (".csv", *PAPER)
 TABLES = (".npz", ".parquet", *ROWS)
-LONGEST_FIELD = 2**31 - 1  # of a CSV file
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 PICTURES = {".png": "Description", ".svg": "Description", ".pdf": "Subject"}  # for the provenance
-
-
-def read_prompts(source: str | None, column: str | None = None) -> list[str]:
-    """Prompts of a file, one a line or a CSV column; "-" is stdin, None the list in the package.
-
-    Space around prompts, and lines of nothing else, are left out.
-    """
-    if source is None:
-        if column is not None:
-            raise ValueError(f"--column={column!r}: expected a CSV file with it, got no FILE.")
-        text = (files("conjure_kernel.cli") / "prompts.txt").read_text("utf-8")
-        return text.splitlines()
-    text, name = _read_text(source), "stdin" if source == "-" else repr(source)
-    lines = text.split("\n") if column is None else _read_column(text, column, name)
-    if column is None and source.lower().endswith(".csv"):
-        first = ", ".join(map(repr, next(csv.reader(io.StringIO(text)), [])))
-        raise ValueError(
-            f"{name}: expected --column with a CSV file; pass one of its first line: {first}."
-        )
-    prompts = [line.strip() for line in lines if line.strip()]
-    if not prompts:
-        raise ValueError(f"{name}: expected prompts, one a line, got none.")
-    return prompts
 
 
 def check_output(path: Path, endings: Sequence[str], force: bool) -> None:
@@ -259,28 +233,6 @@ def write_figure(path: Path, figure: Any, provenance: dict[str, Any]) -> None:
     metadata = {PICTURES[kind]: json.dumps(provenance)}
     figure.savefig(buffer, format=kind[1:], metadata=metadata)
     write_output(path, buffer.getvalue())
-
-
-def _read_text(source: str) -> str:
-    if source == "-" and sys.stdin is None:
-        raise ValueError("stdin: expected prompts, one a line, got a closed stream.")
-    data = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
-    try:
-        text, bad = data.decode("utf-8-sig"), data.find(b"\0")  # NumPy would cut texts at NUL
-    except UnicodeDecodeError as error:
-        text, bad = "", error.start
-    if bad < 0:
-        return text.replace("\r\n", "\n").replace("\r", "\n")
-    name, line = "stdin" if source == "-" else repr(source), data[:bad].count(b"\n") + 1
-    what = f"byte {data[bad]:#04x} in line {line}"
-    raise ValueError(f"{name}: expected UTF-8, got {what}; save it as UTF-8.")
-
-
-def _read_column(text: str, column: str, name: str) -> list[str]:
-    csv.field_size_limit(LONGEST_FIELD)
-    rows = csv.DictReader(io.StringIO(text))
-    check_choice(column, "--column", rows.fieldnames or ())
-    return [row[column] or "" for row in rows]
 
 
 def _csv(lines: Sequence[Sequence[Any]]) -> bytes:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from conjure_kernel.cli import options
 from conjure_kernel.cli.measure import measure, open_model
 from conjure_kernel.cli.options import say, say_written
+from conjure_kernel.cli.prompts import read_prompts
 from conjure_kernel.cli.vectors import embedding_of
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def render_map(args: Namespace) -> str:
     if (args.prompts or "").lower().endswith(".npz"):
         _write_map(args, replicates=None, **files.read_matrix(args.prompts))
         return ""
-    prompts = files.read_prompts(args.prompts, args.column)
+    prompts = read_prompts(args)
     if len(distinct := list(dict.fromkeys(prompts))) > MANY:
         return _write_map_of_many(args, distinct, n_images)
     engine = open_model(args)

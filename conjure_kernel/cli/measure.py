@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from conjure_kernel.cli import options
 from conjure_kernel.cli.options import say, say_written, settings_of
+from conjure_kernel.cli.prompts import read_prompts
 from conjure_kernel.engine.parameters import EXPLAINED_DRAWS
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def measure_table(args: Namespace) -> str:
 
     files.check_output(args.output, files.TABLES, args.force)
     n_images = check_number(args.images, "--images", least=0, integer=True)
-    prompts = files.read_prompts(args.prompts, args.column)
+    prompts = read_prompts(args)
     engine = open_model(args)
     measured = measure(engine, prompts, args)
     keeps_images = n_images and args.output.suffix.lower() == ".npz"
@@ -147,11 +148,10 @@ def measure_table(args: Namespace) -> str:
 
 def plan_table(args: Namespace) -> str:
     """The cost of `measure_table`, or with --neighbors of a graph."""
-    from conjure_kernel.cli import files
     from conjure_kernel.engine.plan import plan
     from conjure_kernel.estimators.neighbors import ConjureNeighbors
 
-    prompts, settings = files.read_prompts(args.prompts, args.column), settings_of(args)
+    prompts, settings = read_prompts(args), settings_of(args)
     if args.neighbors is None:
         cost = plan(prompts, **settings)
     else:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from conjure_kernel.cli import options
 from conjure_kernel.cli.options import format_row, say_written, settings_of, two_models
+from conjure_kernel.cli.prompts import read_prompts
 
 if TYPE_CHECKING:
     from conjure_kernel.estimators.drift import ConjureDrift
@@ -61,7 +62,7 @@ def measure_drift(args: Namespace) -> str:
     first, second = two_models(args)
     if args.output is not None:
         files.check_output(args.output, [*files.ROWS, *files.PICTURES], args.force)
-    prompts = files.read_prompts(args.prompts, args.column)
+    prompts = read_prompts(args)
     settings = {**settings_of(args), "model_a": first, "model_b": second}
     del settings["model"]
     drift = ConjureDrift(**settings).fit(prompts)
@@ -79,7 +80,7 @@ def measure_agreement(args: Namespace) -> str:
     first, second = two_models(args)
     if args.output is not None:
         files.check_output(args.output, [*files.ROWS, *files.PICTURES], args.force)
-    prompts = files.read_prompts(args.prompts, args.column)
+    prompts = read_prompts(args)
     settings = settings_of(args)
     del settings["model"]
     agreement = model_agreement(prompts, first, second, **settings)

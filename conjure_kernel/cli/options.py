@@ -28,6 +28,7 @@ __all__ = [
     "add_output",
     "add_pair",
     "add_prompts",
+    "add_reading",
 ]
 __all__ += ["as_options", "format_row", "say", "say_written", "settings_of", "two_models"]
 __all__ += ["drop_output", "put", "visible"]
@@ -37,6 +38,9 @@ OPTIONS = {
     "adapters": "--adapter",
     "batch_size": "--batch-size",
     "columns": "--columns",
+    "delimiter": "--delimiter",
+    "encoding": "--encoding",
+    "quoting": "--quote",
     "config": "--config",
     "device": "--device",
     "draw": "--draw",
@@ -92,14 +96,28 @@ def add_pair(parser: Parser) -> None:
 
 
 def add_prompts(parser: Parser, required: bool = True) -> None:
-    """Add the file of prompts and its column."""
-    text = "prompts, one a line, or a CSV file with --column; - reads stdin"
+    """Add the file of prompts, its column and how it is read."""
+    text = "prompts, one a line, or a table or records with --column; - reads stdin"
     if required:
         parser.add_argument("prompts", metavar="FILE", help=text)
     else:
         text += "; default: a list in the package"
         parser.add_argument("prompts", metavar="FILE", help=text, nargs="?")
-    parser.add_argument("--column", metavar="NAME", help="column of the CSV file")
+    text = "its name, or place from 1; a nested key as a.b (default: prompt, text or caption)"
+    parser.add_argument("--column", metavar="NAME", help=text)
+    add_reading(parser)
+
+
+def add_reading(parser: Parser) -> None:
+    """Add how a file is read."""
+    group = parser.add_argument_group("how FILE is read")
+    text = "a character, or tab, comma, semicolon, pipe, space (default: found)"
+    group.add_argument("--delimiter", metavar="D", help=text)
+    group.add_argument("--encoding", metavar="NAME", help="as latin-1 (default: found)")
+    text = "around fields; none where quotes are letters"
+    group.add_argument("--quote", metavar="Q", default="auto", help=text)
+    group.add_argument("--comment", metavar="C", help="leave out lines that begin so, as '#'")
+    group.add_argument("--no-header", action="store_true", help="the first row is no header")
 
 
 def add_output(

@@ -62,9 +62,11 @@ def add_verbs(add: options.Add) -> None:
 
 def _add_task(parser: options.Parser) -> None:
     add = parser.add_argument
-    add("--task", required=True, help="name of a task, or a .tsv or .csv file of scored pairs")
+    add("--task", required=True, help="name of a task, or a file of scored pairs")
     add("--split", default="test", help="split of a named task (default: %(default)s)")
-    add("--columns", metavar="A,B,SCORE", help="columns of both texts and of the score")
+    text = "columns of both texts and of the score: names, or places from 1"
+    add("--columns", metavar="A,B,SCORE", help=text)
+    options.add_reading(parser)
     text = "use so many pairs, chosen by --seed (default: all)"
     add("--pairs", metavar="N", type=int, help=text)
     text = "NAME.json, with NAME.md and NAME.png beside it; or NAME.tex or .md, the tables alone"
@@ -129,10 +131,12 @@ def ablate_settings(args: Namespace) -> str:
 
 def _load(args: Namespace) -> ScoredPairs:
     from conjure_kernel._checks import check_number
+    from conjure_kernel.cli.prompts import reading_of
     from conjure_kernel.evaluation.datasets import load_pairs
 
     columns = None if args.columns is None else args.columns.split(",")
-    pairs = load_pairs(args.task, split=args.split, columns=columns)
+    how: dict[str, Any] = {**reading_of(args), "header": False if args.no_header else None}
+    pairs = load_pairs(args.task, split=args.split, columns=columns, **how)
     if args.pairs is None:
         return pairs
     return pairs.sample(check_number(args.pairs, "--pairs", least=1, integer=True), args.seed)

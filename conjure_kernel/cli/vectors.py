@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from conjure_kernel.cli import options
 from conjure_kernel.cli.options import format_row, say, say_written, settings_of
+from conjure_kernel.cli.prompts import read_prompts
 
 if TYPE_CHECKING:
     from conjure_kernel.estimators.embedding import ConjureEmbedding
@@ -62,7 +63,7 @@ def write_vectors(args: Namespace) -> str:
     from conjure_kernel.cli import files
 
     files.check_output(args.output, [".npz", ".parquet"], args.force)
-    prompts = files.read_prompts(args.prompts, args.column)
+    prompts = read_prompts(args)
     model = embedding_of(args, n_components=args.components, n_points=args.points)
     if not args.quiet:
         n = len(set(prompts))
@@ -76,12 +77,11 @@ def write_vectors(args: Namespace) -> str:
 def find_neighbors(args: Namespace) -> str:
     """The prompts of the list that are nearest to each query, by J."""
     from conjure_kernel._checks import check_number
-    from conjure_kernel.cli import files
     from conjure_kernel.engine.pairwise import pairwise_divergence
     from conjure_kernel.estimators.neighbors import CANDIDATES_PER_NEIGHBOR
 
     width = CANDIDATES_PER_NEIGHBOR * check_number(args.k, "-k", least=1, integer=True)
-    prompts = list(dict.fromkeys(files.read_prompts(args.prompts, args.column)))
+    prompts = list(dict.fromkeys(read_prompts(args)))
     model = embedding_of(args)
     if not args.quiet:
         say(f"up to {_most_predictions(args, model, prompts, width):,} noise predictions")

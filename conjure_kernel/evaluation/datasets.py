@@ -6,17 +6,22 @@ whose users must agree to terms, and SICK is non-commercial.
 
 from __future__ import annotations
 
-import csv
-import io
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from conjure_kernel._checks import check_number, check_pairs, import_optional, quote
+from conjure_kernel._checks import (
+    check_number,
+    check_pairs,
+    check_prompts,
+    import_optional,
+    quote,
+)
+from conjure_kernel.evaluation.pair_files import pairs_of
+from conjure_kernel.evaluation.records import Records, read_records, records_of_table
 
 __all__ = ["TASKS", "ScoredPairs", "load_pairs"]
 
@@ -29,8 +34,6 @@ TASKS = {
     "sts-b": "mteb/stsbenchmark-sts",
     "sick-r": "mteb/sickr-sts",
 }
-TEXTS = [("sentence1", "sentence2"), ("word1", "word2"), ("text_a", "text_b")]
-CORPORA = ("source", "dataset", "genre")
 
 
 @dataclass(frozen=True)
@@ -99,35 +102,52 @@ class ScoredPairs:
 
     def within(self, texts: Iterable[str], what: str = "both texts known") -> ScoredPairs:
         """The pairs whose texts are both among `texts`."""
-        known = set(texts)
+        known = set(check_prompts(list(texts), "texts"))
         both = (a in known and b in known for a, b in self.pairs)
         return self.take(np.flatnonzero(list(both)), what)
 
 
 def load_pairs(
-    source: str | Path,
+    source: Any,
     *,
     split: str = "test",
-    columns: Sequence[str] | None = None,
+    columns: Sequence[str | int] | None = None,
     revision: str | None = None,
+    header: bool | None = None,
+    delimiter: str | None = None,
+    encoding: str | None = None,
+    quoting: str = "auto",
+    comment: str | None = None,
 ) -> ScoredPairs:
-    r"""Load scored pairs of a named task, or of a .tsv or .csv file.
+    r"""Load scored pairs of a named task, of a file as it comes, or of a table.
 
     Parameters
     ----------
-    source : str or path
+    source : str, path or table
         "sts12" ... "sts16", "sts-b" or "sick-r", which are fetched from the Hugging Face hub (extra
-        "scores"); or a UTF-8 file with a header. In a .tsv file tabs separate and quotes are
-        literal; in a .csv file commas separate and quotes quote. Word sets (MEN, SimLex-999,
-        WordSim-353, RG-65) come as files.
+        "scores"); a file of delimited text, JSON (.json, .jsonl), parquet or a spreadsheet (.xlsx;
+        extra "tables"), each as .gz, too; or a DataFrame of pandas or polars, or a table of
+        pyarrow. Word sets (MEN, SimLex-999, WordSim-353, RG-65) and the raw files of STS-B are read
+        as they are published.
     split : str, default "test"
         Split of a task from the hub.
-    columns : (str, str, str), optional
-        Names of the columns of both texts and of the score. Default: sentence1, sentence2 (or
-        word1, word2; or text_a, text_b) and score. A column source, dataset or genre gives the
-        sub-corpora.
+    columns : (text_a, text_b, score), optional
+        Names of the columns, or their places (from 0); a nested key of JSON as "a.b". Default:
+        names as sentence1, word1 or text_a and score, in any case; or of three columns without a
+        header the number. A column source, dataset or genre gives the sub-corpora.
     revision : str, optional
         Commit, tag or branch of a task from the hub. Default: the newest.
+    header : bool, optional
+        Whether the first row holds names. Default: whether its score is no number.
+    delimiter : str, optional
+        Default: a tab in a .tsv file, else the one of comma, semicolon, tab, bar and space by which
+        all lines have equally many fields.
+    encoding : str, optional
+        Default: it is found; what is no kind of Unicode is read as cp1252, with a warning.
+    quoting : {"auto", "none", '"', "'"}, default "auto"
+        What encloses a field: with "auto" double quotes, or nothing where tabs or spaces separate.
+    comment : str, optional
+        Lines that begin so are left out.
 
     Returns
     -------
@@ -150,58 +170,41 @@ def load_pairs(
     >>> pairs.pairs, pairs.scores
     ([('car', 'bus'), ('car', 'dog')], array([7., 0.]))
     """
-    path = Path(source)
     if str(source) in TASKS:
         rows = _fetch(str(source), split, revision)
         name, place = str(source), f"{TASKS[str(source)]}, split {split!r}"
-        where: Callable[[int], str] = "row {}".format
         names = list(rows[0]) if rows else []
-        provenance = {"source": TASKS[name], "split": split, "revision": revision}
-    elif path.suffix.lower() in (".tsv", ".csv"):
-        names, rows = _read(path)
-        name, place, where = path.stem, f"'{path}'", lambda i: f"line {rows[i]['']}"
-        provenance = {"source": path.name}
+        cells = [[row[column] for column in names] for row in rows]
+        records = Records(place, names, cells, [f"row {i}" for i in range(len(rows))])
+        provenance: dict[str, Any] = {
+            "source": TASKS[name],
+            "split": split,
+            "revision": revision,
+        }
+    elif hasattr(source, "columns"):
+        name, records, provenance = "table", records_of_table(source), {"source": "table"}
     else:
+        path = _check_file(source)
+        how = {"delimiter": delimiter, "encoding": encoding, "comment": comment}
+        records = read_records(path, quoting=quoting, **how)
+        name, provenance = path.stem, {"source": path.name}
+    found = pairs_of(records, columns, header)
+    left, right = check_pairs(list(zip(found.left, found.right, strict=True)), records.name)
+    usual = {"encoding": "utf-8", "delimiter": "\t" if ".tsv" in str(source) else ","}
+    provenance |= {n: v for n, v in found.found.items() if usual.get(n) != v}
+    return ScoredPairs(name, left, right, found.scores, found.corpora, provenance)
+
+
+def _check_file(source: str | Path) -> Path:
+    """A path; a name that is neither a file nor a path is an error that lists the tasks."""
+    path = Path(source).expanduser()
+    is_path = path.suffix or len(path.parts) > 1 or not isinstance(source, str)
+    if not is_path and not path.exists():
         raise ValueError(
-            f"source={str(source)!r}: expected a file that ends in .tsv or .csv, or one of the "
-            f"tasks {', '.join(TASKS)}."
+            f"source={source!r}: expected a file, got none of that name, or one of the tasks "
+            f"{', '.join(TASKS)}."
         )
-    if not rows:
-        raise ValueError(f"{place}: expected a header and one pair a line, got no pairs.")
-    a, b, score = _columns(names, columns, place)
-    scores = np.array(
-        [_number(r[score], f"{place}, {where(i)}", score) for i, r in enumerate(rows)]
-    )
-    left, right = check_pairs([(row[a], row[b]) for row in rows], place)
-    corpus = next((c for c in CORPORA if c in names and c not in (a, b, score)), None)
-    corpora = None if corpus is None else [str(row[corpus]) for row in rows]
-    return ScoredPairs(name, left, right, scores, corpora, provenance)
-
-
-def _read(path: Path) -> tuple[list[str], list[Mapping[str, Any]]]:
-    """Column names and rows of a file; each row has its line number under ""."""
-    dialect: dict[str, Any] = {"delimiter": ","}
-    if path.suffix.lower() == ".tsv":
-        dialect = {"delimiter": "\t", "quoting": csv.QUOTE_NONE}
-    rows: list[Mapping[str, Any]] = []
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            csv.field_size_limit(2**31 - 1)
-            text = file.read().replace("\r\n", "\n").replace("\r", "\n")
-            reader = csv.reader(io.StringIO(text), **dialect)
-            names = next(reader, [])
-            for fields in reader:
-                if len(fields) != len(names):
-                    raise ValueError(
-                        f"'{path}', line {reader.line_num}: expected {len(names)} fields, as in "
-                        f"the header ({', '.join(names)}), got {len(fields)}."
-                    )
-                rows.append({**dict(zip(names, fields, strict=True)), "": reader.line_num})
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"'{path}': expected UTF-8, got other bytes ({error.reason}); save it as UTF-8."
-        ) from None
-    return names, rows
+    return path
 
 
 def _fetch(task: str, split: str, revision: str | None) -> list[Mapping[str, Any]]:
@@ -212,21 +215,8 @@ def _fetch(task: str, split: str, revision: str | None) -> list[Mapping[str, Any
         raise OSError(
             f"source={task!r}: {TASKS[task]} (split {split!r}) could not be fetched: "
             f"{type(error).__name__}: {error}; check the network, HF_ENDPOINT and HF_HUB_OFFLINE, "
-            "or pass a local .tsv or .csv file."
+            "or pass a file."
         ) from error
-
-
-def _columns(names: list[str], given: Sequence[str] | None, place: str) -> tuple[str, str, str]:
-    """Names of the columns of both texts and of the score."""
-    choices = [(*texts, "score") for texts in TEXTS] if given is None else [tuple(given)]
-    for choice in choices:
-        if len(choice) == 3 and set(choice) <= set(names):
-            return choice[0], choice[1], choice[2]
-    wanted = " or ".join(", ".join(choice) for choice in choices)
-    raise ValueError(
-        f"{place}: expected the columns {wanted}, got {', '.join(names)}; name three of these in "
-        "columns=."
-    )
 
 
 def _check_scores(scores: Any) -> np.ndarray:
@@ -243,15 +233,3 @@ def _check_scores(scores: Any) -> np.ndarray:
             f"{np.sum(~np.isfinite(values))} numbers not finite; drop those pairs."
         )
     return values
-
-
-def _number(value: Any, place: str, column: str) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not math.isfinite(number):
-        raise ValueError(
-            f"{place}: {column}={quote(value)}: expected a finite number; drop such rows first."
-        )
-    return number

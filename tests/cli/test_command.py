@@ -17,9 +17,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from commands import prompts_in
 from conjure_kernel import ConjureDistance, accuracy_bound, cli, pairwise_divergence
 from conjure_kernel.cache.upkeep import cache_info
-from conjure_kernel.cli import build_parser, files
+from conjure_kernel.cli import build_parser
 from conjure_kernel.cli.measure import _at_most
 from conjure_kernel.cli.options import OPTIONS, as_options, settings_of
 from conjure_kernel.engine.engine import Engine
@@ -416,7 +417,7 @@ def test_a_saved_matrix_is_redrawn_without_a_model(conjure, expected, prompts, t
 def test_map_without_a_file_is_of_the_bundled_list(conjure, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     cheap = ["--steps", 1, "--draws", 1, "--cache", tmp_path / "cache"]
-    bundled = files.read_prompts(None)
+    bundled = prompts_in(None)
     assert 20 <= len(bundled) == len(set(bundled)) <= 24
     assert all(prompt == prompt.strip() != "" for prompt in bundled)
     assert conjure("map", *cheap)[0] == 0
@@ -490,12 +491,16 @@ BAD = {
     "empty file": (["matrix", "empty.txt", "-o", "o.npz"], "'empty.txt': expected prompts"),
     "blank file": (["matrix", "blank.txt", "-o", "o.npz"], "'blank.txt': expected prompts"),
     "no UTF-8": (
-        ["matrix", "latin.txt", "-o", "o.npz"],
-        "'latin.txt': expected UTF-8, got byte",
+        ["matrix", "latin.txt", "-o", "o.npz", "--encoding", "utf-8"],
+        "'latin.txt': expected utf-8, got byte 0xc4 in line 2",
+    ),
+    "no encoding": (
+        ["matrix", "p.txt", "-o", "o.npz", "--encoding", "utf-9"],
+        "--encoding='utf-9': expected a name",
     ),
     "a NUL": (
         ["matrix", "nul.txt", "-o", "o.npz"],
-        "'nul.txt': expected UTF-8, got byte 0x00",
+        "'nul.txt': expected text, got the character 0x00 in line 2",
     ),
     "no column": (["matrix", "w.csv", "--column", "text", "-o", "o.npz"], "--column='text': "),
     "its columns": (["matrix", "w.csv", "--column", "text", "-o", "o.npz"], "'id', 'word', 'gap'"),
@@ -504,7 +509,7 @@ BAD = {
         ["matrix", "w.csv", "--column", "gap", "-o", "o.npz"],
         "'w.csv': expected pr",
     ),
-    "column of nothing": (["map", "--column", "word"], "--column='word': expected a CSV file"),
+    "column of nothing": (["map", "--column", "word"], "--column='word': expected a file"),
     "no output": (["matrix", "p.txt"], "--output"),
     "output exists": (["matrix", "p.txt", "-o", "old.npz"], "'old.npz': expected a new file"),
     "sidecar exists": (["matrix", "p.txt", "-o", "t.csv"], "'t.csv.json': expected a new file"),
@@ -525,7 +530,10 @@ BAD = {
     "images": (["matrix", "p.txt", "-o", "o.npz", "--images", "-1"], "--images=-1: expected"),
     "pairs": (["evaluate", "--task", "t.tsv", "--pairs", "0"], "--pairs=0: expected"),
     "task": (["evaluate", "--task", "x"], "--task='x': expected"),
-    "task columns": (["ablate", "--task", "t.tsv", "--columns", "a,b,c"], "in --columns=."),
+    "task columns": (
+        ["ablate", "--task", "t.tsv", "--columns", "a,b,c"],
+        "--columns='a': expected a",
+    ),
     "draw": (["explain", "a", "b", "--draw", "9"], "--draw=9"),
     "no such action": (["cache", "shrink"], "'shrink'"),
     "no cache at all": (["cache", "info", "--cache", "none"], "--cache=none: expected a folder"),

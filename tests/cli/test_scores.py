@@ -99,14 +99,20 @@ def test_ablate_prints_and_writes(conjure, task, cache, tmp_path):
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["evaluate", "--task", "nothing"], "--task='nothing': expected a file that ends in .tsv"),
+        (
+            ["evaluate", "--task", "nothing"],
+            "--task='nothing': expected a file, .* sts12",
+        ),
         (["evaluate", "--task", "no.tsv"], "'no.tsv': No such file"),
         (["evaluate", "--task", "TASK", "-o", "x.txt"], "'x.txt': expected a name .* .json"),
         (
             ["evaluate", "--task", "TASK", "-o", "no/x.json"],
             "'no/x.json': expected a folder",
         ),
-        (["evaluate", "--task", "TASK", "--columns", "a,b,c"], "expected the columns a, b, c"),
+        (
+            ["evaluate", "--task", "TASK", "--columns", "a,b,c"],
+            "--columns='a': expected a",
+        ),
         (["evaluate", "--task", "TASK", "--leg", "kl"], "--leg='kl': expected one of"),
         (["evaluate"], "--task"),
         (["ablate", "--task", "TASK", "--sweep", "steps"], "--sweep='steps': expected one of"),

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from commands import prompts_in
 from conjure_kernel import cli
 from conjure_kernel.cache import folder
 from conjure_kernel.cli import files, options
@@ -62,8 +63,8 @@ def test_closed_streams_are_no_crash(closed):
 
 def test_closed_stdin_is_an_error(monkeypatch):
     monkeypatch.setattr(sys, "stdin", None)
-    with pytest.raises(ValueError, match="stdin: expected prompts, one a line, got a closed"):
-        files.read_prompts("-")
+    with pytest.raises(ValueError, match="stdin: expected a file, got a closed"):
+        prompts_in("-")
 
 
 @posix
@@ -85,9 +86,9 @@ def test_terminal_escapes_are_shown(capsys):
 def test_bare_line_ends_and_long_fields_are_read(tmp_path):
     path, long = tmp_path / "words.csv", "x" * 200_000
     path.write_bytes(f"word,n\rcat,1\rdog,2\r\n{long},3".encode())
-    assert files.read_prompts(str(path), "word") == ["cat", "dog", long]
+    assert prompts_in(path, "--column", "word") == ["cat", "dog", long]
     (tmp_path / "words.txt").write_bytes(b"cat\rdog\r\nbird")
-    assert files.read_prompts(str(tmp_path / "words.txt")) == ["cat", "dog", "bird"]
+    assert prompts_in(tmp_path / "words.txt") == ["cat", "dog", "bird"]
 
 
 @pytest.mark.parametrize("damage", [lambda d: b"", lambda d: d[:100], lambda d: b"\0" * len(d)])

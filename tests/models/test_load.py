@@ -172,6 +172,15 @@ def test_a_folder_that_is_no_pipeline(tmp_path):
 ADVICE = r"'nobody/nothing'.*not a folder.*mirror.*revision=.*token_env=.*save_pretrained"
 
 
+@pytest.mark.parametrize("name", ["./gone", "/no/model", "../a/b", "lora.safetensors", "a/b/c"])
+def test_a_path_with_nothing_there_is_no_name_of_the_hub(name, monkeypatch):
+    monkeypatch.setattr(
+        diffusers.DiffusionPipeline, "download", lambda *a, **k: pytest.fail("asked")
+    )
+    with pytest.raises(OSError, match=r"expected a folder or file that exists, got a path with"):
+        load_denoiser(name)
+
+
 def test_an_unknown_name_fails_soon_and_says_what_to_do(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     start = time.monotonic()

@@ -17,6 +17,7 @@ from typing import Any
 import diffusers
 import torch
 from diffusers import DiffusionPipeline
+from huggingface_hub.utils import HFValidationError, validate_repo_id
 from safetensors import safe_open
 
 from conjure_kernel._checks import check_number
@@ -177,6 +178,11 @@ def _find_folder(
                 "pipeline's save_pretrained; pass such a folder."
             )
         return folder
+    if not _is_hub_id(model):
+        raise OSError(
+            f"model {model!r}: expected a folder or file that exists, got a path with nothing "
+            "there; pass 'embedded', a hub id or a path that exists."
+        )
     token = _token(token_env)
     try:
         snapshot = DiffusionPipeline.download(
@@ -195,6 +201,15 @@ def _find_folder(
             "save_pretrained, or model='embedded'."
         ) from error
     return Path(snapshot)
+
+
+def _is_hub_id(name: str) -> bool:
+    """Whether a name that is no file here may be one of the hub: no path, and no name of a file."""
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return not name.endswith((".safetensors", ".ckpt", ".bin", ".json"))
 
 
 def _token(token_env: str | None) -> str | None:

@@ -1,0 +1,87 @@
+"""Prompts and pairs that a command reads: lists as published, tables and records."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from conjure_kernel._checks import check_prompts
+
+if TYPE_CHECKING:
+    from conjure_kernel.evaluation.records import Records
+
+__all__ = ["read_prompts", "reading_of"]
+
+NAMES = ("prompt", "prompts", "text", "caption")  # columns that need no --column
+TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".xlsx")
+
+
+def reading_of(args: Namespace) -> dict[str, Any]:
+    """How a command reads its file: the arguments of `read_records`."""
+    given = {"delimiter": args.delimiter, "encoding": args.encoding, "comment": args.comment}
+    return {**given, "quoting": args.quote}
+
+
+def read_prompts(args: Namespace) -> list[str]:
+    """Prompts of a file: one a line, or a column; "-" is stdin, None the list in the package.
+
+    Space around prompts, and lines of nothing else, are left out, and quotes around every line.
+    """
+    source, column = args.prompts, args.column
+    if source is None:
+        if column is not None:
+            raise ValueError(f"--column={column!r}: expected a file with it, got no FILE.")
+        return (files("conjure_kernel.cli") / "prompts.txt").read_text("utf-8").splitlines()
+    name = "stdin" if source == "-" else repr(source)
+    is_table = Path(source.removesuffix(".gz")).suffix.lower() in TABLES
+    if column is not None or is_table or args.delimiter:
+        cells = _column_of(args)
+    else:
+        cells = _lines_of(source, name, args)
+    if not (prompts := [cell.strip() for cell in cells if cell.strip()]):
+        raise ValueError(f"{name}: expected prompts, one a line, got none.")
+    return check_prompts(prompts, name)
+
+
+def _column_of(args: Namespace) -> list[str]:
+    """The texts of one column; cells that are missing are empty."""
+    from conjure_kernel.evaluation.records import read_records
+
+    records = read_records(args.prompts, **reading_of(args))
+    if not args.no_header:
+        records = records.with_header()
+    if not records.rows:
+        raise ValueError(f"{records.name}: expected prompts, one a line, got none.")
+    place = records.column(_guess(records) if args.column is None else args.column, "--column")
+    cells = [row[place] for row in records.rows]
+    for cell, where in zip(cells, records.places, strict=True):
+        if not isinstance(cell, str) and cell is not None:
+            raise ValueError(f"{records.name}, {where}: expected a text, got {cell!r}.")
+    return [cell or "" for cell in cells]
+
+
+def _guess(records: Records) -> str | int:
+    """The column of prompts, where there can be no other."""
+    names = records.names or []
+    known = [name for name in names if name.lower() in NAMES]
+    if len(known) == 1:
+        return known[0]
+    if len(names) == 1 or (not names and len(records.rows[0]) == 1):
+        return 0
+    raise ValueError(
+        f"{records.name}: expected --column with a table; pass one of "
+        f"{', '.join(map(repr, names)) or 'its places, from 1'}."
+    )
+
+
+def _lines_of(source: str, name: str, args: Namespace) -> list[str]:
+    """The lines of a text; where all are in quotes, without them."""
+    from conjure_kernel.evaluation.encoding import decode, read_bytes
+
+    text, _ = decode(read_bytes(source), name, args.encoding)
+    lines = [line.strip() for line in text.split("\n")]
+    kept = [x for x in lines if x and not (args.comment and x.startswith(args.comment))]
+    quoted = all(len(x) > 1 and x[0] == x[-1] == '"' and '"' not in x[1:-1] for x in kept)
+    return [x[1:-1] for x in kept] if quoted and args.quote != "none" else kept

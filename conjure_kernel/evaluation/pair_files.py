@@ -1,0 +1,218 @@
+"""Which columns of a file are the two texts and their score, and what the scores say."""
+
+from __future__ import annotations
+
+import math
+import re
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from conjure_kernel._checks import PromptWarning, quote
+from conjure_kernel.evaluation.records import STS_B, Records
+
+__all__ = ["PairRows", "pairs_of", "texts_of"]
+
+TEXTS = [
+    ("sentence1", "sentence2"),
+    ("word1", "word2"),
+    ("text_a", "text_b"),
+    ("sentence_a", "sentence_b"),
+    ("prompt_a", "prompt_b"),
+    ("word 1", "word 2"),
+    ("text1", "text2"),
+]
+SCORES = ("score", "relatedness_score", "human (mean)", "simlex999", "similarity", "rating", "gold")
+CORPORA = ("source", "dataset", "genre")
+MISSING = {"", "na", "n/a", "nan", "none", "null", "-", "?", "."}
+STS_B_NAMES = ("genre", "dataset", "year", "id", "score", "sentence1", "sentence2")  # the raw files
+DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
+
+
+@dataclass(frozen=True)
+class PairRows:
+    """Pairs that have a score, how they were read, and how many have none."""
+
+    left: list[str]
+    right: list[str]
+    scores: np.ndarray
+    corpora: list[str] | None
+    found: dict[str, Any]
+
+
+def pairs_of(
+    records: Records, columns: Sequence[str | int] | None = None, header: bool | None = None
+) -> PairRows:
+    """Pairs and scores of a file's rows.
+
+    Parameters
+    ----------
+    records : Records
+    columns : (text_a, text_b, score), optional
+        Names or places. Default: known names, or in a file without a header the only number of
+        three columns.
+    header : bool, optional
+        Whether the first row holds names. Default: whether its score is no number.
+
+    Raises
+    ------
+    ValueError, TypeError
+        No such columns, a score that is no number, or a text that is missing; with the line.
+    """
+    empty = f"{records.name}: expected a header and one pair a line, got no pairs."
+    if not records.rows:
+        raise ValueError(empty)
+    table, (a, b, score) = _place(records, columns, header)
+    if not table.rows:
+        raise ValueError(empty)
+    values, kept, commas = [], [], 0
+    for i, row in enumerate(table.rows):
+        cell = row[score]
+        if cell is None or str(cell).strip().lower() in MISSING:
+            continue
+        commas += bool(DECIMAL_COMMA.fullmatch(str(cell).strip()))
+        values.append(_number(cell, table, i, score))
+        kept.append(i)
+    left, right = ([_text(table, i, side) for i in kept] for side in (a, b))
+    names = [name.lower() for name in table.names or ()]
+    corpus = next((names.index(c) for c in CORPORA if c in names), None)
+    corpora = None
+    if corpus is not None and corpus not in (a, b, score):
+        corpora = [str(table.rows[i][corpus]) for i in kept]
+    found = dict(table.found) | ({"decimal": ","} if commas else {})
+    if n_missing := len(table.rows) - len(kept):
+        found["without_score"] = n_missing
+        _tell_missing(table, kept)
+    _tell_repeated(table.name, left, right, values)
+    return PairRows(left, right, np.array(values), corpora, found)
+
+
+def texts_of(
+    records: Records, columns: Sequence[str | int] | None = None, header: bool | None = None
+) -> tuple[list[str], list[str]]:
+    """Pairs of a file without regard to scores: two known columns, those named, or the first."""
+    if columns is not None and len(columns) == 2:
+        table = records.with_header() if _has_header(records, columns, header) else records
+        a, b = (table.column(key, "columns") for key in columns)
+    elif (named := records.with_header()).names and (known := _known(named, TEXTS)):
+        table, (a, b) = named, known
+    else:
+        table, (a, b) = records, (0, 1)
+        if records.rows and len(records.rows[0]) < 2:
+            raise ValueError(f"{records.name}: expected two texts a line, got one; name columns.")
+    rows = range(len(table.rows))
+    return [_text(table, i, a) for i in rows], [_text(table, i, b) for i in rows]
+
+
+def _place(
+    records: Records, columns: Sequence[str | int] | None, header: bool | None
+) -> tuple[Records, tuple[int, int, int]]:
+    """The rows under their header, and the places of both texts and of the score."""
+    if columns is not None:
+        if isinstance(columns, str) or len(columns) != 3:
+            raise ValueError(f"columns={quote(columns)}: expected both texts and the score.")
+        table = records.with_header() if _has_header(records, columns, header) else records
+        a, b, score = (table.column(key, "columns") for key in columns)
+        return table, (a, b, score)
+    named = records if header is False else records.with_header()
+    choices = [(*texts, score) for texts in TEXTS for score in SCORES]
+    if named.names and (known := _known(named, choices)):
+        return named, known  # type: ignore[return-value]
+    if records.names is None and header is not True and records.rows:
+        if records.rows[0][0].startswith(STS_B) and len(records.rows[0]) == 7:
+            return replace(records, names=list(STS_B_NAMES)), (5, 6, 4)
+        numbers = [i for i, cell in enumerate(records.rows[0]) if _is_number(cell)]
+        if len(records.rows[0]) == 3 and len(numbers) == 1:
+            a, b = sorted({0, 1, 2} - {*numbers})
+            return records, (a, b, numbers[0])
+    wanted = " or ".join(", ".join(choice) for choice in ((*t, "score") for t in TEXTS[:3]))
+    raise ValueError(
+        f"{records.name}: expected the columns {wanted}, got {', '.join(named.names or ())}; name "
+        "three of these in columns=."
+    )
+
+
+def _has_header(records: Records, columns: Sequence[str | int], header: bool | None) -> bool:
+    """Whether the first row is a header: as is said, or if a column is named, or has no number."""
+    if records.names is not None or not records.rows or header is not None:
+        return bool(header)
+    places = [key for key in columns if isinstance(key, int) or key.isdecimal()]
+    if len(places) < len(columns):
+        return True
+    if len(columns) < 3:
+        return False
+    return not _is_number(records.rows[0][records.column(columns[2], "columns")])
+
+
+def _known(table: Records, choices: Sequence[tuple[str, ...]]) -> tuple[int, ...] | None:
+    names = [name.lower() for name in table.names or ()]
+    for choice in choices:
+        if {*choice} <= {*names}:
+            return tuple(names.index(name) for name in choice)
+    return None
+
+
+def _is_number(cell: Any) -> bool:
+    return math.isfinite(_as_number(cell))
+
+
+def _as_number(cell: Any) -> float:
+    text = str(cell).strip()
+    try:
+        return float(text.replace(",", ".") if DECIMAL_COMMA.fullmatch(text) else text)
+    except ValueError:
+        return math.nan
+
+
+def _number(cell: Any, table: Records, i: int, column: int) -> float:
+    if not math.isfinite(number := _as_number(cell)):
+        raise ValueError(
+            f"{table.name}, {table.places[i]}: {_label(table, column)}={quote(cell)}: expected a "
+            "finite number; mend that row, or name another column."
+        )
+    return number
+
+
+def _text(table: Records, i: int, column: int) -> str:
+    cell = table.rows[i][column]
+    if not isinstance(cell, str):
+        raise TypeError(
+            f"{table.name}, {table.places[i]}: {_label(table, column)}={quote(cell)}: expected a "
+            "string; fill or drop that row."
+        )
+    return cell
+
+
+def _label(table: Records, column: int) -> str:
+    return table.names[column] if table.names else f"column {column + 1}"
+
+
+def _tell_missing(table: Records, kept: list[int]) -> None:
+    left_out = sorted({*range(len(table.rows))} - {*kept})
+    if not kept:
+        raise ValueError(f"{table.name}: expected pairs with a score, got {len(left_out)} without.")
+    first = ", ".join(table.places[i] for i in left_out[:3])
+    warnings.warn(
+        f"{table.name}: {len(left_out)} of {len(table.rows)} pairs have no score and are left out "
+        f"({first}{', ...' if len(left_out) > 3 else ''}).",
+        category=PromptWarning,
+        stacklevel=4,
+    )
+
+
+def _tell_repeated(name: str, left: list[str], right: list[str], scores: list[float]) -> None:
+    """Warn of pairs, in either order, that come again with another score."""
+    known: dict[frozenset[str], set[float]] = {}
+    for a, b, score in zip(left, right, scores, strict=True):
+        known.setdefault(frozenset((a, b)), set()).add(score)
+    if differing := [pair for pair, found in known.items() if len(found) > 1]:
+        first = " | ".join(sorted(differing[0]))
+        warnings.warn(
+            f"{name}: {len(differing)} pairs come again with another score, such as "
+            f"{quote(first)}; all are kept.",
+            category=PromptWarning,
+            stacklevel=4,
+        )

@@ -1,0 +1,292 @@
+"""Rows of a file as it comes: delimited text, JSON, JSON lines, parquet or a spreadsheet."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from conjure_kernel._checks import check_choice, import_optional, quote
+from conjure_kernel.evaluation.encoding import decode, read_bytes
+
+__all__ = ["STS_B", "Records", "read_records", "records_of_table"]
+
+DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t", "pipe": "|", "space": " "}
+QUOTES = ("auto", "none", '"', "'")
+LONGEST_FIELD = 2**31 - 1
+STS_B = "main-"  # begins each line of the raw files, some of which hold a licence at their end
+
+
+@dataclass(frozen=True)
+class Records:
+    """Rows of one file.
+
+    Attributes
+    ----------
+    name : str
+        The file, for messages.
+    names : list of str, or None
+        Columns; None where nothing says whether the first row is a header.
+    rows : list of list
+        Cells, all rows equally long.
+    places : list of str
+        Where each row stands, as "line 3".
+    found : dict
+        How the file was read: encoding, delimiter.
+    """
+
+    name: str
+    names: list[str] | None
+    rows: list[list[Any]]
+    places: list[str]
+    found: dict[str, Any] = field(default_factory=dict)
+
+    def with_header(self) -> Records:
+        """The first row taken for the names of the columns, if there are none."""
+        if self.names is not None or not self.rows:
+            return self
+        names = [str(cell).strip() for cell in self.rows[0]]
+        return replace(self, names=names, rows=self.rows[1:], places=self.places[1:])
+
+    def column(self, key: str | int, parameter: str) -> int:
+        """Place of a column: by its name, in any case, or by its place (a text counts from 1)."""
+        names, width = self.names or [], len(self.rows[0]) if self.rows else 0
+        lower = [name.lower() for name in names]
+        if isinstance(key, str) and key in names:
+            return names.index(key)
+        if isinstance(key, str) and lower.count(key.lower()) == 1:
+            return lower.index(key.lower())
+        place = int(key) - 1 if isinstance(key, str) and key.isdecimal() else key
+        if isinstance(place, int) and 0 <= place < max(width, len(names)):
+            return place
+        known = ", ".join(map(repr, names)) or f"places 1 to {width}"
+        raise ValueError(f"{parameter}={quote(key)}: expected a column of {self.name}: {known}.")
+
+
+def read_records(
+    source: str | Path,
+    *,
+    delimiter: str | None = None,
+    encoding: str | None = None,
+    quoting: str = "auto",
+    comment: str | None = None,
+) -> Records:
+    """Rows of a file; what it is, its name tells, without .gz.
+
+    Parameters
+    ----------
+    source : str or path
+        .json, .jsonl or .ndjson, .parquet, .xlsx, or delimited text; "-" is stdin.
+    delimiter : str, optional
+        A character, or "comma", "semicolon", "tab", "pipe" or "space". Default: a tab in .tsv,
+        else the one by which all lines have equally many fields, and most of them.
+    encoding : str, optional
+        Default: it is found.
+    quoting : {"auto", "none", '"', "'"}
+        What encloses a field; "auto" is '"', and nothing where tabs or spaces separate.
+    comment : str, optional
+        Lines that begin so are left out.
+
+    Raises
+    ------
+    ValueError
+        The file is not what its name says, or its rows are not equally long.
+    """
+    check_choice(quoting, "quoting", QUOTES)
+    path = Path(str(source).removesuffix(".gz"))
+    name, data, kind = _name(source), read_bytes(source), path.suffix.lower()
+    if kind in _PACKED:
+        return _PACKED[kind](data, name)
+    text, found = decode(data, name, encoding)
+    if kind in _JSON:
+        return replace(_JSON[kind](text, name), found={"encoding": found})
+    if comment:
+        kept = ("" if line.startswith(comment) else line for line in text.split("\n"))
+        text = "\n".join(kept)  # a line that is left out still counts
+    given = DELIMITERS.get(delimiter, delimiter) if delimiter else None
+    if given is not None and len(given) != 1:
+        raise ValueError(
+            f"delimiter={delimiter!r}: expected one character, or {', '.join(DELIMITERS)}."
+        )
+    by = given or ("\t" if kind == ".tsv" else _find_delimiter(text, quoting))
+    rows, lines = _split(text, by, quoting, name)
+    rows = _equally_long(rows, lines, by, name)
+    about = {"encoding": found} | ({} if by is None else {"delimiter": by})
+    return Records(name, None, rows, [f"line {line}" for line in lines], about)
+
+
+def records_of_table(table: Any) -> Records:
+    """Rows of a DataFrame of pandas or polars, or a table of pyarrow."""
+    names = [str(name) for name in getattr(table, "column_names", table.columns)]
+    if hasattr(table, "to_pylist"):
+        columns = [column.to_pylist() for column in table.itercolumns()]
+    elif hasattr(table, "to_dicts"):
+        columns = [table[name].to_list() for name in table.columns]
+    else:
+        whole = table.astype(object).where(table.notna(), None)
+        columns = [whole.iloc[:, i].tolist() for i in range(len(names))]
+    rows = [list(row) for row in zip(*columns, strict=True)]
+    return Records("table", names, rows, [f"row {i}" for i in range(len(rows))])
+
+
+def _name(source: str | Path) -> str:
+    return "stdin" if str(source) == "-" else f"'{source}'"
+
+
+# ---------------------------------------------------------------- delimited text
+
+
+def _find_delimiter(text: str, quoting: str) -> str | None:
+    """The delimiter by which all lines have equally many fields; None where there is one field."""
+    if text.startswith(STS_B):
+        return "\t"
+    widths = {}
+    for by in (",", ";", "\t", "|", " "):
+        try:
+            rows, _ = _split(text, by, quoting, "")
+        except ValueError:
+            continue
+        counts = {len(row) for row in rows}
+        # Spaces separate texts of one word, as in lists of words, and nothing else.
+        if len(counts) == 1 and (width := counts.pop()) >= (3 if by == " " else 2):
+            widths[by] = width
+    if any(by != " " for by in widths):
+        widths.pop(" ", None)
+    if widths:
+        return max(widths, key=lambda by: widths[by])
+    first = Counter(next((line for line in text.split("\n") if line.strip()), ""))
+    best = max((",", ";", "\t", "|"), key=lambda by: first[by])
+    return best if first[best] else None
+
+
+def _split(text: str, by: str | None, quoting: str, name: str) -> tuple[list[list[str]], list[int]]:
+    """Fields of each line that is not empty, and the number of the line where they begin."""
+    csv.field_size_limit(LONGEST_FIELD)
+    literal = quoting == "none" or (quoting == "auto" and by in ("\t", " "))
+    how: dict[str, Any] = {"delimiter": by or "\x1f", "strict": True}
+    if literal:
+        how["quoting"] = csv.QUOTE_NONE
+    else:
+        how |= {"quotechar": '"' if quoting == "auto" else quoting, "skipinitialspace": True}
+    rows: list[list[str]] = []
+    lines: list[int] = []
+    reader, line = csv.reader(io.StringIO(text), **how), 1
+    while True:
+        try:
+            fields = next(reader, None)
+        except csv.Error as error:
+            raise ValueError(
+                f"{name}, line {line}: expected quotes around whole fields, and doubled within, "
+                f"got others ({error}); pass quoting='none' where quotes are letters."
+            ) from None
+        if fields is None:
+            return rows, lines
+        if any(cell.strip() for cell in fields):
+            rows.append(fields)
+            lines.append(line)
+        line = reader.line_num + 1
+
+
+def _equally_long(
+    rows: list[list[str]], lines: list[int], by: str | None, name: str
+) -> list[list[str]]:
+    """The rows, if they have as many fields as the first."""
+    width = len(rows[0]) if rows else 0
+    for row, line in zip(rows, lines, strict=True):
+        if len(row) != width and not (row[0].startswith(STS_B) and len(row) >= 7):
+            raise ValueError(
+                f"{name}, line {line}: expected {width} fields, as in line {lines[0]} "
+                f"({', '.join(rows[0])}), got {len(row)}; quote fields that hold {by!r}, or pass "
+                "quoting='none' where quotes are letters, or another delimiter."
+            )
+    return [row[:7] for row in rows] if len({*map(len, rows)}) > 1 else rows
+
+
+# ---------------------------------------------------------------- JSON
+
+
+def _json_lines(text: str, name: str) -> Records:
+    items, places = [], []
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            items.append(_parse(line, f"{name}, line {number}"))
+            places.append(f"line {number}")
+    return _of_items(items, places, name)
+
+
+def _json(text: str, name: str) -> Records:
+    whole = _parse(text, name)
+    if isinstance(whole, dict):
+        lists = {key: value for key, value in whole.items() if isinstance(value, list)}
+        lengths = {len(value) for value in lists.values()}
+        if len(lists) == 1 and not all(isinstance(x, str) for x in next(iter(lists.values()))):
+            whole = next(iter(lists.values()))
+        elif lists and len(lengths) == 1:
+            whole = [
+                dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)
+            ]
+    if not isinstance(whole, list):
+        raise ValueError(f"{name}: expected a list of records or of texts, got {quote(whole)}.")
+    return _of_items(whole, [f"record {i}" for i in range(1, len(whole) + 1)], name)
+
+
+def _parse(text: str, place: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        where = "" if "line" in place else f", line {error.lineno}"
+        raise ValueError(
+            f"{place}{where}: expected JSON, got another text ({error.msg})."
+        ) from None
+
+
+def _of_items(items: list[Any], places: list[str], name: str) -> Records:
+    """Records of objects, whose nested keys become paths as "a.b", or of plain texts."""
+    flat = [dict(_paths(item)) for item in items]
+    names = list(dict.fromkeys(key for item in flat for key in item))
+    return Records(name, names, [[item.get(key) for key in names] for item in flat], places)
+
+
+def _paths(item: Any, path: str = "") -> Iterable[tuple[str, Any]]:
+    if not isinstance(item, dict):
+        yield path or "text", item
+        return
+    for key, value in item.items():
+        yield from _paths(value, f"{path}.{key}" if path else str(key))
+
+
+# ---------------------------------------------------------------- tables
+
+
+def _table(reader: str) -> Callable[[bytes, str], Records]:
+    def read(data: bytes, name: str) -> Records:
+        pd = import_optional("pandas", "tables", name)
+        try:
+            table = getattr(pd, reader)(io.BytesIO(data))
+        except ImportError as error:
+            raise ImportError(f'{name}: {error}; pip install "conjure-kernel[tables]".') from error
+        except Exception as error:  # whatever the parsers raise
+            raise ValueError(
+                f"{name}: cannot be read ({type(error).__name__}: {error})."
+            ) from error
+        first = 2 if reader == "read_excel" else 1
+        return replace(
+            records_of_table(table),
+            name=name,
+            places=[f"row {i + first}" for i in range(len(table))],
+        )
+
+    return read
+
+
+_PACKED = {".parquet": _table("read_parquet"), ".xlsx": _table("read_excel")}
+_JSON: dict[str, Callable[[str, str], Records]] = {
+    ".json": _json,
+    ".jsonl": _json_lines,
+    ".ndjson": _json_lines,
+}

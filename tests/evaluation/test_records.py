@@ -1,0 +1,291 @@
+"""Files as they come: each is read as it was meant, or refused with the line."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import unicodedata
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from commands import prompts_in
+from conjure_kernel._checks import PromptWarning
+from conjure_kernel.evaluation.datasets import load_pairs
+
+PAIRS, SCORES = [("a dog", "a cat"), ("a café", "a naïve bus"), ("a tram", "a bus")], [3.5, 1.0, 4]
+ROWS = [(*pair, score) for pair, score in zip(PAIRS, SCORES, strict=True)]
+HEADER = ("sentence1", "sentence2", "score")
+
+
+def lines(by, *, header=HEADER, rows=ROWS, decimal="."):
+    table = [header, *rows] if header else rows
+    return "".join(by.join(map(str, row)).replace(".", decimal) + "\n" for row in table)
+
+
+def frame(**names):
+    return pd.DataFrame(ROWS, columns=list(HEADER)).rename(columns=names)
+
+
+def packed(write):
+    buffer = io.BytesIO()
+    write(buffer)
+    return buffer.getvalue()
+
+
+RECORDS = [dict(zip(HEADER, row, strict=True)) for row in ROWS]
+NESTED = [{"pair": {"a": a, "b": b}, "human": {"mean": s}, "tags": [1]} for a, b, s in ROWS]
+PATHS = ("pair.a", "pair.b", "human.mean")
+QUOTED = [("a dog, asleep", 'a "cat"', 1), ("x", "y", 2)]
+# Names, what is in them, and options, of files that hold the three pairs.
+READ = {
+    "comma": ("p.csv", lines(","), {}),
+    "semicolon": ("p.csv", lines(";"), {}),
+    "semicolon and decimal comma": ("p.csv", lines(";", decimal=","), {}),
+    "tab": ("p.tsv", lines("\t"), {}),
+    "tab and decimal comma": ("p.tsv", lines("\t", decimal=","), {}),
+    "tab in .txt": ("p.txt", lines("\t"), {}),
+    "bar": ("p.csv", lines("|"), {}),
+    "delimiter given": ("p.csv", lines("^"), {"delimiter": "^"}),
+    "delimiter by name": ("p.txt", lines(";"), {"delimiter": "semicolon"}),
+    "Windows line ends": ("p.csv", lines(",").replace("\n", "\r\n"), {}),
+    "no last line end, empty lines": ("p.csv", "\n" + lines(",").strip() + "\n\n\n", {}),
+    "UTF-8 with a mark": ("p.csv", lines(",").encode("utf-8-sig"), {}),
+    "UTF-16 with a mark": ("p.csv", lines("\t").encode("utf-16"), {}),
+    "UTF-16 without": ("p.csv", lines(",").encode("utf-16-le"), {}),
+    "UTF-16, big end first": ("p.csv", lines(",").encode("utf-16-be"), {}),
+    "Latin-1, said so": ("p.csv", lines(",").encode("latin-1"), {"encoding": "latin-1"}),
+    "gzip": ("p.csv.gz", gzip.compress(lines(",").encode()), {}),
+    "no header": ("p.csv", lines(",", header=None), {}),
+    "no header, places": ("p.csv", lines(",", header=None), {"columns": (0, 1, 2)}),
+    "header, places as text": ("p.csv", lines(","), {"columns": ("1", "2", "3")}),
+    "no header, decimal comma": ("p.csv", lines(";", header=None, decimal=","), {}),
+    "other names": ("p.csv", lines(",", header=("x", "y", "z")), {"columns": ("x", "y", "z")}),
+    "names in capitals": ("p.csv", lines(",", header=("Word1", "WORD2", "Score")), {}),
+    "names of SICK": ("p.txt", lines("\t", header=("sentence_A", "sentence_B", "rating")), {}),
+    "comments": ("p.csv", "# rated in 2020, by 12\n" + lines(","), {"comment": "#"}),
+    "JSON lines": ("p.jsonl", "\n".join(map(json.dumps, RECORDS)), {}),
+    "JSON": ("p.json", json.dumps(RECORDS), {}),
+    "JSON of columns": ("p.json", json.dumps(frame().to_dict("list")), {}),
+    "JSON with a head": ("p.json", json.dumps({"version": 1, "data": RECORDS}), {}),
+    "nested JSON": ("p.json.gz", gzip.compress(json.dumps(NESTED).encode()), {"columns": PATHS}),
+    "parquet": ("p.parquet", packed(frame().to_parquet), {}),
+    "a spreadsheet": ("p.xlsx", None, {}),
+}
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(name, content):
+        if content is None:
+            pytest.importorskip("openpyxl")
+            content = packed(lambda buffer: frame().to_excel(buffer, index=False))
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize("kind", READ)
+def test_pairs_are_read(kind, write):
+    name, content, options = READ[kind]
+    found = load_pairs(write(name, content), **options)
+    assert found.pairs == PAIRS
+    assert found.scores.tolist() == SCORES
+    assert found.provenance["source"] == name
+
+
+def test_tables_are_read():
+    pl = pytest.importorskip("polars")
+    for table in (frame(), pl.DataFrame(frame()), pa.Table.from_pandas(frame())):
+        assert load_pairs(table).pairs == PAIRS
+    renamed = load_pairs(frame(sentence1="x"), columns=("x", 1, "score"))
+    assert (renamed.pairs, renamed.scores.tolist()) == (PAIRS, SCORES)
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252"])
+def test_western_letters_are_found_and_told(encoding, write):
+    text = lines(",") + ("“a sign”,it\u2019s,2\n" if encoding == "cp1252" else "")
+    path = write("p.csv", text.encode(encoding))
+    with pytest.warns(PromptWarning, match=r"p.csv': no UTF-8, read as cp1252; .* encoding="):
+        found = load_pairs(path)
+    assert found.pairs[:3] == PAIRS
+    assert found.provenance["encoding"] == "cp1252"
+    assert found.pairs[3:] == ([("“a sign”", "it\u2019s")] if encoding == "cp1252" else [])
+
+
+def test_what_is_missing_is_left_out_and_counted(write):
+    text = lines(",") + "a,b,\nc,d,NA\ne,f,nan\ng,h, \n"
+    message = r"4 of 7 pairs have no score and are left out \(line 5, line 6, line 7, ...\)"
+    with pytest.warns(PromptWarning, match=message):
+        found = load_pairs(write("p.csv", text))
+    assert (found.pairs, found.provenance["without_score"]) == (PAIRS, 4)
+    with pytest.warns(PromptWarning, match=r"1 of 4 pairs .* \(row 3\)"):
+        load_pairs(pd.concat([frame(), pd.DataFrame([["x", "y", np.nan]], columns=list(HEADER))]))
+
+
+def test_pairs_that_come_again_with_another_score_are_told(write):
+    text = lines(",") + "a cat,a dog,3.5\na bus,a tram,2\n"
+    with pytest.warns(PromptWarning, match=r"1 pairs come again .* 'a bus \| a tram'"):
+        assert len(load_pairs(write("p.csv", text))) == 5
+
+
+def test_quotes_are_as_the_delimiter_says_or_the_user(write):
+    csv = '"a dog, asleep","a ""cat""",1\nx,y,2\n'
+    assert load_pairs(write("p.csv", csv)).pairs == [row[:2] for row in QUOTED]
+    tsv = '"a\tb"\t1\n'
+    assert load_pairs(write("p.tsv", tsv)).pairs == [('"a', 'b"')]
+    assert load_pairs(write("p.tsv", 'x y\t"a\tb"\t1\n'), quoting='"').pairs == [("x y", "a\tb")]
+    stray = 'a "dog,"cat" he said,1\nx,y,2\n'
+    path = write("p.csv", stray)
+    with pytest.raises(ValueError, match=r"line 1: expected quotes around whole .* quoting='none'"):
+        load_pairs(path)
+    assert load_pairs(path, quoting="none").pairs == [('a "dog', '"cat" he said'), ("x", "y")]
+
+
+def test_raw_files_of_stsb_and_of_words(write):
+    raw = 'main-captions\tMSRvid\t2012test\t0001\t5.000\tA "plane", off.\tAn air plane.\n'
+    raw += "main-news\thead\t2015\t0002\t1.5\tOne, two\tThree\tan added licence\tof the source\n"
+    found = load_pairs(write("sts-dev.csv", raw))
+    assert found.pairs == [('A "plane", off.', "An air plane."), ("One, two", "Three")]
+    assert (found.scores.tolist(), found.corpora) == ([5, 1.5], ["MSRvid", "head"])
+    men = load_pairs(write("MEN_dataset_natural_form_full", "sun sunlight 50.0\ncat dog 31.5\n"))
+    assert (men.pairs[1], men.scores.tolist()) == (("cat", "dog"), [50, 31.5])
+    wordsim = load_pairs(write("combined.csv", "Word 1,Word 2,Human (mean)\nlove,sex,6.77\n"))
+    assert (wordsim.pairs, wordsim.scores[0]) == ([("love", "sex")], 6.77)
+    simlex = "word1\tword2\tPOS\tSimLex999\tconc(w1)\nold\tnew\tA\t1.58\t2.7\n"
+    assert load_pairs(write("SimLex-999.txt", simlex)).scores.tolist() == [1.58]
+
+
+REFUSED = {
+    "ragged": ("p.csv", lines(",") + "a,b\n", {}, r"line 5: expected 3 fields, .* got 2"),
+    "unquoted comma": ("p.csv", lines(",") + "a dog, b,c,1\n", {}, "line 5: expected 3 .* got 4"),
+    "ragged after a field of two lines": (
+        "p.csv",
+        lines(",") + '"two\nlines",b,1\nx,y\n',
+        {},
+        "line 7: expected 3",
+    ),
+    "an open quote": ("p.csv", lines(",") + '"a,b,1\nc,d,2\n', {}, "line 5: expected quotes"),
+    "no number": ("p.csv", lines(",") + "a,b,high\n", {}, r"line 5: score='high': expected a fi"),
+    "wrong encoding": (
+        "p.csv",
+        lines(",").encode("latin-1"),
+        {"encoding": "utf-8"},
+        "expected utf-8, got byte 0xe9 in line 3",
+    ),
+    "bytes": ("p.csv", b"\x89PNG\r\n\x1a\n\x01\x02\x03", {}, "expected text, got the character"),
+    "torn gzip": ("p.csv.gz", gzip.compress(lines(",").encode())[:30], {}, "whole gzip file"),
+    "torn JSON": ("p.json", json.dumps(RECORDS)[:-2], {}, "line 1: expected JSON"),
+    "a torn line": ("p.jsonl", json.dumps(RECORDS[0]) + '\n{"a": ', {}, "line 2: expected JSON"),
+    "JSON of a number": ("p.json", "3", {}, "expected a list of records or of texts, got 3"),
+    "no parquet": ("p.parquet", b"PAR0", {}, "p.parquet': cannot be read"),
+    "a missing text": (
+        "p.jsonl",
+        json.dumps({**RECORDS[0], "sentence2": None}),
+        {},
+        "line 1: sentence2=None: expected a string",
+    ),
+    "no such column": ("p.csv", lines(","), {"columns": "xyz"}, "columns='xyz': expected both"),
+    "nor such a place": (
+        "p.csv",
+        lines(","),
+        {"columns": (0, 1, 7)},
+        "columns=7: expected a column of .* places 1 to 3",
+    ),
+    "a delimiter of two": ("p.csv", lines(","), {"delimiter": "::"}, "delimiter='::': expected"),
+    "two numbers": ("p.csv", "1,2,3\n", {}, "expected the columns sentence1"),
+    "two columns": ("p.csv", "a,b\n", {}, "expected the columns sentence1"),
+    "nothing": ("p.csv", "", {}, "got no pairs"),
+    "a header alone": ("p.jsonl", "\n\n", {}, "got no pairs"),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_what_cannot_be_read_is_refused_with_its_place(kind, write):
+    name, content, options, message = REFUSED[kind]
+    with pytest.raises((ValueError, TypeError), match=message) as caught:
+        load_pairs(write(name, content), **options)
+    assert "\n" not in str(caught.value)
+
+
+PROMPTS = ["a dog", "a café, at night", "naïve art"]
+PARTI = "Prompt\tCategory\tChallenge\tNote\n" + "".join(f"{p}\tAnimals\tBasic\t\n" for p in PROMPTS)
+GENEVAL = "\n".join(
+    json.dumps({"tag": "two", "include": [{"class": "dog", "count": 1}], "prompt": p})
+    for p in PROMPTS
+)
+NUMBERED = "\n".join(f"{i};{p}" for i, p in enumerate(PROMPTS))
+LISTS = {
+    "lines": ("p.txt", "\n".join(PROMPTS), []),
+    "no ending": ("prompts", " \n" + "\n\n".join(PROMPTS) + "\n", []),
+    "Windows": ("p.txt", "\r\n".join(PROMPTS).encode("utf-16"), []),
+    "gzip": ("p.txt.gz", gzip.compress("\n".join(PROMPTS).encode()), []),
+    "quoted": ("p.txt", "\n".join(f'"{p}"' for p in PROMPTS), []),
+    "comments": ("p.txt", "# mine\n" + "\n".join(PROMPTS) + "\n# end", ["--comment", "#"]),
+    "PartiPrompts": ("PartiPrompts.tsv", PARTI, []),
+    "PartiPrompts by place": ("p.tsv", PARTI, ["--column", "1"]),
+    "GenEval": ("evaluation_metadata.jsonl", GENEVAL, []),
+    "T2I-CompBench": ("color_val.txt", "\n".join(PROMPTS) + "\n", []),
+    "one column": ("p.csv", "words\n" + "\n".join(f'"{p}"' for p in PROMPTS), []),
+    "a caption": (
+        "p.csv",
+        "id;caption\n" + "\n".join(f"{i};{p}" for i, p in enumerate(PROMPTS)),
+        [],
+    ),
+    "without header": (
+        "p.csv",
+        NUMBERED,
+        ["--column", "2", "--no-header"],
+    ),
+    "JSON texts": ("p.json", json.dumps(PROMPTS), []),
+    "JSON texts in a head": ("p.json", json.dumps({"prompts": PROMPTS}), []),
+    "a nested key": (
+        "p.json",
+        json.dumps([{"meta": {"prompt": p, "id": 1}} for p in PROMPTS]),
+        ["--column", "meta.prompt"],
+    ),
+    "parquet": ("p.parquet", packed(pd.DataFrame({"text": PROMPTS, "n": 1}).to_parquet), []),
+    "tabs in .txt": (
+        "p.txt",
+        "\n".join(f"{i}\t{p}" for i, p in enumerate(PROMPTS)),
+        ["--delimiter", "tab", "--column", "2", "--no-header"],
+    ),
+    "literal quotes": ("p.txt", '"a dog"', ["--quote", "none"]),
+    "other letters": ("p.txt", "\n".join(PROMPTS).encode("cp437"), ["--encoding", "cp437"]),
+}
+
+
+@pytest.mark.parametrize("kind", LISTS)
+def test_lists_of_prompts_are_read(kind, write):
+    name, content, options = LISTS[kind]
+    expected = ['"a dog"'] if kind == "literal quotes" else PROMPTS
+    assert prompts_in(write(name, content), *options) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "options", "message"),
+    [
+        ("p.csv", "id,word\n1,a\n", [], "'p.csv': expected --column with a table; .* 'id', 'word'"),
+        ("p.csv", "id,word\n1,a\n", ["--column", "no"], "--column='no': expected a column"),
+        ("p.jsonl", '{"prompt": 3}', [], "line 1: expected a text, got 3"),
+        ("p.csv", "prompt,n\na,1\nb, c,2\n", [], "line 3: expected 2 fields"),
+        ("p.txt", "# nothing\n", ["--comment", "#"], "'p.txt': expected prompts, one a line"),
+    ],
+)
+def test_a_list_that_is_none_is_refused(name, content, options, message, write, monkeypatch):
+    monkeypatch.chdir(write(name, content).parent)
+    with pytest.raises(ValueError, match=message):
+        prompts_in(name, *options)
+
+
+def test_two_forms_of_a_letter_are_one_prompt(write):
+    text = "a café\n" + unicodedata.normalize("NFD", "a café")
+    assert prompts_in(write("p.txt", text)) == ["a café"] * 2
+    pairs = load_pairs(write("p.csv", f"{unicodedata.normalize('NFD', 'café')},bus,1\n"))
+    assert pairs.pairs == [("café", "bus")]
+    assert len(pairs.within([unicodedata.normalize("NFD", "café"), "bus"])) == 1
