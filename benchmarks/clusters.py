@@ -1,22 +1,23 @@
 """Are everyday categories found? Adjusted Rand index of 60 prompts in 5 categories.
 
-    python benchmarks/clusters.py [--model embedded] [--guidance 1] [--draws 4]
+    python benchmarks/clusters.py [--model embedded] [--guidance 1] [--draws 2]
 
-Spectral clustering on the kernel and agglomerative clustering and HDBSCAN on the distance, next to
-the same clusterings on the cosine of the model's own text-encoder features, and to the expected
-score of shuffled labels. Prints a Markdown table; nothing is tuned on the labels.
+Spectral clustering on a kernel, and agglomerative clustering and HDBSCAN on a distance: of J, of R
+(relative to the empty prompt), of the cosine of vectors seen from the empty prompt, and of the
+cosine of the model's own text-encoder features, beside the expected score of shuffled labels.
+Prints a Markdown table; nothing is tuned on the labels.
 """
 
 import argparse
 import time
 
 import numpy as np
-import torch
 from sklearn.cluster import HDBSCAN, AgglomerativeClustering, SpectralClustering
 from sklearn.metrics import adjusted_rand_score
 
-from conjure_kernel import load_denoiser, pairwise_divergence
+from conjure_kernel import ConjureEmbedding, load_denoiser, pairwise_divergence
 from conjure_kernel.method.kernels import jeffreys_kernel, median_bandwidth
+from conjure_kernel.models.pretrained.text_encoders import text_features
 
 CATEGORIES = {
     "animals": "dog cat horse cow pig rabbit lion elephant penguin owl duck monkey",
@@ -34,48 +35,53 @@ def main() -> None:
     )
     options.add_argument("--model", default="embedded")
     options.add_argument("--guidance", type=float, default=1.0)
-    options.add_argument("--draws", type=int, default=4)
+    options.add_argument("--draws", type=int, default=2)
     options.add_argument("--cache", default="auto")
     given = options.parse_args()
     prompts = [word for words in CATEGORIES.values() for word in words.split()]
     labels = np.repeat(np.arange(len(CATEGORIES)), 12)
     start = time.perf_counter()
     model = load_denoiser(given.model)
-    measured = pairwise_divergence(
-        prompts,
-        model=model,
-        guidance_scale=given.guidance,
-        n_draws=given.draws,
-        memory=given.cache,
-        verbose=1,
+    settings = {"guidance_scale": given.guidance, "memory": given.cache, "verbose": 1}
+    relative = pairwise_divergence(
+        prompts, model=model, n_draws=given.draws, origin="empty", **settings
     )
-    print(f"{measured.n_evaluations} predictions in {time.perf_counter() - start:.0f} s\n")
-    text = text_distances(model, prompts)
+    vectors = ConjureEmbedding(model, origin="empty", normalize=True, **settings)
+    unit = vectors.fit_transform(prompts).astype(float)
+    spent = relative.n_evaluations + vectors.n_evaluations_
+    print(f"{spent} predictions in {time.perf_counter() - start:.0f} s\n")
+    squares = {
+        "J": relative.pairs.values,
+        "R": relative.values,
+        "1 - cosine": distances_of(unit),
+        "text encoder, 1 - cosine": distances_of(text_features(model.pipeline, prompts)),
+    }
     rng = np.random.default_rng(0)
-    print("| clustering | images, J | text encoder, cosine | shuffled labels (mean, 95 % below) |")
-    print("|---|---|---|---|")
+    names = [*squares, "shuffled labels (mean, 95 % below)"]
+    print(f"| clustering | {' | '.join(names)} |")
+    print("|---|" + "---|" * len(names))
     for name, cluster in METHODS.items():
-        found = cluster(measured.values)
-        chance = [adjusted_rand_score(rng.permutation(labels), found) for _ in range(1000)]
-        row = [adjusted_rand_score(labels, found), adjusted_rand_score(labels, cluster(text))]
+        found = [cluster(matrix) for matrix in squares.values()]
+        chance = [adjusted_rand_score(rng.permutation(labels), found[0]) for _ in range(1000)]
+        row = [f"{adjusted_rand_score(labels, one):.3f}" for one in found]
         low = f"{np.mean(chance):.3f}, {np.quantile(chance, 0.95):.3f}"
-        print(f"| {name} | {row[0]:.3f} | {row[1]:.3f} | {low} |")
+        print(f"| {name} | {' | '.join(row)} | {low} |")
+    count = {name: largest_hub(matrix) for name, matrix in squares.items()}
+    print("\nMost prompts that have one prompt among their nearest 10: ", end="")
+    print(", ".join(f"{n} ({name})" for name, n in count.items()))
 
 
-def text_distances(model, prompts):
-    """Squared distances 2 (1 - cosine) of the mean text-encoder features, without the padding."""
-    tokenizer, encoder = model.pipeline.tokenizer, model.pipeline.text_encoder
-    tokens = tokenizer(prompts, padding="max_length", truncation=True, return_tensors="pt")
-    with torch.no_grad():
-        hidden = encoder(input_ids=tokens.input_ids.to(encoder.device)).last_hidden_state.cpu()
-    mask = tokens.attention_mask.clone()
-    mask[:, 0] = 0
-    mask[torch.arange(len(mask)), tokens.attention_mask.sum(1) - 1] = 0  # the end token
-    features = (hidden * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
-    unit = torch.nn.functional.normalize(features, dim=1).double().numpy()
-    distances = np.clip(2 - 2 * unit @ unit.T, 0, None)
+def distances_of(unit):
+    """1 - cosine of rows of length 1."""
+    distances = np.clip(1 - unit @ unit.T, 0, None)
     np.fill_diagonal(distances, 0)
     return distances
+
+
+def largest_hub(matrix, n_neighbors=10):
+    """The largest number of rows that have one column among their nearest."""
+    apart = matrix + np.diag(np.full(len(matrix), np.inf))
+    return int(np.bincount(apart.argsort(1)[:, :n_neighbors].ravel()).max())
 
 
 def spectral(divergences):
@@ -95,9 +101,9 @@ def hdbscan(divergences):
 
 
 METHODS = {
-    "SpectralClustering on exp(-J / median)": spectral,
-    "AgglomerativeClustering (average) on sqrt(J)": agglomerative,
-    "HDBSCAN (4, 1) on sqrt(J)": hdbscan,
+    "SpectralClustering on exp(-D / median)": spectral,
+    "AgglomerativeClustering (average) on sqrt(D)": agglomerative,
+    "HDBSCAN (4, 1) on sqrt(D)": hdbscan,
 }
 
 

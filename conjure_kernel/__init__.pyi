@@ -3,6 +3,7 @@ from .engine.explanation import Explanation, explain
 from .engine.pairwise import paired_divergence, pairwise_divergence
 from .engine.parameters import PAPER
 from .engine.plan import Plan, plan
+from .engine.vividness import Vividness, vividness
 from .estimators.distance import ConjureDistance
 from .estimators.drift import ConjureDrift
 from .estimators.embedding import ConjureEmbedding
@@ -18,6 +19,7 @@ from .evaluation.datasets import load_pairs
 from .evaluation.evaluation import evaluate
 from .method.accuracy import accuracy_bound, divergence_for_accuracy
 from .method.divergence import Divergence
+from .method.relative import RelativeDivergence
 from .models.denoiser import Denoiser
 from .models.gaussian import GaussianDenoiser, MixtureDenoiser
 from .models.pretrained.load import load_denoiser
@@ -43,7 +45,9 @@ __all__ = [
     "MixtureDenoiser",
     "Plan",
     "PromptWarning",
+    "RelativeDivergence",
     "TextKFold",
+    "Vividness",
     "ablate",
     "accuracy_bound",
     "compare",
@@ -58,4 +62,5 @@ __all__ = [
     "pairwise_divergence",
     "plan",
     "rank_agreement",
+    "vividness",
 ]

@@ -86,9 +86,11 @@ class Table:
         return _html(list(rows[0]) if rows else [], cells)
 
 
-def divergence_html(a: Sequence[str], b: Sequence[str], values: Any, errors: Any) -> str:
+def divergence_html(
+    a: Sequence[str], b: Sequence[str], values: Any, errors: Any, name: str = "J in nats"
+) -> str:
     """HTML table of J ± standard error: the first rows and columns of a matrix, or of pairs."""
-    n, heading = MOST_SHOWN, f"J in nats, {' x '.join(map(str, values.shape))}"
+    n, heading = MOST_SHOWN, f"{name}, {' x '.join(map(str, values.shape))}"
     if values.ndim == 1:
         cells = zip(values[:n].tolist(), errors[:n].tolist(), strict=True)
         rows = [[x, y, with_error(*cell)] for x, y, cell in zip(a[:n], b[:n], cells, strict=True)]

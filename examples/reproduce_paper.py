@@ -34,7 +34,9 @@ def main() -> None:
     settings = {**PAPER, "model": given.model, "guidance_scale": given.guidance}
     settings |= {"n_steps": given.steps, "n_draws": given.draws, "memory": given.cache}
     scorers = {
-        f"-log J, {score}": ConjureScorer(**{**settings, "weighting": weighting, "verbose": 1})
+        f"-log J, {score}": ConjureScorer(
+            origin=None, **{**settings, "weighting": weighting, "verbose": 1}
+        )
         for score, weighting in (("eps / sigma", "paper"), ("eps", "noise"))
     }
     encoder = TextEncoderScorer(given.model)

@@ -47,8 +47,8 @@ def test_human_scores(tmp_path, monkeypatch, capsys):
     first, *others = blocks("human_scores.md")
     exec(compile(first, "human_scores.md", "exec"), names)
     out = capsys.readouterr().out
-    assert "-log J on pairs: 21 pairs" in out
-    assert "| -log J | text encoder, cosine | 21 |" in out
+    assert "-log R on pairs: 21 pairs" in out
+    assert "| -log R | text encoder, cosine | 21 |" in out
     assert others
     for block in others:
         exec(compile(block, "human_scores.md", "exec"), names)

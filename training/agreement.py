@@ -99,7 +99,9 @@ def best_guidance(folder: Path, pairs: ScoredPairs, candidates: list[float]) -> 
     """Choose by Spearman; print what each gives."""
     found = {}
     for guidance in candidates:
-        result = evaluate(ConjureScorer(folder, guidance_scale=guidance, verbose=0), pairs)
+        result = evaluate(
+            ConjureScorer(folder, origin=None, guidance_scale=guidance, verbose=0), pairs
+        )
         found[guidance] = result.table.find(part="all")["spearman"]
     print(f"{pairs.name}: {len(pairs)} pairs choose the guidance:", end=" ")
     print(*(f"{guidance:g}: {100 * value:.1f}" for guidance, value in found.items()), sep=", ")
@@ -154,7 +156,7 @@ def main() -> None:
         names = everything.within(names_of(concepts), "both names")
         first, second = halves(names)
         guidance = best_guidance(folder, first, args.guidance)
-        scorers = [ConjureScorer(folder, guidance_scale=guidance, verbose=0), *texts]
+        scorers = [ConjureScorer(folder, origin=None, guidance_scale=guidance, verbose=0), *texts]
         wide = everything.within(keywords_of(concepts), "both names or keywords")
         for part, pairs in (("other half", second), ("names", names), ("and keywords", wide)):
             rows += rows_of(f"{everything.name}, {part}", pairs, scorers, guidance)

@@ -6,7 +6,8 @@ Pairs (word, hypernym) are those of training/concepts.txt, the world of the embe
 --seed. A broad word evokes what a narrow one does and more, so that KL(word || hypernym) should be
 the smaller leg: the sign of their difference is the guess, 50 % is chance. The interval is
 for other words and hypernyms like these. "Clear" pairs differ by more than two standard errors over
-draws. Resumable.
+draws. "By vividness" guesses without a look at the pair: the word that is nearer to the empty
+prompt is the broader one. Resumable.
 """
 
 import argparse
@@ -15,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from _pairs import tell_cost
-from conjure_kernel import paired_divergence
+from conjure_kernel import paired_divergence, vividness
 from conjure_kernel._table import Table
 from conjure_kernel.evaluation.datasets import ScoredPairs
 from conjure_kernel.evaluation.uncertainty import FEWEST, Pairing, estimate, leave_out
@@ -45,8 +46,11 @@ def main() -> None:
     error = jackknife_se(leave_one_out(chains[0] - chains[1]))
     gap = np.log(backward / forward)
     clear = np.abs(backward - forward) > 2 * error
+    vivid = vividness([*pairs.left, *pairs.right], **settings).values
+    by_vividness = np.log(vivid[: len(pairs)] / vivid[len(pairs) :])
     broader = np.array(pairs.right)
     rows = [row("all", pairs, gap), row("clear", pairs, gap, clear)]
+    rows += [row("all, by vividness", pairs, by_vividness)]
     kinds = sorted(set(pairs.right), key=lambda kind: -(broader == kind).sum())
     rows += [row(kind, pairs, gap, broader == kind) for kind in kinds]
     worst = [

@@ -1,13 +1,14 @@
 """Agreement with human similarity scores: one table over several files of scored pairs.
 
-    python benchmarks/scores/human_scores.py FOLDER [--only MEN,RG65] [--pairs 500] [--draws 4]
+    python benchmarks/scores/human_scores.py FOLDER [--only MEN,RG65] [--pairs 500] [--draws 2]
 
 FOLDER holds MEN.tsv, SimLex999.tsv, WS353.tsv, RG65.tsv, STSB.test.tsv and SICKR.test.tsv (header
 word1 word2 score, or sentence1 sentence2 score). Word sets are taken whole, and again with only the
 pairs whose words are names in training/concepts.txt, which the embedded model was taught; sentence
-sets by --pairs and --seed. Beside -log J: the model's own text encoder and, on request, four
-distances of --images N images a text, and --sentence-transformers NAME. With --baselines-only no
-diffusion model is loaded. Resumable through the cache.
+sets by --pairs and --seed. -log J and -log R (relative to the empty prompt), the cosine of vectors,
+the model's own text encoder and, on request, four distances of --images N images a text, and
+--sentence-transformers NAME. With --baselines-only no diffusion model is loaded. Resumable through
+the cache.
 """
 
 import argparse
@@ -16,6 +17,8 @@ from pathlib import Path
 from _pairs import known_words, tell_cost
 from conjure_kernel import compare, evaluate, load_pairs
 from conjure_kernel._table import Table
+from conjure_kernel.estimators.images import METRICS
+from conjure_kernel.evaluation.cosine import CosineScorer
 from conjure_kernel.evaluation.scorers import (
     ConjureScorer,
     ImageScorer,
@@ -33,9 +36,11 @@ def main() -> None:
     if not given.baselines_only:
         images = {**settings, "n_images": given.images}
         images.pop("n_draws")
-        scorers = [ConjureScorer(**settings), TextEncoderScorer(given.model), *scorers]
+        own = [ConjureScorer(origin=None, **settings), ConjureScorer(**settings)]
+        cosine = CosineScorer(given.model, memory=given.cache)
+        scorers = [*own, cosine, TextEncoderScorer(given.model), *scorers]
         if given.images:
-            scorers += [ImageScorer(s, **images) for s in ("frechet", "jeffreys", "kid", "mmd")]
+            scorers += [ImageScorer(s, **images) for s in METRICS]
     rows = []
     for name, pairs in chosen_pairs(given):
         if not given.baselines_only:
@@ -61,7 +66,7 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--words", type=int, default=0, help="pairs of each word set; 0: all")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--model", default="embedded")
-    parser.add_argument("--draws", type=int, default=4)
+    parser.add_argument("--draws", type=int, default=2)
     parser.add_argument("--images", metavar="N", type=int, default=0, help="of each text")
     parser.add_argument("--sentence-transformers", action="append", default=[], metavar="NAME")
     parser.add_argument("--baselines-only", action="store_true")

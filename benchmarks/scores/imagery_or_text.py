@@ -2,11 +2,13 @@
 
     python benchmarks/scores/imagery_or_text.py PAIRS.tsv [--known] [--show 10] [-o PAGE.md]
 
-Rule, fixed before looking: the human scores, -log J and the cosine of the text encoder are turned
-into ranks from 0 to 1 over all pairs of the set; a pair's error is the distance of a rank from the
-human one. Imagery is right and text wrong where imagery errs by at most 0.15 and text by more; of
-these the pairs with the largest (text error - imagery error) are shown. The same the other way
-round. Writes a page of two tables, and two figures with a picture of each text. Resumable.
+Rule, fixed before looking: the human scores, -log R (J relative to the empty prompt) and the cosine
+of the text encoder are turned into ranks from 0 to 1 over all pairs of the set; a pair's error is
+the distance of a rank from the human one. Imagery is right and text wrong where imagery errs by at
+most 0.15 and text by more; of these the pairs with the largest (text error - imagery error) are
+shown. The same the other way round. Then the pairs whose rank the origin moved most, from -log J to
+-log R, towards people or away. Writes a page of three tables, and figures with a picture of each
+text. Resumable.
 """
 
 from pathlib import Path
@@ -23,25 +25,28 @@ from conjure_kernel.evaluation.scorers import ConjureScorer, TextEncoderScorer
 
 RIGHT = 0.15  # error of a rank
 TITLES = {"imagery": "Imagery right, text wrong", "text": "Text right, imagery wrong"}
+TITLES |= {"moved": "What the origin moves most"}
+COLUMNS = ("people", "imagery", "text", "imagery by J")
 
 
 def main() -> None:
     parser = make_parser(__doc__, 5000)
-    parser.add_argument("--draws", type=int, default=4)
+    parser.add_argument("--draws", type=int, default=2)
     parser.add_argument("--show", type=int, default=10)
     parser.add_argument("-o", "--output", type=Path, default="imagery_or_text.md")
     given = parser.parse_args()
     pairs = choose(given)
     settings = {"model": given.model, "n_draws": given.draws, "memory": given.cache}
     tell_cost(pairs, settings)
-    scorers = ConjureScorer(verbose=1, **settings), TextEncoderScorer(given.model)
+    relative, plain = (ConjureScorer(origin=o, verbose=1, **settings) for o in ("empty", None))
+    scorers = relative, TextEncoderScorer(given.model), plain
     found = [evaluate(scorer, pairs).similarities for scorer in scorers]
     ranks = [(rankdata(x) - 1) / (len(pairs) - 1) for x in (pairs.scores, *found)]
     page = [f"{pairs.name}: {len(pairs)} pairs ({pairs.provenance.get('subset', 'all')})"]
     for side, places in chosen(*ranks, given.show).items():
         rows = [
             {"a": pairs.left[i], "b": pairs.right[i]}
-            | {name: float(r[i]) for name, r in zip(("people", *TITLES), ranks, strict=True)}
+            | {name: float(r[i]) for name, r in zip(COLUMNS, ranks, strict=True)}
             for i in places
         ]
         image = given.output.with_name(f"{given.output.stem}_{side}.png")
@@ -52,15 +57,15 @@ def main() -> None:
     print("\n\n".join(page))
 
 
-def chosen(people, imagery, text, n):
-    """Places of the pairs where only imagery is right, and of those where only text is."""
+def chosen(people, imagery, text, before, n):
+    """Places of the pairs where only imagery is right, where only text is, and that have moved."""
     errors = {"imagery": np.abs(imagery - people), "text": np.abs(text - people)}
     found = {}
     for side, other in (("imagery", "text"), ("text", "imagery")):
         right = (errors[side] <= RIGHT) & (errors[other] > RIGHT)
         order = np.argsort(errors[side] - errors[other], kind="stable")
         found[side] = order[right[order]][:n]
-    return found
+    return {**found, "moved": np.argsort(-np.abs(imagery - before), kind="stable")[:n]}
 
 
 def draw(engine, pairs, path):

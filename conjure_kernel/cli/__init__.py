@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import Any
 
 from conjure_kernel import __version__
-from conjure_kernel.cli import check, maps, measure, models, scores, vectors
+from conjure_kernel.cli import check, compare, maps, measure, models, scores, vectors, vividness
 from conjure_kernel.cli.options import UNWRITTEN, Parser, as_options, drop_output, put, say, visible
 
 __all__ = ["build_parser", "main"]
@@ -50,10 +50,11 @@ examples:
   conjure ablate --task pairs.tsv
   conjure embed prompts.txt -o vectors.npz
   conjure neighbors prompts.txt "a puppy"
+  conjure vividness prompts.txt
 
 "conjure COMMAND --help" shows the options of a command, and more examples.
 """
-VERBS = (measure, check, maps, models, scores, vectors)
+VERBS = (compare, measure, check, maps, models, scores, vectors, vividness)
 
 
 def main(argv: list[str] | None = None) -> int:

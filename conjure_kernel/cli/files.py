@@ -23,10 +23,10 @@ from conjure_kernel._checks import import_optional
 from conjure_kernel._table import Table, jsonable
 from conjure_kernel.cache.folder import replace
 from conjure_kernel.cli.options import UNWRITTEN, say
-from conjure_kernel.method.divergence import Divergence
 
 if TYPE_CHECKING:
     from conjure_kernel.engine.explanation import Explanation
+    from conjure_kernel.engine.pairwise import Measured
 
 __all__ = ["PAPER", "PICTURES", "ROWS", "TABLES", "check_output", "read_matrix"]
 __all__ += [
@@ -103,7 +103,7 @@ def _write_elsewhere(path: Path, data: bytes) -> Path | None:
 
 def write_table(
     path: Path,
-    measured: Divergence,
+    measured: Measured,
     provenance: dict[str, Any],
     images: np.ndarray | None = None,
 ) -> None:

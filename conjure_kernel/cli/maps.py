@@ -12,7 +12,7 @@ from conjure_kernel.cli.prompts import read_prompts
 from conjure_kernel.cli.vectors import embedding_of
 
 if TYPE_CHECKING:
-    from conjure_kernel.method.divergence import Divergence
+    from conjure_kernel.engine.pairwise import Measured
 
 __all__ = ["add_verbs"]
 
@@ -45,6 +45,7 @@ def add_verbs(add: options.Add) -> None:
     options.add_output(parser, ".png, .pdf, .svg, .html or .parquet", default="map.png")
     text = "images of each prompt in .html (default: as many as --draws, at most 4)"
     parser.add_argument("--images", metavar="N", type=int, help=text)
+    options.add_origin(parser)
     text = "mds or umap (default: mds; for more than 1,000 prompts umap)"
     parser.add_argument("--layout", help=text)
     options.add_model(parser)
@@ -82,7 +83,7 @@ def render_map(args: Namespace) -> str:
     return ""
 
 
-def _has_replicates(measured: Divergence) -> bool:
+def _has_replicates(measured: Measured) -> bool:
     """Whether all pairs have the same draws, and more than one."""
     return measured.n_draws > 1 and measured.draw_weights is None
 
@@ -96,6 +97,8 @@ def _write_map(
     if args.output.suffix.lower() == ".parquet":
         del shown["standard_errors"]
         return _write_atlas(args, shown.pop("labels"), provenance, **shown)
+    relative = provenance.get("origin") is not None
+    shown["unit"] = "units of both from the empty prompt" if relative else "nats"
     if args.output.suffix.lower() == ".html":
         from conjure_kernel.plot import layout
         from conjure_kernel.plot.html import html_map

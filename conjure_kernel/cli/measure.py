@@ -1,4 +1,4 @@
-"""`conjure compare`, `matrix`, `plan`, `explain` and `cache`.
+"""`conjure matrix`, `plan`, `explain` and `cache`.
 
 Each function takes the arguments of a command and returns what goes to stdout. Importing this
 loads no torch.
@@ -7,7 +7,6 @@ loads no torch.
 from __future__ import annotations
 
 import json
-import math
 import time
 from argparse import Namespace
 from typing import TYPE_CHECKING
@@ -19,22 +18,12 @@ from conjure_kernel.engine.parameters import EXPLAINED_DRAWS
 
 if TYPE_CHECKING:
     from conjure_kernel.engine.engine import Engine
-    from conjure_kernel.method.divergence import Divergence
+    from conjure_kernel.engine.pairwise import Measured
 
 __all__ = ["add_verbs", "measure", "open_model"]
 
 TIMED = 8  # prompts whose trajectories, which are needed anyway, show how long the rest takes
 
-COMPARE = """\
-examples:
-  conjure compare "a snowman" "a dog"
-  conjure compare "a snowman" "a dog" --draws 16      standard errors half as large
-  conjure compare tomato strawberry --json            for machines
-  conjure compare "a doctor" "a man" --model stable-diffusion-v1-5/stable-diffusion-v1-5
-
-similarity is exp(-J). The last two lines say how well a viewer can tell from one image which of
-two equally likely prompts made it: from the image itself, and from the image with noise added.
-"""
 MATRIX = """\
 examples:
   conjure matrix prompts.txt -o matrix.npz
@@ -79,13 +68,10 @@ examples:
 
 def add_verbs(add: options.Add) -> None:
     """Add the commands; `add` makes a parser of a name, a function, a line and an epilog."""
-    parser = add("compare", compare, "print how far apart two prompts are", COMPARE)
-    options.add_pair(parser)
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    options.add_model(parser)
     parser = add("matrix", measure_table, "write J of all pairs of prompts into a file", MATRIX)
     options.add_prompts(parser)
     options.add_output(parser, ".npz, .csv or .parquet")
+    options.add_origin(parser)
     text = "images of each prompt in .npz (default: %(default)s)"
     parser.add_argument("--images", metavar="N", type=int, default=0, help=text)
     options.add_model(parser)
@@ -94,6 +80,7 @@ def add_verbs(add: options.Add) -> None:
     options.add_prompts(parser)
     text = "cost of a graph of the K nearest prompts instead (ConjureNeighbors), without a cache"
     parser.add_argument("--neighbors", metavar="K", type=int, help=text)
+    options.add_origin(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
     options.add_model(parser)
     text = "show where in the image and at which noise two prompts differ, as a picture"
@@ -108,24 +95,6 @@ def add_verbs(add: options.Add) -> None:
     parser.add_argument("action", choices=["info", "clear"], help="show its size, or delete it")
     parser.add_argument("--yes", action="store_true", help="confirm that the cache is deleted")
     options.add_cache(parser)
-
-
-def compare(args: Namespace) -> str:
-    """J of two prompts, its legs, and what it means for a viewer."""
-    from conjure_kernel.engine.provenance import provenance_of
-
-    engine = open_model(args)
-    measured = measure(engine, [args.a, args.b], args)
-    facts = _facts(measured)
-    if args.json:
-        a, b = measured.prompts_a
-        finite = {name: value if math.isfinite(value) else None for name, value in facts.items()}
-        more = {
-            "n_evaluations": engine.denoiser.n_evaluations,
-            "provenance": provenance_of(engine),
-        }
-        return json.dumps({"prompt_a": a, "prompt_b": b, **finite, **more}, indent=1)
-    return "\n".join(_sentences(facts, measured))
 
 
 def measure_table(args: Namespace) -> str:
@@ -211,26 +180,27 @@ def open_model(args: Namespace) -> Engine:
     return open_engine(settings_of(args))
 
 
-def measure(engine: Engine, prompts: list[str], args: Namespace) -> Divergence:
-    """J of all pairs of prompts; before, a line tells the cost."""
+def measure(engine: Engine, prompts: list[str], args: Namespace, more: int = 0) -> Measured:
+    """J of all pairs of prompts; before, a line tells the cost, with that of what follows."""
     from conjure_kernel._checks import check_prompts
     from conjure_kernel.engine.pairwise import measure_matrix
 
     prompts = check_prompts(prompts)
     if not args.quiet:
-        _tell_cost(engine, list(dict.fromkeys(prompts)))
+        _tell_cost(engine, list(dict.fromkeys(prompts)), more)
     return measure_matrix(engine, prompts, prompts)
 
 
-def _tell_cost(engine: Engine, prompts: list[str]) -> None:
+def _tell_cost(engine: Engine, prompts: list[str], more: int) -> None:
     """Say how many predictions are to come and, after the first ones, how long the rest takes."""
+    from conjure_kernel.engine.ledger import requests_of_matrix
     from conjure_kernel.engine.plan import duration
     from conjure_kernel.engine.steps import check_cost
 
-    requests = dict.fromkeys(prompts, prompts)
+    requests = requests_of_matrix(prompts, engine.origin)
     if (total := engine.cost(requests)) == 0:
         return
-    check = check_cost(engine, requests)
+    check = check_cost(engine, requests) + more
     most = "up to " if check else ""
     say(f"{most}{total + check:,} noise predictions for {len(prompts)} prompts")
     engine.load()
@@ -240,52 +210,3 @@ def _tell_cost(engine: Engine, prompts: list[str]) -> None:
     made, seconds = engine.denoiser.n_evaluations - before, time.monotonic() - begun
     if made and (left := engine.cost(requests)):
         say(f"about {duration(seconds / made * (left + check))} to go")
-
-
-def _facts(measured: Divergence) -> dict[str, float]:
-    """What is known of the pair (row 0, column 1)."""
-    from conjure_kernel.method.accuracy import accuracy_bound
-
-    numbers = {
-        **measured.numbers(),
-        "distance_standard_error": measured.distance_standard_errors,
-        "detection_log_snr": measured.detection_log_snr(),
-    }
-    facts = {name: float(array[0, 1]) for name, array in numbers.items()}
-    facts["similarity"] = math.exp(-facts["divergence"])
-    facts["accuracy_bound"] = float(accuracy_bound(facts["divergence"]))
-    return facts
-
-
-def _sentences(facts: dict[str, float], measured: Divergence) -> list[str]:
-    """The facts as lines of text."""
-    (a, b), (start, end) = measured.prompts_a, measured.grid.log_snr_range
-    interval = f"95 % interval {facts['low']:.4g} to {facts['high']:.4g}"
-    error = f" ± {facts['distance_standard_error']:.2g}"
-    if measured.n_draws == 1:
-        interval, error = "no interval from 1 draw", ""
-    sentences = [
-        f"a             {a}",
-        f"b             {b}",
-        f"J             {facts['divergence']:.4g} nats, {interval}",
-        f"KL(a || b)    {facts['kl_ab']:.4g}",
-        f"KL(b || a)    {facts['kl_ba']:.4g}",
-        f"distance      {facts['distance']:.4g}{error}",
-        f"similarity    {facts['similarity']:.3g}",
-        f"log-SNR       {start:.3g} to {end:.3g}",
-        f"viewer        tells them apart by one image {_at_most(facts['accuracy_bound'])}",
-    ]
-    if math.isfinite(level := facts["detection_log_snr"]):
-        noise = f"{100 / (1 + math.exp(level)):.0f} % of the variance or more"
-        sentences.append(f"with noise    of {noise} (log-SNR {level:.2g}): 75 % at most")
-    return sentences
-
-
-def _at_most(accuracy: float) -> str:
-    """In percent, with one digit more than it has nines; rounded up, so that it stays a bound."""
-    share = 100 * accuracy
-    digits = 1 + max(0, math.ceil(-math.log10(max(100 - share, 1e-6))))
-    shown = math.ceil(share * 10**digits) / 10**digits
-    return (
-        f"{shown:.{digits}f} % of the time at most" if shown < 100 else "every time, or nearly so"
-    )

@@ -61,6 +61,7 @@ OPTIONS = {
     "revision": "--revision",
     "sampler": "--sampler",
     "source": "--task",
+    "origin": "--origin",
     "split": "--split",
     "token_env": "--token-env",
     "variant": "--variant",
@@ -175,6 +176,12 @@ def add_model(
     add("--quiet", action="store_true", help="show warnings, but no cost and no progress bar")
 
 
+def add_origin(parser: Parser) -> None:
+    """Add --origin."""
+    text = "empty: J relative to how far both prompts are from the empty one (default: J in nats)"
+    parser.add_argument("--origin", metavar="ORIGIN", help=text)
+
+
 def add_cache(parser: Any) -> None:
     """Add --cache."""
     text = "a folder, auto, or none: what it holds is not computed again (default: %(default)s)"
@@ -194,6 +201,7 @@ def settings_of(args: Namespace) -> dict[str, Any]:
         },
         "n_steps": args.steps,
         "n_draws": args.draws,
+        **_origin(args),
         "guidance_scale": args.guidance,
         "sampler": args.sampler,
         "memory": args.cache,
@@ -203,6 +211,13 @@ def settings_of(args: Namespace) -> dict[str, Any]:
         "random_state": args.seed,
         "verbose": int(not args.quiet and sys.stderr is not None and sys.stderr.isatty()),
     }
+
+
+def _origin(args: Namespace) -> dict[str, str | None]:
+    """The origin, where a command knows any."""
+    if not hasattr(args, "origin"):
+        return {}
+    return {"origin": None if args.origin in (None, "none") else args.origin}
 
 
 def two_models(args: Namespace) -> tuple[str, str]:
@@ -264,8 +279,9 @@ def say_written(n_evaluations: int, args: Namespace) -> None:
 
 
 def format_row(row: Mapping[str, Any]) -> str:
-    """A prompt of a list, with its J and standard error in front."""
-    return f"{row['divergence']:<10.4g} ± {row['standard_error']:<8.2g}  {row['prompt']}"
+    """A prompt of a list, with its J (or relative divergence) and standard error in front."""
+    value = row["divergence"] if "divergence" in row else row["relative_divergence"]
+    return f"{value:<10.4g} ± {row['standard_error']:<8.2g}  {row['prompt']}"
 
 
 def _rows(text: str) -> int | str:

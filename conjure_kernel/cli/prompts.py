@@ -12,7 +12,7 @@ from conjure_kernel._checks import check_prompts
 if TYPE_CHECKING:
     from conjure_kernel.evaluation.records import Records
 
-__all__ = ["read_prompts", "reading_of"]
+__all__ = ["listed_prompts", "read_prompts", "reading_of"]
 
 NAMES = ("prompt", "prompts", "text", "caption")  # columns that need no --column
 TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".xlsx")
@@ -24,6 +24,11 @@ def reading_of(args: Namespace) -> dict[str, Any]:
     return {**given, "quoting": args.quote}
 
 
+def listed_prompts() -> list[str]:
+    """The list in the package."""
+    return (files("conjure_kernel.cli") / "prompts.txt").read_text("utf-8").splitlines()
+
+
 def read_prompts(args: Namespace) -> list[str]:
     """Prompts of a file: one a line, or a column; "-" is stdin, None the list in the package.
 
@@ -33,7 +38,7 @@ def read_prompts(args: Namespace) -> list[str]:
     if source is None:
         if column is not None:
             raise ValueError(f"--column={column!r}: expected a file with it, got no FILE.")
-        return (files("conjure_kernel.cli") / "prompts.txt").read_text("utf-8").splitlines()
+        return listed_prompts()
     name = "stdin" if source == "-" else repr(source)
     is_table = Path(source.removesuffix(".gz")).suffix.lower() in TABLES
     if column is not None or is_table or args.delimiter:

@@ -25,10 +25,11 @@ examples:
   conjure evaluate --task pairs.tsv -o table.tex        for a paper, with booktabs
   conjure evaluate --task sick-r --baseline sentence-transformers/all-MiniLM-L6-v2
 
-Similarity is -log J. The tasks sts12 to sts16, sts-b and sick-r are fetched from the hub; they and
+Similarity is -log R: J relative to how far both texts are from the empty prompt; with --origin none
+it is -log J. The tasks sts12 to sts16, sts-b and sick-r are fetched from the hub; they and
 sentence-transformers need pip install "conjure-kernel[scores]". A .tsv or .csv file with a header
-(sentence1, sentence2, score) needs nothing. Intervals are for other texts like these, and
-so for other pairs; after ± stands the standard error over draws.
+(sentence1, sentence2, score) needs nothing. Intervals are for other texts like these, and so for
+other pairs; after ± stands the standard error over draws.
 """
 ABLATE = """\
 examples:
@@ -46,9 +47,12 @@ def add_verbs(add: options.Add) -> None:
     text = "correlate distances with human similarity scores"
     parser = add("evaluate", evaluate_task, text, EVALUATE)
     _add_task(parser)
-    text = "text (the model's own encoder); frechet, gaussian_jeffreys, kid or mmd (distances of "
-    text += "images); or the name of a sentence-transformers model; may be given several times"
+    text = "divergence (-log J); cosine (of vectors); text (the model's own encoder); frechet, "
+    text += "gaussian_jeffreys, kid or mmd (distances of images); or the name of a "
+    text += "sentence-transformers model; may be given several times"
     parser.add_argument("--baseline", metavar="NAME", action="append", default=[], help=text)
+    text = "empty, or none for J itself (default: %(default)s)"
+    parser.add_argument("--origin", metavar="ORIGIN", default="empty", help=text)
     text = "images of each text for a baseline (default: %(default)s)"
     parser.add_argument("--images", metavar="N", type=int, default=16, help=text)
     text = "jeffreys, ab (KL of a from b) or ba (default: %(default)s)"
@@ -75,7 +79,7 @@ def _add_task(parser: options.Parser) -> None:
 
 
 def evaluate_task(args: Namespace) -> str:
-    """Correlate -log J and the baselines with the human scores of a task."""
+    """Correlate the model's similarities and the baselines with the human scores of a task."""
     from conjure_kernel.evaluation.comparison import compare
     from conjure_kernel.evaluation.evaluation import evaluate
     from conjure_kernel.evaluation.scorers import ConjureScorer
@@ -143,9 +147,11 @@ def _load(args: Namespace) -> ScoredPairs:
 
 
 def _baseline(name: str, args: Namespace, settings: dict[str, Any]) -> Callable:
-    """Scorer with a name: text, a metric of images, or a sentence-transformers model."""
+    """Scorer with a name of `--baseline`."""
     from conjure_kernel.estimators.images import METRICS
+    from conjure_kernel.evaluation.cosine import CosineScorer
     from conjure_kernel.evaluation.scorers import (
+        ConjureScorer,
         ImageScorer,
         SentenceTransformerScorer,
         TextEncoderScorer,
@@ -156,6 +162,12 @@ def _baseline(name: str, args: Namespace, settings: dict[str, Any]) -> Callable:
         return TextEncoderScorer(
             settings["model"], device=settings["device"], dtype=settings["dtype"], **more
         )
+    settings = {name: value for name, value in settings.items() if name != "origin"}
+    if name == "divergence":
+        return ConjureScorer(origin=None, leg=args.leg, **settings)
+    if name == "cosine":
+        del settings["n_draws"]
+        return CosineScorer(**settings)
     if name in METRICS:
         return ImageScorer(name, n_images=args.images, **settings)
     return SentenceTransformerScorer(name)
@@ -189,8 +201,9 @@ def _tell(runs: Sequence[Mapping[str, Any]], pairs: ScoredPairs) -> None:
     from conjure_kernel.engine.opening import open_engine
     from conjure_kernel.engine.steps import check_cost
 
-    requests, total = requests_of_pairs(pairs.left, pairs.right), 0
+    total = 0
     for engine in map(open_engine, runs):
+        requests = requests_of_pairs(pairs.left, pairs.right, engine.origin)
         work = engine.cost(requests)
         total += work + (check_cost(engine, requests) if work else 0)
     if total:

@@ -44,12 +44,15 @@ def add_verbs(add: options.Add) -> None:
     options.add_output(parser, ".npz or .parquet")
     text = "length of a vector (default: %(default)s)"
     parser.add_argument("--components", metavar="N", type=int, default=1024, help=text)
+    text = "write vectors of length 1, seen from the empty prompt, so that products are cosines"
+    parser.add_argument("--normalize", action="store_true", help=text)
     text = "noisy points at each noise level (default: %(default)s)"
     parser.add_argument("--points", metavar="M", type=int, default=8, help=text)
     options.add_model(parser)
     text = "list the prompts of a file that are nearest to a query"
     parser = add("neighbors", find_neighbors, text, NEIGHBORS)
     options.add_prompts(parser)
+    options.add_origin(parser)
     text = "any prompt, in the file or not"
     parser.add_argument("queries", metavar="QUERY", nargs="+", help=text)
     text = "neighbors of each query (default: %(default)s)"
@@ -64,7 +67,9 @@ def write_vectors(args: Namespace) -> str:
 
     files.check_output(args.output, [".npz", ".parquet"], args.force)
     prompts = read_prompts(args)
-    model = embedding_of(args, n_components=args.components, n_points=args.points)
+    sizes = {"n_components": args.components, "n_points": args.points}
+    origin = {"origin": "empty", "normalize": True} if args.normalize else {}
+    model = embedding_of(args, **sizes, **origin)
     if not args.quiet:
         n = len(set(prompts))
         say(f"up to {model.n_predictions(n):,} noise predictions for {n} prompts")
@@ -82,19 +87,22 @@ def find_neighbors(args: Namespace) -> str:
 
     width = CANDIDATES_PER_NEIGHBOR * check_number(args.k, "-k", least=1, integer=True)
     prompts = list(dict.fromkeys(read_prompts(args)))
-    model = embedding_of(args)
+    settings = settings_of(args)
+    relative = settings["origin"] is not None
+    name = "relative_divergence" if relative else "divergence"
+    model = embedding_of(args, normalize=relative)
     if not args.quiet:
         say(f"up to {_most_predictions(args, model, prompts, width):,} noise predictions")
     nearest, model = {}, model.fit(prompts)
     loaded = {"model": model.denoiser, "device": "auto", "dtype": "auto", "model_kwargs": None}
     for query in dict.fromkeys(args.queries):
         near = _candidates(model, prompts, query, width)
-        measured = pairwise_divergence([query], near, **{**settings_of(args), **loaded})
+        measured = pairwise_divergence([query], near, **{**settings, **loaded})
         order = measured.values[0].argsort(kind="stable")[: args.k]
         nearest[query] = [
             {
                 "prompt": near[i],
-                "divergence": float(measured.values[0, i]),
+                name: float(measured.values[0, i]),
                 "standard_error": float(measured.standard_errors[0, i]),
             }
             for i in order
@@ -118,7 +126,9 @@ def _most_predictions(
     queries, engine, near = set(args.queries), open_engine(settings_of(args)), prompts[:width]
     n_pairs = len(queries) * len(near) * args.draws
     exact = engine.n_predictions(len(queries) * args.draws + n_pairs, 2 * n_pairs)
-    exact += sum(check_cost(engine, requests_of_pairs([q] * len(near), near)) for q in queries)
+    exact += sum(
+        check_cost(engine, requests_of_pairs([q] * len(near), near, engine.origin)) for q in queries
+    )
     return model.n_predictions(len(prompts)) + len(queries) * args.steps * model.n_points + exact
 
 

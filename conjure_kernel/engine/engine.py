@@ -46,8 +46,8 @@ class Engine:
         The model; by name it is loaded only if something is missing, in memory it is looked at.
     settings : Settings
         What fixes an energy beside the model, the prompts and the draws.
-    weighting : {"jeffreys", "paper", "noise"}
-        How the energies of noise levels are summed; it changes no energy.
+    weighting, origin : str, str or None
+        How energies are summed, and the prompt that sums are relative to; no energy changes.
     n_draws : int
         Number of draws, K.
     tol, max_draws, check_steps : float or None, int, int
@@ -62,6 +62,7 @@ class Engine:
         settings: Settings,
         *,
         weighting: str = Parameters.weighting,
+        origin: str | None = None,
         n_draws: int = Parameters.n_draws,
         tol: float | None = Parameters.tol,
         max_draws: int = Parameters.max_draws,
@@ -72,7 +73,7 @@ class Engine:
         verbose: int = Parameters.verbose,
     ) -> None:
         self.denoiser, self.settings, self.weighting = denoiser, settings, weighting
-        self.n_draws, self.check_steps = n_draws, check_steps
+        self.n_draws, self.check_steps, self.origin = n_draws, check_steps, origin
         self.tol, self.max_draws = tol, max_draws
         self.key, self._batch_size = settings.key(denoiser), batch_size
         self._memory = memory = check_memory(memory, denoiser)

@@ -19,7 +19,7 @@ import torch
 from conjure_kernel._checks import check_number, check_prompts
 from conjure_kernel._table import explanation_html
 from conjure_kernel.engine.batches import Batches
-from conjure_kernel.engine.opening import open_engine
+from conjure_kernel.engine.opening import open_engine, refuse_origin
 from conjure_kernel.engine.parameters import EXPLAINED_DRAWS
 from conjure_kernel.engine.provenance import provenance_of
 from conjure_kernel.engine.reading import report_reading
@@ -153,6 +153,7 @@ def explain(a: str, b: str, *, draw: int = 0, **settings: Any) -> Explanation:
     """
     prompts = check_prompts([a, b], "prompts")
     engine = open_engine({"n_draws": EXPLAINED_DRAWS, **settings, "memory": None})
+    refuse_origin(engine, "what is shown adds up to J itself")
     check_number(draw, "draw", least=0, integer=True)
     if draw >= engine.n_draws:
         raise ValueError(

@@ -12,7 +12,8 @@ from conjure_kernel._checks import check_memory
 from conjure_kernel.cache.store import DiskStore, EnergyRow, MemoryStore, digest
 from conjure_kernel.models.task import Trajectory
 
-__all__ = ["Known", "Ledger", "Requests", "Wanted", "make_wanted", "requests_of_pairs"]
+__all__ = ["Known", "Ledger", "Requests", "Wanted", "make_wanted", "requests_of_matrix"]
+__all__ += ["pairs_from_origin", "requests_of_pairs"]
 
 Requests = Mapping[str, Sequence[str]]
 
@@ -128,12 +129,31 @@ class Ledger:
         return row, row.take(want.names, want.draws.shape[1])
 
 
-def requests_of_pairs(left: Sequence[str], right: Sequence[str]) -> dict[str, list[str]]:
-    """Targets of every text of these pairs, as `Engine.measure` takes them."""
+def requests_of_matrix(prompts: Sequence[str], origin: str | None = None) -> Requests:
+    """Targets of each prompt where all pairs are wanted, and those from the origin if any."""
+    every = [*prompts] if origin is None else [*prompts, origin]
+    distinct = list(dict.fromkeys(every))
+    return dict.fromkeys(distinct, distinct)
+
+
+def requests_of_pairs(
+    left: Sequence[str], right: Sequence[str], origin: str | None = None
+) -> Requests:
+    """Targets of every text of these pairs, and those from the origin if any."""
+    left, right = pairs_from_origin(left, right, origin)
     wanted: dict[str, dict[str, None]] = {prompt: {} for prompt in [*left, *right]}
     for x, y in zip(left, right, strict=True):
         wanted[x][y] = wanted[y][x] = None
     return {source: list(targets) for source, targets in wanted.items()}
+
+
+def pairs_from_origin(
+    left: Sequence[str], right: Sequence[str], origin: str | None
+) -> tuple[list[str], list[str]]:
+    """Both sides of these pairs; with an origin, then of each left and each right side from it."""
+    if origin is None:
+        return [*left], [*right]
+    return [*left, *left, *right], [*right, *[origin] * (len(left) + len(right))]
 
 
 def make_wanted(

@@ -19,7 +19,7 @@ from conjure_kernel._checks import (
     quote,
 )
 from conjure_kernel.engine.engine import Engine
-from conjure_kernel.engine.parameters import Measurement
+from conjure_kernel.engine.parameters import Measurement, prompt_of_origin
 from conjure_kernel.engine.settings import Settings
 from conjure_kernel.engine.stopping import fewest_draws
 from conjure_kernel.method.grid import NODES, WEIGHTINGS
@@ -29,7 +29,7 @@ from conjure_kernel.models.identity import DetachedModel
 
 STEP_BYTES = 64.0  # what the grid alone keeps of a step
 
-__all__ = ["open_engine", "open_model", "resolve_seed"]
+__all__ = ["open_engine", "open_model", "refuse_origin", "resolve_seed"]
 
 
 def open_engine(
@@ -76,6 +76,7 @@ def open_engine(
         denoiser,
         settings,
         weighting=measurement.weighting,
+        origin=prompt_of_origin(measurement.origin),
         n_draws=n_draws,
         tol=tol,
         max_draws=max_draws,
@@ -108,6 +109,12 @@ def open_model(measurement: Measurement) -> Denoiser:
 
     options = measurement.model_kwargs or {}
     return open_denoiser(model, device=place[0], dtype=place[1], **options)
+
+
+def refuse_origin(engine: Engine, why: str) -> None:
+    """Raise a ValueError where an origin is set and would mean nothing."""
+    if engine.origin is not None:
+        raise ValueError(f"origin: expected None, as {why}; leave it out.")
 
 
 def resolve_seed(random_state: Any) -> int:

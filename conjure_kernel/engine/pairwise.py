@@ -3,29 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
 from conjure_kernel._checks import AccuracyWarning, check_pairs, check_prompts
 from conjure_kernel.engine.engine import Engine
-from conjure_kernel.engine.ledger import Known, Requests, requests_of_pairs
+from conjure_kernel.engine.ledger import Known, Requests, pairs_from_origin, requests_of_pairs
 from conjure_kernel.engine.opening import open_engine
 from conjure_kernel.engine.reading import report_reading
 from conjure_kernel.engine.steps import checked_steps
 from conjure_kernel.engine.stopping import refine
 from conjure_kernel.engine.turns import in_turn
 from conjure_kernel.method.divergence import Divergence
+from conjure_kernel.method.origin import relative_matrix, relative_pairs
+from conjure_kernel.method.relative import RelativeDivergence
 from conjure_kernel.models.pair import ModelPair, bare
 
-__all__ = ["measure_matrix", "measure_pairs", "paired_divergence", "pairwise_divergence"]
+__all__ = ["Measured", "measure_matrix", "measure_pairs", "paired_divergence"]
+__all__ += ["pairwise_divergence"]
 
 LAST_NODE_SHARE = 0.25
 
+Measured = Divergence | RelativeDivergence  # the latter where there is an origin
 
+
+@overload
+def pairwise_divergence(
+    a: Sequence[str], b: Sequence[str] | None = None, *, origin: None = None, **settings: Any
+) -> Divergence: ...
+@overload
+def pairwise_divergence(
+    a: Sequence[str], b: Sequence[str] | None = None, *, origin: str, **settings: Any
+) -> RelativeDivergence: ...
 def pairwise_divergence(
     a: Sequence[str], b: Sequence[str] | None = None, **settings: Any
-) -> Divergence:
+) -> Measured:
     """Jeffreys divergence of every prompt in `a` from every prompt in `b`.
 
     It is half the sum of both directed KL legs, in nats (weighting="jeffreys").
@@ -39,13 +52,15 @@ def pairwise_divergence(
     **settings
         The parameters of `ConjureDistance`: model, model_kwargs, n_steps, n_draws, guidance_scale,
         weighting, sampler, substeps, nodes, log_snr_range, memory, device, dtype, batch_size,
-        n_jobs, tol, max_draws, shared_noise, chains_per_draw, check_steps, random_state, verbose.
+        n_jobs, tol, max_draws, shared_noise, chains_per_draw, check_steps, random_state, verbose,
+        origin.
 
     Returns
     -------
     divergence : Divergence
         The matrix (n_a, n_b): ``.values`` (at least 0), ``.standard_errors``, ``.interval()``,
-        ``.legs``, ``.profile``, ``.to_pandas()``.
+        ``.legs``, ``.profile``, ``.to_pandas()``. With ``origin="empty"`` it is a
+        `RelativeDivergence`, in units of what both prompts are away from the empty one.
 
     Raises
     ------
@@ -72,9 +87,17 @@ def pairwise_divergence(
     return measure_matrix(open_engine(settings), rows, columns)
 
 
+@overload
+def paired_divergence(
+    a: Sequence[str], b: Sequence[str] | None = None, *, origin: None = None, **settings: Any
+) -> Divergence: ...
+@overload
+def paired_divergence(
+    a: Sequence[str], b: Sequence[str] | None = None, *, origin: str, **settings: Any
+) -> RelativeDivergence: ...
 def paired_divergence(
     a: Sequence[str], b: Sequence[str] | None = None, **settings: Any
-) -> Divergence:
+) -> Measured:
     """Jeffreys divergence of a[i] from b[i] for every i, and of no other pairs.
 
     Parameters
@@ -124,7 +147,7 @@ def measure_pairs(
     *,
     n_draws: np.ndarray | None = None,
     check: bool = True,
-) -> Divergence:
+) -> Measured:
     """Divergence of left[i] from right[i]; repeated pairs and texts are measured once.
 
     Parameters
@@ -136,6 +159,29 @@ def measure_pairs(
     check : bool
         Whether the steps are checked, and warnings come.
     """
+    if engine.origin is None:
+        return _measure_pairs(engine, left, right, n_draws, check)
+    if n_draws is not None:  # all draws of both sides from the origin
+        n_draws = np.r_[n_draws, np.full(2 * len(left), engine.n_draws)]
+    sides = pairs_from_origin(left, right, engine.origin)
+    return relative_pairs(_measure_pairs(engine, *sides, n_draws, check))
+
+
+def measure_matrix(engine: Engine, rows: list[str], columns: list[str]) -> Measured:
+    """Divergence of each row from each column; repeated prompts are measured once."""
+    if engine.origin is None:
+        return _measure_matrix(engine, rows, columns)
+    origin = [engine.origin]
+    return relative_matrix(_measure_matrix(engine, rows + origin, columns + origin))
+
+
+def _measure_pairs(
+    engine: Engine,
+    left: list[str],
+    right: list[str],
+    n_draws: np.ndarray | None = None,
+    check: bool = True,
+) -> Divergence:
     wanted = requests_of_pairs(left, right)
     place = {source: {t: i for i, t in enumerate(targets)} for source, targets in wanted.items()}
     used, draws = None, None
@@ -164,8 +210,7 @@ def measure_pairs(
     return _finished(engine, measured) if check else measured
 
 
-def measure_matrix(engine: Engine, rows: list[str], columns: list[str]) -> Divergence:
-    """Divergence of each row from each column; repeated prompts are measured once."""
+def _measure_matrix(engine: Engine, rows: list[str], columns: list[str]) -> Divergence:
     left, right = list(dict.fromkeys(rows)), list(dict.fromkeys(columns))
     twice = set(left) & set(right)
     union = list(dict.fromkeys([*right, *left]))

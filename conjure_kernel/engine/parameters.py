@@ -11,9 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-__all__ = ["EXPLAINED_DRAWS", "PAPER", "ChainParameters", "Measurement", "ModelParameter"]
-__all__ += ["Parameters"]
+from conjure_kernel._checks import check_choice
 
+__all__ = ["EXPLAINED_DRAWS", "ORIGINS", "PAPER", "ChainParameters", "Measurement"]
+__all__ += ["ModelParameter", "OriginParameter", "Parameters", "prompt_of_origin"]
+
+ORIGINS = {"empty": ""}  # prompts that say nothing in particular, by name
 EXPLAINED_DRAWS = 4  # the default of `explain`, whose draws are one whole chain each
 
 
@@ -58,7 +61,14 @@ class ModelParameter:
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
-class Measurement(ModelParameter, Parameters):
+class OriginParameter:
+    """What divergences are relative to."""
+
+    origin: str | None = None
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class Measurement(OriginParameter, ModelParameter, Parameters):
     """Everything that fixes a measurement but its prompts."""
 
     @classmethod
@@ -81,6 +91,11 @@ class Measurement(ModelParameter, Parameters):
         names = {f.name for f in fields(cls)}
         given = {"chains_per_draw": 1, "check_steps": 0, **estimator.get_params(deep=False)}
         return cls(**{name: value for name, value in given.items() if name in names})
+
+
+def prompt_of_origin(origin: str | None) -> str | None:
+    """The prompt that an origin names; a ValueError if there is no such origin."""
+    return None if origin is None else ORIGINS[check_choice(origin, "origin", tuple(ORIGINS))]
 
 
 # Algorithm 1 of the paper on its model. Stated there: model, T, one noise for both prompts, evenly

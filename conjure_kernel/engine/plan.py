@@ -12,7 +12,7 @@ import torch
 from conjure_kernel._checks import check_pairs, check_prompts
 from conjure_kernel.engine.chains import cheapest_chains
 from conjure_kernel.engine.engine import Engine, Requests
-from conjure_kernel.engine.ledger import requests_of_pairs
+from conjure_kernel.engine.ledger import requests_of_matrix, requests_of_pairs
 from conjure_kernel.engine.opening import open_engine
 from conjure_kernel.engine.steps import check_cost
 from conjure_kernel.engine.stopping import fewest_draws
@@ -150,7 +150,7 @@ def plan(prompts: Sequence[Any], *, pairs: bool = False, **settings: Any) -> Pla
     798
     """
     engine = open_engine(settings)
-    requests, n_predictions = _requests(prompts, pairs), engine.n_predictions
+    requests, n_predictions = _requests(engine, prompts, pairs), engine.n_predictions
     least, most = _draws(engine)
     if engine.cost(requests, _every(requests, most)):
         engine.load()  # a model whose predictions have changed has files of its own
@@ -202,11 +202,13 @@ def plan_candidates(
     """
     n, settings, (n_draws, most_draws) = len(prompts), engine.settings, _draws(engine)
     first = n_draws if engine.tol is not None else min(race[0], n_draws)
+    origin = 0 if engine.origin is None else n  # so many pairs more
+    chains = n + (origin > 0)
     work = [
-        (n * n_draws, 2 * (n_pairs[0] * first + race[1] * (n_draws - first))),
-        (n * most_draws, 2 * n_pairs[1] * most_draws),
+        (chains * n_draws, 2 * ((n_pairs[0] - race[1]) * first + (race[1] + origin) * n_draws)),
+        (chains * most_draws, 2 * (n_pairs[1] + origin) * most_draws),
     ]
-    n_predictions += check_cost(engine, dict.fromkeys(prompts, prompts))
+    n_predictions += check_cost(engine, requests_of_matrix(prompts, engine.origin))
     least, most = (n_predictions + engine.n_predictions(*part) for part in work)
     engine.load()
     disk = _disk_bytes(engine, *work[1], most_draws)
@@ -232,11 +234,10 @@ def duration(seconds: float) -> str:
     return f"{max(1, round(seconds))} s"
 
 
-def _requests(prompts: Sequence[Any], pairs: bool) -> Requests:
+def _requests(engine: Engine, prompts: Sequence[Any], pairs: bool) -> Requests:
     if pairs:
-        return requests_of_pairs(*check_pairs(prompts, "prompts"))
-    distinct = list(dict.fromkeys(check_prompts(prompts)))
-    return dict.fromkeys(distinct, distinct)
+        return requests_of_pairs(*check_pairs(prompts, "prompts"), engine.origin)
+    return requests_of_matrix(check_prompts(prompts), engine.origin)
 
 
 def _every(requests: Requests, n_draws: int) -> dict[str, np.ndarray]:

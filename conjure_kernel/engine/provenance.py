@@ -20,6 +20,7 @@ def provenance_of(engine: Engine, **more: Any) -> dict[str, Any]:
         **engine.key,
         "n_draws": engine.n_draws,
         "weighting": engine.weighting,
+        "origin": engine.origin,
         "log_snr_range": list(engine.grid.log_snr_range),
         "versions": versions(),
         **more,

@@ -9,18 +9,17 @@ from typing import Any
 import numpy as np
 
 from conjure_kernel._checks import check_prompts
-from conjure_kernel.engine.pairwise import measure_matrix
-from conjure_kernel.engine.parameters import ModelParameter, Parameters
+from conjure_kernel.engine.pairwise import Measured, measure_matrix
+from conjure_kernel.engine.parameters import ModelParameter, OriginParameter, Parameters
 from conjure_kernel.engine.provenance import provenance_of
 from conjure_kernel.estimators.base import ModelEstimator, PromptMatrix
 from conjure_kernel.estimators.fitting import as_fitted, whole
-from conjure_kernel.method.divergence import Divergence
 
 __all__ = ["ConjureDistance"]
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
-class ConjureDistance(PromptMatrix, ModelEstimator, ModelParameter, Parameters):
+class ConjureDistance(PromptMatrix, ModelEstimator, OriginParameter, ModelParameter, Parameters):
     r"""Distances between prompts by the images that they evoke in a text-to-image model.
 
     J(a, b) is half the sum of both directed KL divergences between the reverse-time diffusions that
@@ -69,8 +68,12 @@ class ConjureDistance(PromptMatrix, ModelEstimator, ModelParameter, Parameters):
         First and last log-SNR. Default: the model's own, clipped to [-8, 8]. J grows with the last.
     output : {"distance", "divergence", "kl", "kernel"}, default "distance"
         sqrt(J), J, the directed KL(P_row || P_column), or exp(-J / bandwidth).
+    origin : {None, "empty"}, default None
+        "empty" divides each J by sqrt(J(a, "") J(b, "")), how far both prompts are from the empty
+        one: vivid prompts are then no longer far from everything, nor vague ones near to it. 1 is
+        as far apart as each is from nothing in particular. Not with output="kl".
     bandwidth : "median" or float, default "median"
-        h of the kernel, in nats; "median" is the median J of the fitted prompts.
+        h of the kernel, in the unit of J; "median" is the median J of the fitted prompts.
     psd : {"warn", "clip", "raise"}, default "warn"
         What to do when the kernel has negative eigenvalues. "clip" projects them away, new rows
         by the same linear map; the diagonal is then not exactly 1. "warn" warns when rows of other
@@ -95,7 +98,8 @@ class ConjureDistance(PromptMatrix, ModelEstimator, ModelParameter, Parameters):
     prompts_ : list of str
         The fitted prompts, as they were given (NFC-normalised).
     divergences_, standard_errors_, kl_ : arrays of shape (n_prompts, n_prompts)
-        J and its Monte Carlo standard error, and the directed legs, whatever the output.
+        J, or with an origin the relative divergence, and its Monte Carlo standard error, whatever
+        the output; and the directed legs, always in nats.
     bandwidth_ : float
         h in nats.
     min_eigenvalue_ : float
@@ -186,7 +190,15 @@ class ConjureDistance(PromptMatrix, ModelEstimator, ModelParameter, Parameters):
         self.fit(X, y)
         return self.kl_.copy() if self.output == "kl" else self._express_fitted()
 
-    def _keep(self, prompts: list[str], measured: Divergence) -> None:
+    def _check_output(self) -> None:
+        super()._check_output()
+        if self.origin is not None and self.output == "kl":
+            raise ValueError(
+                f"output='kl', origin={self.origin!r}: expected another output, as a direction has "
+                "no relative form; use origin=None (kl_ has both legs in nats, too)."
+            )
+
+    def _keep(self, prompts: list[str], measured: Measured) -> None:
         engine, self.prompts_ = self._engine, prompts
         self._fit_output(measured.values)
         self.standard_errors_, self.kl_ = measured.standard_errors, measured.legs[0]

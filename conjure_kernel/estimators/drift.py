@@ -118,7 +118,7 @@ class ConjureDrift(TextInput, ModelEstimator, Parameters):
         checked = check_prompts(X)
         engine = self._begin()
         sides = [[side + prompt for prompt in checked] for side in SIDES]
-        measured = measure_pairs(engine, *sides)
+        measured: Any = measure_pairs(engine, *sides)
         self.prompts_, self.n_evaluations_ = checked, measured.n_evaluations
         self.measured_ = replace(measured, prompts_a=checked, prompts_b=checked)
         self.divergences_ = measured.values

@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
-from conjure_kernel import _checks
-from conjure_kernel._checks import PromptWarning, check_choice, check_number, check_prompts, quote
-from conjure_kernel.cache.vectors import VectorStore
+from conjure_kernel._checks import check_choice, check_number, check_prompts
 from conjure_kernel.engine import pool as pools
-from conjure_kernel.engine.engine import FLUSH_SECONDS
-from conjure_kernel.engine.parameters import ChainParameters, ModelParameter
-from conjure_kernel.engine.pool import Pool
+from conjure_kernel.engine.parameters import (
+    ChainParameters,
+    ModelParameter,
+    OriginParameter,
+    prompt_of_origin,
+)
 from conjure_kernel.engine.provenance import provenance_of
 from conjure_kernel.engine.settings import Settings
-from conjure_kernel.engine.turns import in_turn, turn
-from conjure_kernel.estimators.base import ModelEstimator, TextInput
+from conjure_kernel.engine.turns import turn
+from conjure_kernel.estimators.base import TextInput
 from conjure_kernel.estimators.fitting import as_fitted, whole
+from conjure_kernel.estimators.vectors import PooledVectors, normalized
+from conjure_kernel.method import blocks
 from conjure_kernel.method.grid import WEIGHTINGS
 
 __all__ = ["ConjureEmbedding"]
-
-COMPONENT_BYTES, POINT_BYTES = 32.0, 16.0  # in calls, cache and result; of the smallest model
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
@@ -36,7 +34,8 @@ class ConjureEmbedding(
     TextInput,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
-    ModelEstimator,
+    PooledVectors,
+    OriginParameter,
     ModelParameter,
     ChainParameters,
 ):
@@ -66,6 +65,11 @@ class ConjureEmbedding(
     n_blocks : int, default 8
         Parts of the vector that share neither draws nor components; the spread over them gives
         the standard error.
+    origin : {None, "empty"}, default None
+        "empty" subtracts the vector of the empty prompt, so that a vector is the direction in which
+        guidance pulls, and cosines are similarities: see `similarity`.
+    normalize : bool, default False
+        Whether vectors have length 1, for tools that take scalar products; only with an origin.
     model_kwargs, n_steps, guidance_scale, weighting, sampler, substeps, nodes, log_snr_range
         See `ConjureDistance`.
     memory, device, dtype, batch_size, n_jobs, random_state, verbose
@@ -84,7 +88,8 @@ class ConjureEmbedding(
     The pooled divergence is J(a, b) if one half of the pool is from a's chains and the other from
     b's. Over a mixed set of prompts its ranks are near those of J, but it is no bound of J.
     Standard errors are those of the draws and of the sketch, not of the choice of references.
-    `exp(-gamma * squared distance)` is positive definite.
+    `exp(-gamma * squared distance)` is positive definite, and so is the matrix of cosines,
+    `vectors @ vectors.T` of normalized vectors.
 
     Examples
     --------
@@ -97,13 +102,11 @@ class ConjureEmbedding(
     0.6
     """
 
-    _pool = cast("Pool | None", None)  # an annotation would make these parameters
-    _vectors = cast("VectorStore | None", None)
-
     n_components: int | None = 1024
     n_references: int = 16
     n_points: int = 8
     n_blocks: int = 8
+    normalize: bool = False
 
     @whole
     def fit(self, X: Sequence[str], y: Any = None) -> ConjureEmbedding:
@@ -156,7 +159,8 @@ class ConjureEmbedding(
         n_tried = min(n_prompts, pools.MOST_CANDIDATES) - 1 if n_prompts > n_references else 0
         lengths, w = (self.n_steps, self.substeps), self.guidance_scale
         settings = Settings(*lengths, guidance_scale=w, chains_per_draw=1)
-        n_replays = n_tried * (n_references - 1) + n_prompts * self.n_points
+        n_vectors = n_prompts + (self.origin is not None)
+        n_replays = n_tried * (n_references - 1) + n_vectors * self.n_points
         return settings.n_predictions(n_references * self._n_draws(n_references), n_replays)
 
     @as_fitted
@@ -173,7 +177,8 @@ class ConjureEmbedding(
         """
         checked = check_prompts(X)
         self._check_memory(len(checked))
-        return self._embed(checked)
+        vectors = self._embed(checked)
+        return normalized(vectors, checked) if self.normalize else vectors
 
     def fit_transform(self, X: Sequence[str], y: Any = None, **fit_params: Any) -> np.ndarray:
         """Fit, and return the vectors of the prompts."""
@@ -194,24 +199,58 @@ class ConjureEmbedding(
         Returns
         -------
         errors : float64 array of shape (n,)
-            In the unit of the distance, sqrt(nats); NaN for equal prompts, and with one block.
+            In the unit of the distance before vectors are normalized, sqrt(nats); NaN for equal
+            prompts, and with one block.
         """
-        left, right = check_prompts(a, "a"), check_prompts(b, "b")
-        if len(left) != len(right):
-            raise ValueError(
-                f"a and b: expected equally many prompts, got {len(left)} and {len(right)}; "
-                "pass both sides of each pair."
-            )
-        gaps = self._embed(left).astype(np.float64) - self._embed(right)
-        squares = (gaps.reshape(len(left), self.n_blocks, -1) ** 2).sum(2)
-        if self.n_blocks == 1:
-            return np.full(len(left), np.nan)
-        error = np.sqrt(self.n_blocks) * squares.std(1, ddof=1)
-        with np.errstate(invalid="ignore"):
-            return error / (2 * np.sqrt(squares.sum(1)))
+        left, right = self._embed_pairs(a, b)
+        return blocks.distance_errors(left, right, self.n_blocks)
+
+    @as_fitted
+    def similarity(self, a: Sequence[str], b: Sequence[str]) -> np.ndarray:
+        """Cosine of the vectors of a[i] and b[i], seen from the empty prompt; in [-1, 1].
+
+        Over the points x of the pool, it is the cosine of the directions in which guidance pulls,
+        eps(x | a) - eps(x | "") and eps(x | b) - eps(x | "").
+
+        Parameters
+        ----------
+        a, b : sequences of str, length n
+
+        Returns
+        -------
+        similarities : float64 array of shape (n,)
+
+        Raises
+        ------
+        ValueError
+            There is no origin, or a prompt conjures what the origin does.
+        """
+        return blocks.cosines(*self._embed_pairs(a, b, directed=True))
+
+    @as_fitted
+    def similarity_standard_error(self, a: Sequence[str], b: Sequence[str]) -> np.ndarray:
+        """Standard error of `similarity`, from draws and sketch, by leaving out one block each.
+
+        Parameters
+        ----------
+        a, b : sequences of str, length n
+
+        Returns
+        -------
+        errors : float64 array of shape (n,)
+            NaN with one block.
+        """
+        left, right = self._embed_pairs(a, b, directed=True)
+        return blocks.cosine_errors(left, right, self.n_blocks)
 
     def _check_parameters(self) -> None:
         check_choice(self.weighting, "weighting", tuple(WEIGHTINGS))
+        prompt_of_origin(self.origin)
+        if self.normalize and self.origin is None:
+            raise ValueError(
+                f"normalize={self.normalize}: expected False without an origin, from which vectors "
+                'have no direction; pass origin="empty", too.'
+            )
         for name in ("n_references", "n_points", "n_blocks", "n_components"):
             if (value := getattr(self, name)) is not None or name != "n_components":
                 check_number(value, name, least=1, integer=True)
@@ -223,77 +262,18 @@ class ConjureEmbedding(
                     "change one of them."
                 )
 
-    def _check_memory(self, n_prompts: int) -> None:
-        width, n_points = self.n_components or 0, self.n_points
-        n_bytes = COMPONENT_BYTES * n_prompts * width + POINT_BYTES * n_points * self.n_steps
-        text = f"n_components={width}, n_points={n_points}, {n_prompts} prompts"
-        _checks.check_memory(n_bytes, text)
-
-    def _n_draws(self, n_references: int) -> int:
-        """Draws that the pool needs of each reference."""
-        return pools.n_draws_needed(n_references, self.n_points, self.n_blocks)
-
-    def _fitted_pool(self) -> Pool:
-        """The pool of the references' chains, which are kept or run again from their seeds."""
-        if self._pool is None:
-            engine = self._fitted_engine()
-            n_draws = self._n_draws(len(self.references_))
-            every = np.ones((1, n_draws), bool)
-            engine.measure(
-                {p: [p] for p in self.references_}, dict.fromkeys(self.references_, every)
+    def _embed_pairs(self, a: Any, b: Any, directed: bool = False) -> list[np.ndarray]:
+        """Vectors of both sides; `directed`: each with a direction, seen from the origin."""
+        sides = check_prompts(a, "a"), check_prompts(b, "b")
+        if len(sides[0]) != len(sides[1]):
+            raise ValueError(
+                f"a and b: expected equally many prompts, got {len(sides[0])} and "
+                f"{len(sides[1])}; pass both sides of each pair."
             )
-            self._pool = pools.make_pool(
-                engine.trajectories(self.references_, n_draws),
-                engine.settings.chain(engine.grid),
-                engine.grid.weights(self.weighting),
-                n_points=self.n_points,
-                n_blocks=self.n_blocks,
-                n_components=self.n_components,
-            )
-        return self._pool
-
-    def _fitted_vectors(self) -> VectorStore:
-        """What is kept of the vectors of this pool."""
-        sizes = [self.n_points, self.n_blocks, self.n_components, self.weighting]
-        text = json.dumps([self.references_, *sizes]).encode()
-        name = hashlib.blake2b(text, digest_size=16).hexdigest()
-        store, known = self._fitted_engine().store, self._vectors
-        if known is None or (known.run, known.pool) != (store.name, name):
-            known = self._vectors = VectorStore(store, name, self.n_components)
-        return known
-
-    @in_turn
-    def _embed(self, prompts: list[str]) -> np.ndarray:
-        store, distinct = self._fitted_vectors(), list(dict.fromkeys(prompts))
-        if any(prompt not in store for prompt in distinct):
-            store = self._make_vectors(distinct)
-        if cut := [prompt for prompt in distinct if store.truncated(prompt)]:
-            text = (
-                f"{len(cut)} of {len(prompts)} prompts are longer than every text encoder of this "
-            )
-            text += f"model reads and were cut, e.g. {quote(cut[0])}; shorten them."
-            self._fitted_engine().tell(text, PromptWarning)
-        return np.stack([store[prompt] for prompt in prompts])
-
-    def _make_vectors(self, prompts: list[str]) -> VectorStore:
-        """Score unknown prompts on the pool, and keep what is done even if this is interrupted."""
-        pool, engine, flushed = self._fitted_pool(), self._fitted_engine(), time.monotonic()
-        engine.load()  # a model that predicts differently than before has files of its own
-        store = self._fitted_vectors()
-        missing = [prompt for prompt in prompts if prompt not in store]
-        work = engine.do(pool.jobs(missing, engine.batches), pool.n_predictions * len(missing))
-        try:
-            for job, (vectors, readings) in work:
-                store.add(job.prompts, vectors, [reading.truncated for reading in readings])
-                if time.monotonic() - flushed > FLUSH_SECONDS:
-                    store.flush()
-                    flushed = time.monotonic()
-        finally:
-            store.flush()
-        return store
-
-    def __getstate__(self) -> dict[str, Any]:
-        state = super().__getstate__()
-        on_disk = self.memory is not None and self.random_state is not None
-        gone = {"_pool", "_vectors"} if on_disk else {"_pool"}
-        return {name: value for name, value in state.items() if name not in gone}
+        if directed and self.origin is None:
+            raise ValueError('origin=None: expected "empty", from which vectors have a direction.')
+        both = [self._embed(side) for side in sides]
+        if directed:
+            for side, vectors in zip(sides, both, strict=True):
+                normalized(vectors, side)
+        return both

@@ -187,8 +187,10 @@ class _Measured:
 
 def _content(engine: Engine, rows: list[str], columns: list[str]) -> str:
     """What fixes a matrix of divergences, as a text."""
-    stopping = (engine.n_draws, engine.tol, engine.max_draws, engine.weighting)
-    return json.dumps([canonical(engine.key), stopping, rows, columns], sort_keys=True)
+    stopping = (engine.n_draws, engine.tol, engine.max_draws)
+    derived = (engine.weighting, engine.origin)
+    known = [canonical(engine.key), stopping, derived, rows, columns]
+    return json.dumps(known, sort_keys=True)
 
 
 def _slope(fitted: UnitKernel, divergences: np.ndarray) -> np.ndarray:

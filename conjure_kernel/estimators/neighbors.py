@@ -11,7 +11,12 @@ from scipy.sparse import csr_matrix
 from sklearn.base import TransformerMixin, clone
 
 from conjure_kernel._checks import check_choice, check_number, check_prompts
-from conjure_kernel.engine.parameters import ChainParameters, ModelParameter, Parameters
+from conjure_kernel.engine.parameters import (
+    ChainParameters,
+    ModelParameter,
+    OriginParameter,
+    Parameters,
+)
 from conjure_kernel.engine.plan import Plan, plan_candidates
 from conjure_kernel.engine.provenance import provenance_of
 from conjure_kernel.engine.turns import turn
@@ -33,6 +38,7 @@ class ConjureNeighbors(
     NamedByPrompts,
     TransformerMixin,
     ModelEstimator,
+    OriginParameter,
     ModelParameter,
     Parameters,
 ):
@@ -58,8 +64,8 @@ class ConjureNeighbors(
         here. Default: one with the settings given here.
     model_kwargs, n_steps, n_draws, tol, max_draws, guidance_scale, weighting, sampler, substeps, \
 nodes, log_snr_range, shared_noise, chains_per_draw, check_steps, memory, device, dtype, \
-batch_size, n_jobs, random_state, verbose
-        See `ConjureDistance`.
+batch_size, n_jobs, random_state, verbose, origin
+        See `ConjureDistance`. With an origin the candidates are those of the largest cosines.
 
     Attributes
     ----------
@@ -69,7 +75,8 @@ batch_size, n_jobs, random_state, verbose
         The fitted embedding that found the candidates.
     divergences_, standard_errors_ : csr_matrix of shape (n_prompts, n_prompts)
         J of each prompt (row) and its candidates, and the prompts that it is a candidate of, in
-        nats, and its Monte Carlo standard error. Candidates that dropped out have fewer draws.
+        nats or relative to the origin, and its Monte Carlo standard error. Candidates that dropped
+        out have fewer draws.
     n_evaluations_, provenance_ : int, dict
         Noise predictions that `fit` cost; model, fingerprint, settings and versions.
 
@@ -251,7 +258,8 @@ batch_size, n_jobs, random_state, verbose
         return super().set_params(**params)
 
     def _default_embedding(self) -> ConjureEmbedding:
-        return ConjureEmbedding(**{f.name: getattr(self, f.name) for f in fields(ChainParameters)})
+        own = {f.name: getattr(self, f.name) for f in fields(ChainParameters)}
+        return ConjureEmbedding(**own, origin=self.origin, normalize=self.origin is not None)
 
     def _width(self, most: int) -> int:
         """Candidates of each prompt, checked."""

@@ -10,12 +10,12 @@ import numpy as np
 from sklearn.base import TransformerMixin
 
 from conjure_kernel._checks import check_choice, check_pairs
-from conjure_kernel.engine.pairwise import measure_pairs
-from conjure_kernel.engine.parameters import ModelParameter, Parameters
+from conjure_kernel.engine.pairwise import Measured, measure_pairs
+from conjure_kernel.engine.parameters import ModelParameter, OriginParameter, Parameters
 from conjure_kernel.engine.provenance import provenance_of
 from conjure_kernel.estimators.base import ModelEstimator, TextInput
 from conjure_kernel.estimators.fitting import as_fitted, whole
-from conjure_kernel.method.divergence import Divergence
+from conjure_kernel.method.relative import RelativeDivergence
 
 __all__ = ["ConjurePairs", "log_divergence"]
 
@@ -25,7 +25,9 @@ FLOOR = 1e-3
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
-class ConjurePairs(TextInput, TransformerMixin, ModelEstimator, ModelParameter, Parameters):
+class ConjurePairs(
+    TextInput, TransformerMixin, ModelEstimator, OriginParameter, ModelParameter, Parameters
+):
     """Features of pairs of texts from the images that both evoke, as a first step of a Pipeline.
 
     Only the given pairs are measured, and pairs that share a text share its trajectories. The next
@@ -37,8 +39,9 @@ class ConjurePairs(TextInput, TransformerMixin, ModelEstimator, ModelParameter, 
     ----------
     model, model_kwargs, n_steps, n_draws, tol, max_draws, guidance_scale, weighting, sampler, \
 substeps, nodes, log_snr_range, shared_noise, chains_per_draw, check_steps, memory, device, dtype, \
-batch_size, n_jobs, random_state, verbose
-        See `ConjureDistance`.
+batch_size, n_jobs, random_state, verbose, origin
+        See `ConjureDistance`. With an origin the features are those of relative divergences, each
+        noise level of a profile relative to the same level from the empty prompt.
     features : {"log_divergence", "profile"}, default "log_divergence"
         One column, log J; or 2 T columns, the log of what each noise level adds to KL(a || b) and
         then to KL(b || a), noisiest first. Values below 1e-3 nats (in a profile 1e-3 / T) count as
@@ -47,7 +50,7 @@ batch_size, n_jobs, random_state, verbose
     Attributes
     ----------
     divergences_, standard_errors_ : arrays of shape (n_pairs,)
-        J of the fitted pairs and its Monte Carlo standard error.
+        J of the fitted pairs (relative with an origin) and its Monte Carlo standard error.
     truncated_ : bool array of shape (n_pairs,)
         Whether every text encoder cut one of the pair's texts.
     n_evaluations_, provenance_ : int, dict
@@ -129,10 +132,12 @@ batch_size, n_jobs, random_state, verbose
         self._pairs = list(zip(measured.prompts_a, measured.prompts_b, strict=True))
         self._features = self._express(measured)
 
-    def _express(self, measured: Divergence) -> np.ndarray:
+    def _express(self, measured: Measured) -> np.ndarray:
         """The columns that `features` names."""
         if self.features == "log_divergence":
             return log_divergence(measured.values)[:, None]
+        if isinstance(measured, RelativeDivergence):
+            return log_divergence(np.hstack(measured.profiles))
         return log_divergence(np.hstack(measured.leg_profiles), FLOOR / measured.grid.n_nodes)
 
 

@@ -16,8 +16,7 @@ import math
 import numpy as np
 
 from conjure_kernel.engine.engine import Engine
-from conjure_kernel.engine.pairwise import measure_pairs
-from conjure_kernel.method.divergence import Divergence
+from conjure_kernel.engine.pairwise import Measured, measure_pairs
 
 __all__ = ["FIRST_LOOK", "race"]
 
@@ -26,9 +25,7 @@ GROWTH = 1.5
 MISS = 0.2  # chance that one of the intervals of a candidate fails
 
 
-def race(
-    engine: Engine, rows: list[str], prompts: list[str], near: np.ndarray, k: int
-) -> Divergence:
+def race(engine: Engine, rows: list[str], prompts: list[str], near: np.ndarray, k: int) -> Measured:
     """J of each row and its candidates, row by row, as a vector of pairs.
 
     Parameters

@@ -1,6 +1,7 @@
 from .ablation import SWEEPS, Ablation, ablate
 from .agreement import Agreement, model_agreement
 from .comparison import compare, rank_agreement
+from .cosine import CosineScorer
 from .datasets import TASKS, ScoredPairs, load_pairs
 from .evaluation import Evaluation, evaluate
 from .mteb import MTEBModel
@@ -19,6 +20,7 @@ __all__ = [
     "Ablation",
     "Agreement",
     "ConjureScorer",
+    "CosineScorer",
     "Evaluation",
     "ImageScorer",
     "MTEBModel",

@@ -10,7 +10,7 @@ import numpy as np
 
 from conjure_kernel._checks import check_choice, same_value
 from conjure_kernel._table import Table, jsonable
-from conjure_kernel.engine.pairwise import paired_divergence
+from conjure_kernel.engine.pairwise import Measured, paired_divergence
 from conjure_kernel.engine.parameters import Measurement
 from conjure_kernel.engine.provenance import versions
 from conjure_kernel.evaluation.comparison import compare
@@ -21,6 +21,7 @@ from conjure_kernel.evaluation.scorers import LEGS, score_divergence
 from conjure_kernel.evaluation.uncertainty import Pairing
 from conjure_kernel.method.divergence import Divergence
 from conjure_kernel.method.grid import WEIGHTINGS
+from conjure_kernel.method.relative import RelativeDivergence
 
 __all__ = ["SWEEPS", "Ablation", "ablate", "settings_to_measure"]
 
@@ -173,17 +174,20 @@ def settings_to_measure(
 
 
 def _at(
-    point: Mapping[str, Any], measured: Sequence[tuple[Mapping[str, Any], Divergence]]
-) -> Divergence:
+    point: Mapping[str, Any], measured: Sequence[tuple[Mapping[str, Any], Measured]]
+) -> Measured:
     """The measurement with the settings of a point, its number of draws and its weighting."""
     needed = {n: v for n, v in point.items() if n not in FREE}
-    if point["tol"] is None:
-        n_draws = needed.pop("n_draws")
+    n_draws = needed.pop("n_draws") if point["tol"] is None else None
+
+    def cut(whole: Divergence) -> Divergence:
+        forward, backward = whole.forward[:, :n_draws], whole.backward[:, :n_draws]
+        return replace(whole, forward=forward, backward=backward, weighting=point["weighting"])
+
     whole = next(found for run, found in measured if _has({**DEFAULTS, **run}, needed))
-    if point["tol"] is not None:
-        return replace(whole, weighting=point["weighting"])
-    forward, backward = whole.forward[:, :n_draws], whole.backward[:, :n_draws]
-    return replace(whole, forward=forward, backward=backward, weighting=point["weighting"])
+    if isinstance(whole, RelativeDivergence):
+        return RelativeDivergence(cut(whole.pairs), cut(whole.left), cut(whole.right))
+    return cut(whole)
 
 
 def _has(run: Mapping[str, Any], needed: Mapping[str, Any]) -> bool:
@@ -194,7 +198,7 @@ def _has(run: Mapping[str, Any], needed: Mapping[str, Any]) -> bool:
 def _evaluate(
     name: str,
     pairs: ScoredPairs,
-    measured: Divergence,
+    measured: Measured,
     point: Mapping[str, Any],
 ) -> Evaluation:
     levels = _band(point["levels"], measured.grid.n_nodes)

@@ -13,7 +13,7 @@ from scipy import stats
 from conjure_kernel._checks import check_prompts
 from conjure_kernel._table import Table
 from conjure_kernel.engine.opening import open_engine, open_model
-from conjure_kernel.engine.pairwise import measure_matrix
+from conjure_kernel.engine.pairwise import Measured, measure_matrix
 from conjure_kernel.engine.parameters import Measurement
 from conjure_kernel.engine.provenance import provenance_of, versions
 from conjure_kernel.evaluation.correlation import (
@@ -23,7 +23,6 @@ from conjure_kernel.evaluation.correlation import (
     warn_of_constants,
 )
 from conjure_kernel.evaluation.uncertainty import Pairing
-from conjure_kernel.method.divergence import Divergence
 from conjure_kernel.method.grid import common_range
 
 __all__ = ["Agreement", "model_agreement"]
@@ -60,8 +59,8 @@ class Agreement:
     """
 
     prompts: list[str]
-    a: Divergence
-    b: Divergence
+    a: Measured
+    b: Measured
     spearman: float
     low: float
     high: float
@@ -142,7 +141,7 @@ def model_agreement(
     return _agree(names, a, b, {**about, "versions": versions()})
 
 
-def _agree(names: list[str], a: Divergence, b: Divergence, about: dict[str, Any]) -> Agreement:
+def _agree(names: list[str], a: Measured, b: Measured, about: dict[str, Any]) -> Agreement:
     i, j = np.triu_indices(len(names), 1)
     x, y = a.values[i, j], b.values[i, j]
     left, right = ([names[k] for k in side] for side in (i, j))

@@ -1,4 +1,4 @@
-"""`MTEBModel`: -log J on the STS tasks of the Massive Text Embedding Benchmark."""
+"""`MTEBModel`: -log R on the STS tasks of the Massive Text Embedding Benchmark."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ __all__ = ["MTEBModel"]
 
 
 class MTEBModel(ConjureScorer):
-    """Model for `mteb.evaluate` on STS tasks with the similarity -log J; needs the extra "mteb".
+    """Model for `mteb.evaluate` on STS tasks with the similarity -log R; needs the extra "mteb".
 
     A distance of pairs has no vectors. `encode` of the second texts measures their pairs with the
-    first ones, and returns points whose cosines with the first point rise with -log J. So
-    `main_score` and the other rank correlations are those of -log J, as `spearman` and `pearson`
+    first ones, and returns points whose cosines with the first point rise with -log R. So
+    `main_score` and the other rank correlations are those of -log R, as `spearman` and `pearson`
     are, while `cosine_pearson` and the like mean nothing. mteb's `CachedEmbeddingWrapper` is
     refused, as it keeps vectors of texts; `memory` keeps what is measured.
 
     Parameters
     ----------
-    model, leg, **settings
-        See `ConjureScorer`.
+    model, origin, leg, **settings
+        See `ConjureScorer`; with origin=None the similarity is -log J.
 
     Examples
     --------
@@ -44,7 +44,7 @@ class MTEBModel(ConjureScorer):
         """Name and revision under which mteb keeps results; the settings fix the revision."""
         of_mteb = import_optional("mteb.models.model_meta", "mteb", "MTEBModel")
         engine = open_engine({"model": self.model, **self.settings})
-        settings = [engine.key, engine.n_draws, engine.weighting, self.leg]
+        settings = [engine.key, engine.n_draws, engine.weighting, engine.origin, self.leg]
         revision = hashlib.sha256(json.dumps(settings, default=str, sort_keys=True).encode())
         name = self.model if isinstance(self.model, str) else type(self.model).__name__
         own = {"name": f"conjure_kernel/{name.strip('/').replace('/', '_')}"}
@@ -70,7 +70,7 @@ class MTEBModel(ConjureScorer):
         return _points(similarities, len(texts))
 
     def similarity_pairwise(self, embeddings1: Any, embeddings2: Any) -> np.ndarray:
-        """Similarities -log J, of shape (n_pairs,), of the pairs for which the points stand."""
+        """Similarities -log R, of shape (n_pairs,), of the pairs for which the points stand."""
         if getattr(embeddings2, "similarities", None) is None:
             raise TypeError(
                 "embeddings2: expected what encode returned after that of the first texts, got "

@@ -15,13 +15,14 @@ from tqdm.auto import tqdm
 
 from conjure_kernel._checks import check_choice, check_number, check_prompts, import_optional
 from conjure_kernel.engine.opening import open_engine
-from conjure_kernel.engine.pairwise import measure_pairs
+from conjure_kernel.engine.pairwise import Measured, measure_pairs
 from conjure_kernel.engine.provenance import provenance_of, versions
 from conjure_kernel.estimators import images
 from conjure_kernel.estimators.pairs import log_divergence
 from conjure_kernel.method.divergence import Divergence
-from conjure_kernel.method.draws import chain_draws
+from conjure_kernel.method.draws import chain_draws, ratio
 from conjure_kernel.method.jackknife import leave_one_out
+from conjure_kernel.method.relative import RelativeDivergence
 
 __all__ = ["ConjureScorer", "ImageScorer", "PairScores", "SentenceTransformerScorer"]
 __all__ += ["TextEncoderScorer", "score_divergence"]
@@ -59,14 +60,15 @@ class PairScores:
 
 
 def score_divergence(
-    measured: Divergence, *, leg: str = "jeffreys", levels: slice = slice(None)
+    measured: Measured, *, leg: str = "jeffreys", levels: slice = slice(None)
 ) -> PairScores:
     """Similarity -log J of measured pairs, or that of one leg or of some noise levels.
 
     Parameters
     ----------
-    measured : Divergence
-        What `paired_divergence` returns.
+    measured : Divergence or RelativeDivergence
+        What `paired_divergence` returns. Of the latter, -log R is the similarity: what is divided
+        by is always J from the empty prompt, at the same noise levels.
     leg : {"jeffreys", "ab", "ba"}, default "jeffreys"
         J, KL(P_a || P_b) or KL(P_b || P_a).
     levels : slice
@@ -78,43 +80,69 @@ def score_divergence(
         Similarities of at most -log(1e-3).
     """
     check_choice(leg, "leg", tuple(LEGS))
-    used = LEGS[leg]
-    values = sum(measured.leg_profiles[i][..., levels].sum(-1) for i in used) / len(used)
+    pairs = measured.pairs if isinstance(measured, RelativeDivergence) else measured
+    values, replicates = _part(pairs, LEGS[leg], levels)
+    if isinstance(measured, RelativeDivergence):
+        left, right = (_part(side, (0, 1), levels) for side in (measured.left, measured.right))
+        values = ratio(values, measured.unit(left[0], right[0]))
+        replicates = ratio(replicates, measured.unit(left[1], right[1]))
+    parts = -log_divergence(values), -log_divergence(replicates)
+    return PairScores(*parts, n_evaluations=measured.n_evaluations)
+
+
+def _part(
+    measured: Divergence, used: Sequence[int], levels: slice
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean of some legs over some noise levels, (...), and the same with one part left out each."""
+    values = np.mean([measured.leg_profiles[i][..., levels].sum(-1) for i in used], axis=0)
     replicates = np.full((1, 2, *values.shape), np.nan)  # noise of an unknown size
     if measured.n_draws > 1 and measured.draw_weights is None:
         weights = np.zeros(measured.grid.n_nodes)
         weights[levels] = measured.grid.weights(measured.weighting)[levels]
         sides = measured.forward, measured.backward
         parts = [chain_draws(sides[i], weights, measured.n_chains) for i in used]
-        replicates = -log_divergence(leave_one_out(np.mean(parts, axis=0)))
-    return PairScores(-log_divergence(values), replicates, n_evaluations=measured.n_evaluations)
+        replicates = leave_one_out(np.mean(parts, axis=0))
+    return values, replicates
 
 
 class ConjureScorer:
-    """Similarity -log J of two texts, by the images that both evoke.
+    """Similarity -log R of two texts, by the images that both evoke; without an origin, -log J.
+
+    R is J in units of what both texts are away from the empty one, so that vivid texts are not far
+    from everything: it agrees better with people than J does (docs/when_to_use.md).
 
     Parameters
     ----------
     model : str, path, diffusers pipeline or Denoiser, default "embedded"
         What `load_denoiser` takes.
+    origin : {"empty", None}, default "empty"
+        What J is relative to.
     leg : {"jeffreys", "ab", "ba"}, default "jeffreys"
-        J, KL(P_a || P_b) or KL(P_b || P_a).
+        J, KL(P_a || P_b) or KL(P_b || P_a), which is divided by the same.
     **settings
         See `paired_divergence`.
 
     Examples
     --------
     >>> from conjure_kernel import GaussianDenoiser
-    >>> world = GaussianDenoiser({"a dog": 0.7, "a cat": -0.4, "a car": 3.0})
+    >>> world = GaussianDenoiser({"": 0.0, "a dog": 0.7, "a cat": 0.6, "a car": 3.0})
     >>> scorer = ConjureScorer(world, memory=None)
     >>> scorer(["a dog", "a dog"], ["a cat", "a car"]).similarities.round(2)
-    array([ 0.5 , -0.97])
+    array([ 3.74, -0.92])
     """
 
-    def __init__(self, model: Any = "embedded", *, leg: str = "jeffreys", **settings: Any) -> None:
-        self.model, self.settings = model, settings
+    def __init__(
+        self,
+        model: Any = "embedded",
+        *,
+        origin: str | None = "empty",
+        leg: str = "jeffreys",
+        **settings: Any,
+    ) -> None:
+        self.model, self.settings = model, {"origin": origin, **settings}
         self.leg = check_choice(leg, "leg", tuple(LEGS))
-        self.name = "-log J" if leg == "jeffreys" else f"-log KL({' || '.join(leg)})"
+        whole = "-log J" if origin is None else "-log R"
+        self.name = whole if leg == "jeffreys" else f"-log KL({' || '.join(leg)})"
 
     def __call__(self, left: Sequence[str], right: Sequence[str]) -> PairScores:  # noqa: D102
         engine = open_engine({"model": self.model, **self.settings})

@@ -14,11 +14,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from numbers import Real
 
 import numpy as np
 
-from conjure_kernel._checks import check_choice, quote
+from conjure_kernel._checks import check_choice
 from conjure_kernel.method.accuracy import check_nats, crossing, divergence_for_accuracy
 from conjure_kernel.method.draws import chain_draws, mean_of, ratio, variance_of
 from conjure_kernel.method.exports import Exports
@@ -188,9 +187,10 @@ class Divergence(Exports):
         ValueError
             `level` is not between 0 and 1.
         """
-        if not isinstance(level, Real) or not 0 < level < 1:
-            raise ValueError(f"level={quote(level)}: expected a number between 0 and 1, as 0.95.")
-        low, high = positive_interval(*self._parts, self.draws_used, level)
+        values, (means, variances) = self.values, self._parts
+        unit = values[..., None, None]
+        parts = ratio(means, unit), ratio(variances, unit**2)
+        low, high = positive_interval(values, *parts, self.draws_used, level)
         widening = 1 + (np.nan_to_num(self.step_error) if steps else 0.0)
         return low / widening, high * widening
 

@@ -9,12 +9,28 @@ import numpy as np
 from conjure_kernel._checks import import_optional
 from conjure_kernel._table import divergence_html
 
-__all__ = ["Exports"]
+__all__ = ["Exports", "LongTable"]
 
 LEGS = ("forward", "backward")
 
 
-class Exports:
+class LongTable:
+    """Mixin of results on pairs with their `numbers` as a table."""
+
+    def columns(self: Any) -> dict[str, Any]:
+        """Long table by columns: the prompts and `numbers`, one entry per pair or cell."""
+        a, b = self.prompts_a, self.prompts_b
+        if not self.paired:
+            a, b = [x for x in a for _ in b], [y for _ in a for y in b]
+        flat = {name: np.ravel(array) for name, array in self.numbers().items()}
+        return {"prompt_a": a, "prompt_b": b, **flat}
+
+    def to_pandas(self: Any) -> Any:
+        """`columns` as a pandas DataFrame."""
+        return import_optional("pandas", "tables", "to_pandas").DataFrame(self.columns())
+
+
+class Exports(LongTable):
     """Mixin of `Divergence` with its ways out."""
 
     def numbers(self: Any) -> dict[str, np.ndarray]:
@@ -33,18 +49,6 @@ class Exports:
             "kl_ba": backward,
             "distance": self.distances,
         }
-
-    def columns(self: Any) -> dict[str, Any]:
-        """Long table by columns: the prompts and `numbers`, one entry per pair or cell."""
-        a, b = self.prompts_a, self.prompts_b
-        if not self.paired:
-            a, b = [x for x in a for _ in b], [y for _ in a for y in b]
-        flat = {name: np.ravel(array) for name, array in self.numbers().items()}
-        return {"prompt_a": a, "prompt_b": b, **flat}
-
-    def to_pandas(self: Any) -> Any:
-        """`columns` as a pandas DataFrame."""
-        return import_optional("pandas", "tables", "to_pandas").DataFrame(self.columns())
 
     def to_xarray(self: Any) -> Any:
         """Energies and results as an `xarray.Dataset` with named dimensions.

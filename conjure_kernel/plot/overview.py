@@ -25,6 +25,7 @@ def plot_overview(
     standard_errors: np.ndarray | None = None,
     replicates: np.ndarray | None = None,
     method: str = "mds",
+    unit: str = "nats",
     title: str | None = None,
 ) -> Figure:
     """Two panels: (a) the matrix with its tree, (b) the map with its stress.
@@ -44,6 +45,8 @@ def plot_overview(
         Default: it does not.
     method : {"mds", "umap"}, default "mds"
         See `layout`.
+    unit : str, default "nats"
+        The unit of the divergences, as in `plot_matrix`.
     title : str, optional
         Text above both panels. Default: none.
 
@@ -67,7 +70,7 @@ def plot_overview(
     height = 4.0 if title is None else 4.35
     figure = Figure(figsize=(10, height), dpi=180)
     left = figure.add_axes((0.067, 0.38 / height, 0.33, 3.3 / height))
-    plot_matrix(matrix, names, ax=left, standard_errors=errors)
+    plot_matrix(matrix, names, ax=left, standard_errors=errors, unit=unit)
     start = figure.get_tightbbox().x1 / 10 + 0.025
     right = figure.add_axes((start, 0.1 / height, 0.99 - start, 3.58 / height))
     plot_map(points, names, images=images, errors=spread, ax=right, stress=stress(matrix, points))

@@ -21,10 +21,12 @@ from commands import prompts_in
 from conjure_kernel import ConjureDistance, accuracy_bound, cli, pairwise_divergence
 from conjure_kernel.cache.upkeep import cache_info
 from conjure_kernel.cli import build_parser
-from conjure_kernel.cli.measure import _at_most
+from conjure_kernel.cli.compare import _at_most
 from conjure_kernel.cli.options import OPTIONS, as_options, settings_of
 from conjure_kernel.engine.engine import Engine
 from conjure_kernel.engine.plan import duration
+from conjure_kernel.evaluation.cosine import CosineScorer
+from conjure_kernel.method.jackknife import jackknife_se
 from conjure_kernel.models.denoiser import Denoiser
 
 SMALL = ["--steps", "3", "--draws", "2"]
@@ -79,7 +81,7 @@ def no_model(monkeypatch):
 def test_compare_prints_what_the_library_measures(conjure, expected):
     code, out, err = conjure("compare", "strawberry", "a bus", "--json")
     found = json.loads(out)
-    assert (code, err) == (0, [])
+    assert (code, err[0]) == (0, "conjure: up to 336 noise predictions for 3 prompts")
     assert (found["prompt_a"], found["prompt_b"]) == ("strawberry", "a bus")
     low, high = expected.interval()
     wanted = {
@@ -91,7 +93,6 @@ def test_compare_prints_what_the_library_measures(conjure, expected):
         "kl_ba": expected.legs[1],
         "distance": expected.distances,
         "distance_standard_error": expected.distance_standard_errors,
-        "similarity": np.exp(-expected.values),
         "accuracy_bound": accuracy_bound(expected.values),
         "detection_log_snr": expected.detection_log_snr(),
     }
@@ -99,12 +100,22 @@ def test_compare_prints_what_the_library_measures(conjure, expected):
     for name, array in wanted.items():
         assert found[name] == pytest.approx(array[0, 1], rel=1e-12), name
     assert found["kl_ab"] != found["kl_ba"]
-    assert found["n_evaluations"] == 0
+    a, b = ([prompt] for prompt in PROMPTS[:2])
+    cosine = CosineScorer(references=PROMPTS[:2], n_steps=3, memory=None)(a, b)
+    assert found["cosine"] == pytest.approx(cosine.similarities[0], rel=1e-3)
+    error = jackknife_se(cosine.replicates)[0]
+    assert found["cosine_standard_error"] == pytest.approx(error, rel=1e-3)
+    options = {"n_steps": 3, "n_draws": 2, "check_steps": 0}
+    relative = pairwise_divergence(PROMPTS[:2], origin="empty", memory=None, **options)
+    for name in ("relative_divergence", "standard_error", "low", "high"):
+        key = name if name.startswith("relative") else f"relative_{name}"
+        assert found[key] == pytest.approx(relative.numbers()[name][0, 1], rel=1e-3), name
+    assert json.loads(conjure("compare", *PROMPTS[:2], "--json")[1])["n_evaluations"] == 0
 
 
 def test_compare_in_words(conjure, expected):
     code, out, err = conjure("compare", "strawberry", "a bus")
-    assert (code, err) == (0, [])
+    assert code == 0, err
     low, high = (end[0, 1] for end in expected.interval())
     divergence, error = expected.values[0, 1], expected.distance_standard_errors[0, 1]
     lines = dict(re.split(r"  +", line, maxsplit=1) for line in out.splitlines())
@@ -113,7 +124,8 @@ def test_compare_in_words(conjure, expected):
     assert lines["KL(a || b)"] == f"{expected.legs[0][0, 1]:.4g}"
     assert lines["KL(b || a)"] == f"{expected.legs[1][0, 1]:.4g}"
     assert lines["distance"] == f"{np.sqrt(divergence):.4g} ± {error:.2g}"
-    assert lines["similarity"] == f"{np.exp(-divergence):.3g}"
+    assert re.fullmatch(r"\d\.\d+, 95 % interval \S+ to \S+", lines["relative"])
+    assert re.fullmatch(r"-?\d\.\d\d ± \S+", lines["cosine"])
     assert lines["viewer"].startswith("tells them apart by one image ")
     telling = expected.detection_log_snr()[0, 1]
     assert f"(log-SNR {telling:.2g})" in lines["with noise"]
@@ -123,9 +135,31 @@ def test_one_prompt_twice_is_no_distance(conjure):
     code, out, _ = conjure("compare", "tomato", "tomato", "--quiet")
     assert code == 0
     assert "0 nats, 95 % interval 0 to 0" in out
-    assert "similarity    1\n" in out
+    assert "relative      0, 95 % interval 0 to 0\n" in out
+    assert "cosine        1.00 ± 0\n" in out
     assert "image 50.0 % of the time" in out
     assert "with noise" not in out
+
+
+def test_a_measured_list_tells_how_close_a_pair_is(conjure, expected, monkeypatch, tmp_path):
+    monkeypatch.setattr(files, "read_prompts", lambda *_: ["strawberry", "tomato", "a bus"])
+    cache = ["--cache", tmp_path, "--quiet"]
+    assert "among others" not in conjure("compare", "tomato", "a lemon", *cache)[1]
+    path = tmp_path / "matrix.npz"
+    assert conjure("matrix", "-", "--origin", "empty", "-o", path, *cache)[0] == 0
+    values = np.load(path)["divergences"][np.triu_indices(3, 1)]
+    found = json.loads(conjure("compare", "tomato", "a lemon", *cache, "--json")[1])
+    assert found["closer_than"] == np.mean(values > found["relative_divergence"])
+    share = f"{found['closer_than']:.0%}"
+    out = conjure("compare", "tomato", "a lemon", *cache)[1]
+    assert f"among others  closer than {share} of pairs of everyday things" in out
+
+
+def test_what_says_nothing_has_no_relative_divergence(conjure):
+    code, out, _ = conjure("compare", "tomato", "", "--quiet")
+    assert code == 0
+    assert "relative      none, as one of them conjures what the empty prompt does" in out
+    assert "cosine" not in out
 
 
 def test_one_draw_has_no_interval_and_one_warning(conjure):
@@ -151,11 +185,13 @@ def test_options_reach_the_model(conjure, tmp_path):
 
 
 def test_the_cost_comes_before_the_work(conjure):
-    wanted = 2 * 1 * 3 * 2 + 2 * 3 * 6 * 2  # n (n - 1) T K + n G S K
-    wanted += 2 * 1 * 3 * 2 + 2 * 3 * 4 * 2  # a check with the start and every second step
+    # Both prompts and the empty one: n (n - 1) T K + n G S K.
+    wanted = 3 * 2 * 3 * 2 + 3 * 3 * 6 * 2
+    wanted += 3 * 2 * 3 * 2 + 3 * 3 * 4 * 2  # a check with the start and every second step
+    wanted += 2 * 8 * 6 + 3 * 8 * 3  # vectors: 8 draws of 2 references, 8 points of 3 prompts
     code, out, err = conjure("compare", "a lemon", "a pear", "--cache", "none", "--json")
     assert code == 0
-    assert err[0] == f"conjure: up to {wanted} noise predictions for 2 prompts"
+    assert err[0] == f"conjure: up to {wanted} noise predictions for 3 prompts"
     assert re.fullmatch(r"conjure: about \d+ s to go", err[1])
     assert json.loads(out)["n_evaluations"] == wanted
     assert conjure("compare", "a lemon", "a pear", "--cache", "none", "--quiet")[2] == []
@@ -253,7 +289,7 @@ def check_provenance(found, expected):
     assert {"conjure-kernel", "torch", "diffusers"} <= found["versions"].keys()
 
 
-def test_provenance_is_that_of_the_estimator(conjure, expected, cache, no_model):
+def test_provenance_is_that_of_the_estimator(conjure, expected, cache):
     _, out, _ = conjure("compare", "strawberry", "a bus", "--json")
     estimator = ConjureDistance(n_steps=3, n_draws=2, memory=cache).fit(PROMPTS)
     wanted = json.loads(json.dumps(estimator.provenance_))
@@ -441,12 +477,12 @@ def test_cache_info_and_clear(conjure, tmp_path):
     code, out, _ = conjure("cache", "info", "--cache", tmp_path)
     assert code == 0
     assert re.search(r"models +1, in \d runs", out)
-    assert re.search(r"prompts +2\n", out)
+    assert re.search(r"prompts +3\n", out)  # with the empty one
     assert str(tmp_path) in out
     code, out, err = conjure("cache", "clear", "--cache", tmp_path)
     assert (code, out, len(err)) == (2, "", 1)
     assert "--yes" in err[0]
-    assert re.search(r"prompts +2\n", conjure("cache", "info", "--cache", tmp_path)[1])
+    assert re.search(r"prompts +3\n", conjure("cache", "info", "--cache", tmp_path)[1])
     code, out, err = conjure("cache", "clear", "--cache", tmp_path, "--yes")
     assert (code, err) == (0, [])
     assert re.search(r"0\.\d MB freed in .*conjure_kernel", out)
@@ -630,8 +666,8 @@ def test_ctrl_c_keeps_what_is_finished(conjure, monkeypatch, tmp_path):
     assert "kept in the cache" in err[0]
     code, _, err = conjure(*command)
     assert code == 0
-    # Both trajectories were kept: what is left are replays, and the check of the steps.
-    assert err[0] == f"conjure: up to {12 + 12 + 48} noise predictions for 2 prompts"
+    # Trajectories were kept: what is left are replays, the check of the steps, and vectors.
+    assert err[0] == f"conjure: up to {36 + 36 + 72 + 168} noise predictions for 3 prompts"
 
 
 def test_ctrl_c_without_a_cache(conjure, monkeypatch):
@@ -647,7 +683,8 @@ def test_ctrl_c_without_a_cache(conjure, monkeypatch):
 # ---------------------------------------------------------------- help, and the real thing
 
 
-VERBS = "compare matrix plan explain cache map drift agree evaluate ablate embed neighbors".split()
+VERBS = "compare matrix plan explain cache map drift agree evaluate ablate embed neighbors "
+VERBS = [*VERBS.split(), "vividness"]
 
 
 @pytest.mark.parametrize("command", [[], *([verb] for verb in VERBS)])

@@ -32,12 +32,14 @@ def test_evaluate_prints_and_writes_what_the_library_finds(conjure, task, cache,
     output = tmp_path / "out.json"
     code, out, err = conjure("evaluate", "--task", task, "--baseline", "text", "-o", output)
     assert code == 0
-    assert "6 texts" in err
-    assert "-log J on words: 15 pairs, 0 missing" in out
+    assert "7 texts" in err  # with the empty one
+    assert "-log R on words: 15 pairs, 0 missing" in out
     assert "text encoder, cosine on words" in out
     assert "Differences of Spearman" in out
     facts = json.loads(output.read_text())
-    assert facts["results"][0]["table"][0]["spearman"] == pytest.approx(spearman(memory=cache))
+    assert facts["results"][0]["table"][0]["spearman"] == pytest.approx(
+        spearman(memory=cache, origin="empty")
+    )
     assert facts["differences"][0]["b"] == "text encoder, cosine"
     assert output.with_suffix(".md").read_text().strip() == out.strip()
     assert output.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
@@ -126,3 +128,17 @@ def test_bad_input_is_one_line(conjure, task, args, message):
     code, out, err = conjure(*[str(task) if arg == "TASK" else arg for arg in args])
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert re.search(message, err)
+
+
+def test_an_origin_of_none_and_baselines_of_j_and_cosines(conjure, task, cache):
+    options = ["--baseline", "divergence", "--baseline", "cosine", "--quiet"]
+    code, out, _ = conjure("evaluate", "--task", task, *options)
+    assert code == 0
+    for name in ("-log R", "-log J", "cosine of vectors"):
+        assert f"{name} on words: 15 pairs, 0 missing" in out
+    code, out, _ = conjure("evaluate", "--task", task, "--origin", "none", "--quiet")
+    assert code == 0
+    assert "-log J on words" in out
+    code, _, err = conjure("evaluate", "--task", task, "--origin", "x", "--quiet")
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert "--origin='x': expected one of 'empty'" in err

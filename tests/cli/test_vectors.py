@@ -109,3 +109,24 @@ def test_bad_input_is_one_line(args, message, conjure, prompts, tmp_path):
     code, out, err = conjure(*(places.get(arg, arg) for arg in args))
     assert (code, out) == (2, "")
     assert message in err
+
+
+def test_neighbors_relative_to_the_empty_prompt(conjure, prompts, cache):
+    options = ["--draws", "2", "-k", "3", "--origin", "empty"]
+    code, out, err = conjure("neighbors", prompts, "apple", *options, "--json")
+    assert code == 0, err
+    found = json.loads(out)["apple"]
+    settings = {"n_steps": 2, "n_draws": 2, "memory": cache, "origin": "empty"}
+    exact = pairwise_divergence(["apple"], PROMPTS, **settings)
+    order = exact.values[0].argsort()[:3]
+    assert [row["prompt"] for row in found] == [PROMPTS[i] for i in order]
+    assert [row["relative_divergence"] for row in found] == [exact.values[0, i] for i in order]
+    assert f"{exact.values[0, order[0]]:.4g}" in conjure("neighbors", prompts, "apple", *options)[1]
+
+
+def test_normalized_vectors_are_written(conjure, prompts, tmp_path):
+    path = tmp_path / "vectors.npz"
+    code, _, err = conjure("embed", prompts, "-o", path, "--normalize", "--components", "64")
+    assert code == 0, err
+    vectors = np.load(path)["vectors"]
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)

@@ -17,7 +17,7 @@ from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import Pipeline, make_pipeline
 
 import pipelines
-from conjure_kernel import ConjureDistance, GaussianDenoiser
+from conjure_kernel import ConjureDistance, GaussianDenoiser, pairwise_divergence, plan
 from conjure_kernel._checks import ConjureWarning
 from conjure_kernel.models.task import Reading
 from worlds import N_DRAWS, N_STEPS, SMALL, SUBSTEPS, cold, make_world
@@ -317,3 +317,54 @@ def test_bad_options(option, message):
     with pytest.raises(ValueError, match=message):
         estimator(world, **option).fit(prompts)
     assert world.rows == 0
+
+
+# ---------------------------------------------------------------- relative to the empty prompt
+
+
+@pytest.mark.parametrize("output", ["distance", "divergence", "kernel"])
+def test_an_origin_reaches_every_output(output):
+    world, prompts = make_world(5)
+    options = {"memory": None, "origin": "empty", **SMALL}
+    model = ConjureDistance(world, output=output, **options)
+    matrix = model.fit_transform(prompts[:4])
+    whole = pairwise_divergence(prompts, model=world, **options)
+    relative = whole.values[:4, :4]
+    np.testing.assert_allclose(model.divergences_, relative)
+    np.testing.assert_allclose(model.standard_errors_, whole.standard_errors[:4, :4])
+    np.testing.assert_allclose(model.kl_, whole.legs[0][:4, :4])  # nats, whatever the origin
+    expressed = {
+        "distance": np.sqrt,
+        "divergence": np.copy,
+        "kernel": lambda r: np.exp(-r / model.bandwidth_),
+    }[output]
+    np.testing.assert_allclose(matrix, expressed(relative))
+    np.testing.assert_allclose(model.transform(prompts[4:]), expressed(whole.values[4:, :4]))
+    assert model.provenance_["origin"] == ""
+
+
+def test_a_direction_has_no_relative_form():
+    world, prompts = make_world(2)
+    with pytest.raises(ValueError, match="output='kl', origin='empty': expected another output"):
+        ConjureDistance(world, output="kl", origin="empty", memory=None).fit(prompts)
+
+
+def test_an_origin_costs_one_prompt_more_and_is_kept(tmp_path):
+    world, prompts = make_world(4)
+    options = {"memory": tmp_path, **SMALL}
+    ConjureDistance(world, **options).fit(prompts)
+    model = ConjureDistance(world, origin="empty", **options).fit(prompts)
+    assert model.n_evaluations_ == N_DRAWS * (N_STEPS * SUBSTEPS + 2 * 4 * N_STEPS)
+    assert ConjureDistance(world, origin="empty", **options).fit(prompts).n_evaluations_ == 0
+    cost = plan(prompts, model=world, origin="empty", **{**options, "memory": None})
+    assert cost.n_prompts == 5
+    assert cost.n_predictions == N_DRAWS * (5 * N_STEPS * SUBSTEPS + 5 * 4 * N_STEPS)
+
+
+def test_a_prompt_that_says_nothing_is_refused_at_fit_and_transform():
+    world, prompts = make_world(3)
+    model = ConjureDistance(world, origin="empty", memory=None, **SMALL)
+    with pytest.raises(ValueError, match="expected prompts that conjure something else"):
+        model.fit([*prompts, ""])
+    with pytest.raises(ValueError, match="expected prompts that conjure something else"):
+        model.fit(prompts).transform([""])

@@ -301,3 +301,81 @@ def test_a_pipeline_of_diffusers_gives_vectors_that_resemble_its_divergences():
     exact = pairwise_divergence(prompts, model=denoiser, **whole)
     assert square == pytest.approx(exact.values[0, 1], rel=1e-3)
     assert torch.is_tensor(model._pool.x)
+
+
+# ---------------------------------------------------------------- seen from the empty prompt
+
+
+def from_empty(n=6, dim=3):
+    """Equal variances and an empty prompt: each vector is a mean, seen from the empty one's."""
+    means = np.random.default_rng(2).normal(size=(n + 1, dim))
+    world = Counting({"" if i == n else f"prompt {i}": mean for i, mean in enumerate(means)})
+    return world, world.prompts[:n], means[:n] - means[n]
+
+
+def test_the_cosine_is_that_of_the_means_seen_from_the_empty_prompt():
+    world, prompts, seen = from_empty()
+    model = embedding(world, origin="empty").fit(prompts)
+    units = seen / np.linalg.norm(seen, axis=1)[:, None]
+    found = [model.similarity([a] * 6, prompts) for a in prompts]
+    np.testing.assert_allclose(found, units @ units.T, atol=1e-4)
+    np.testing.assert_allclose(model.similarity(prompts, prompts), 1, rtol=1e-9)
+
+
+def test_normalized_vectors_have_the_cosines_as_products():
+    world, prompts, _ = from_empty()
+    settings = {"origin": "empty", "n_components": 64}
+    vectors = embedding(world, normalize=True, **settings).fit_transform(prompts)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
+    model = embedding(world, **settings).fit(prompts)
+    products = (vectors[0] * vectors).sum(1)
+    np.testing.assert_allclose(products, model.similarity(prompts[:1] * 6, prompts), atol=1e-5)
+    assert np.linalg.eigvalsh((vectors @ vectors.T).astype(float)).min() > -1e-5
+
+
+def test_an_origin_moves_no_distance():
+    world, prompts, _ = from_empty()
+    plain, moved = (embedding(world, n_components=64, origin=o) for o in (None, "empty"))
+    squares = [pdist(model.fit_transform(prompts), "sqeuclidean") for model in (plain, moved)]
+    np.testing.assert_allclose(*squares, rtol=1e-3)
+    errors = [m.distance_standard_error(prompts[:3], prompts[3:]) for m in (plain, moved)]
+    np.testing.assert_allclose(*errors, rtol=1e-2)
+    assert moved.n_evaluations_ == plain.n_evaluations_ + 4 * 8  # the empty prompt's own vector
+    assert moved.n_predictions(6) == plain.n_predictions(6) + 4 * 8
+
+
+def test_errors_of_cosines_are_those_of_other_seeds():
+    rng = np.random.default_rng(3)
+    names = ["", "a", "b", "c"]
+    means = {name: rng.normal(size=16) for name in names}
+    world = GaussianDenoiser(means, {name: rng.uniform(0.3, 2, 16) for name in names})
+    found, errors = [], []
+    for seed in range(40):
+        options = {"origin": "empty", "n_blocks": 8, "n_components": 64, "random_state": seed}
+        model = embedding(world, **options).fit(names[1:])
+        found.append(model.similarity(["a", "a", "b"], ["b", "c", "c"]))
+        errors.append(model.similarity_standard_error(["a", "a", "b"], ["b", "c", "c"]))
+    ratio = np.std(found, 0) / np.sqrt(np.mean(np.square(errors), 0))
+    assert 0.7 < ratio.mean() < 1.3
+
+
+def test_what_has_no_direction_is_refused():
+    world, prompts, _ = from_empty()
+    model = embedding(world, origin="empty", normalize=True).fit(prompts)
+    for refused in (lambda: model.transform([""]), lambda: model.similarity([prompts[0]], [""])):
+        with pytest.raises(ValueError, match="something else than the empty prompt, got ''"):
+            refused()
+    with pytest.raises(ValueError, match="normalize=True: expected False without an origin"):
+        embedding(world, normalize=True).fit(prompts)
+    with pytest.raises(ValueError, match='origin=None: expected "empty", from which'):
+        embedding(world).fit(prompts).similarity(prompts[:1], prompts[1:2])
+    with pytest.raises(ValueError, match="equally many prompts, got 1 and 2"):
+        model.similarity(prompts[:1], prompts[1:3])
+
+
+def test_a_pickle_with_an_origin_gives_the_same_cosines(tmp_path):
+    world, prompts, _ = from_empty()
+    model = embedding(world, origin="empty", memory=tmp_path).fit(prompts)
+    expected = model.similarity(prompts[:3], prompts[3:])
+    again = pickle.loads(pickle.dumps(model)).set_params(model=world)
+    np.testing.assert_array_equal(again.similarity(prompts[:3], prompts[3:]), expected)

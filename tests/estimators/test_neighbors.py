@@ -270,3 +270,17 @@ def test_wrong_input_says_what_is_needed():
         model.kneighbors(n_neighbors=3)
     with pytest.raises(ValueError, match="mode='near'"):
         model.kneighbors_graph(mode="near")
+
+
+def test_an_origin_makes_the_graph_relative():
+    world, prompts = make_world(8)
+    options = {"n_neighbors": 2, "n_candidates": 7, "memory": None, "n_steps": 4, "check_steps": 0}
+    model = ConjureNeighbors(world, origin="empty", **options).fit(prompts)
+    kind = {"n_steps": 4, "check_steps": 0, "memory": None}
+    exact = pairwise_divergence(prompts, model=world, origin="empty", **kind)
+    np.testing.assert_allclose(model.divergences_.toarray(), exact.values, rtol=1e-6)
+    distances, positions = model.kneighbors()
+    others = exact.values + np.diag(np.full(8, np.inf))
+    np.testing.assert_array_equal(positions, others.argsort(1)[:, :2])
+    np.testing.assert_allclose(distances**2, np.sort(others, 1)[:, :2], rtol=1e-6)
+    assert model.embedding_.origin == "empty"

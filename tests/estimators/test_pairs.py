@@ -195,3 +195,23 @@ def test_errors(scored):
         estimator(world, features="legs").fit(pairs)
     with pytest.raises(ValueError, match=r"pairs\[1\]='b': expected a pair"):
         estimator(world).fit([("a", "b"), "b"])
+
+
+@pytest.mark.parametrize("features", ["log_divergence", "profile"])
+def test_an_origin_makes_features_relative(features):
+    world, prompts = make_world(4)
+    pairs = list(itertools.pairwise(prompts))
+    options = {"memory": None, **SMALL}
+    model = ConjurePairs(world, features=features, origin="empty", **options)
+    found = model.fit_transform(pairs[:2])
+    several = [*pairs, *((p, "") for pair in pairs for p in pair)]
+    plain = paired_divergence(several, model=world, **options)
+    if features == "log_divergence":
+        unit = np.sqrt(plain.values[3::2] * plain.values[4::2])
+        expected = np.log(plain.values[:3] / unit)[:, None]
+    else:
+        unit = np.sqrt(plain.profile[3::2] * plain.profile[4::2])
+        expected = np.log(np.hstack([leg[:3] / unit for leg in plain.leg_profiles]))
+    np.testing.assert_allclose(found, expected[:2], rtol=1e-6)
+    np.testing.assert_allclose(model.transform(pairs), expected, rtol=1e-6)
+    assert len(model.get_feature_names_out()) == found.shape[1]

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import pipelines
-from conjure_kernel import paired_divergence
+from conjure_kernel import ConjureEmbedding, paired_divergence
 from conjure_kernel.estimators.images import METRICS, fit_gaussian, frechet
+from conjure_kernel.evaluation.cosine import CosineScorer
 from conjure_kernel.evaluation.scorers import (
     ConjureScorer,
     ImageScorer,
@@ -17,6 +18,7 @@ from conjure_kernel.evaluation.scorers import (
     TextEncoderScorer,
     score_divergence,
 )
+from conjure_kernel.method.jackknife import jackknife_se
 from conjure_kernel.models.pretrained.text_encoders import text_features
 from measured import IGNORED, measured
 from worlds import N_DRAWS, SMALL, make_world
@@ -31,7 +33,7 @@ LEFT, RIGHT = ["cat", "a dog", "cat"], ["dog", "a dog", "the old boat"]
 def test_conjure_scores_are_minus_the_log(leg):
     world, prompts = make_world(4)
     left, right = prompts[:3], prompts[1:]
-    scored = ConjureScorer(world, leg=leg, memory=None, **SMALL)(left, right)
+    scored = ConjureScorer(world, origin=None, leg=leg, memory=None, **SMALL)(left, right)
     found = paired_divergence(left, right, model=world, memory=None, **SMALL)
     expected = {"jeffreys": found.values, "ab": found.legs[0], "ba": found.legs[1]}[leg]
     np.testing.assert_allclose(scored.similarities, -np.log(expected), rtol=1e-6)
@@ -41,6 +43,50 @@ def test_conjure_scores_are_minus_the_log(leg):
         np.testing.assert_allclose(scored.replicates[0, k], -np.log(rest), rtol=1e-5)
     assert scored.provenance["leg"] == leg
     assert scored.n_evaluations > 0
+
+
+@pytest.mark.parametrize("leg", ["jeffreys", "ab", "ba"])
+def test_an_origin_divides_by_what_both_texts_are_away_from_it(leg):
+    world, prompts = make_world(4)
+    left, right = prompts[:3], prompts[1:]
+    scored = ConjureScorer(world, leg=leg, memory=None, **SMALL)(left, right)
+    pairs = [*zip(left, right, strict=True), *((p, "") for p in (*left, *right))]
+    found = paired_divergence(pairs, model=world, memory=None, **SMALL)
+    values = {"jeffreys": found.values, "ab": found.legs[0], "ba": found.legs[1]}[leg]
+    both = np.log(found.values[3:6]) + np.log(found.values[6:])
+    np.testing.assert_allclose(scored.similarities, both / 2 - np.log(values[:3]), rtol=1e-6)
+    draws = {"jeffreys": found.draws, "ab": found.leg_draws[0], "ba": found.leg_draws[1]}[leg]
+    for k in range(N_DRAWS):
+        rest, unit = (np.delete(d, k, axis=1).mean(1) for d in (draws, found.draws))
+        both = np.log(unit[3:6]) + np.log(unit[6:])
+        np.testing.assert_allclose(scored.replicates[0, k], both / 2 - np.log(rest[:3]), rtol=1e-5)
+
+
+@pytest.mark.parametrize("levels", [slice(None), slice(1, 3)])
+def test_bands_of_a_relative_divergence(levels):
+    world, prompts = make_world(3)
+    pairs = [(prompts[0], prompts[1]), (prompts[0], ""), (prompts[1], "")]
+    options = {"model": world, "memory": None, **SMALL}
+    profile = paired_divergence(pairs, **options).profile[:, levels].sum(1)
+    relative = paired_divergence(pairs[:1], origin="empty", **options)
+    expected = -np.log(profile[0] / np.sqrt(profile[1] * profile[2]))
+    found = score_divergence(relative, levels=levels).similarities
+    assert found[0] == pytest.approx(expected)
+
+
+def test_cosines_are_those_of_the_embedding():
+    world, prompts = make_world(5)
+    options = {"memory": None, "n_steps": 4, "n_components": 64}
+    left, right = prompts[:4], prompts[1:]
+    scored = CosineScorer(world, references=prompts, **options)(left, right)
+    model = ConjureEmbedding(world, origin="empty", **options).fit(prompts)
+    np.testing.assert_array_equal(scored.similarities, model.similarity(left, right))
+    error = model.similarity_standard_error(left, right)
+    np.testing.assert_allclose(jackknife_se(scored.replicates), error)
+    assert scored.n_evaluations > 0
+    # With references of their own, similarities do not depend on what else is scored.
+    alone = CosineScorer(world, references=prompts, **options)(left[:1], right[:1])
+    np.testing.assert_allclose(alone.similarities, scored.similarities[:1], rtol=1e-5)
 
 
 @pytest.mark.parametrize("leg", ["jeffreys", "ab"])
@@ -72,7 +118,7 @@ def test_pairs_of_different_numbers_of_draws_have_no_jackknife():
     world, prompts = make_world()
     settings = {"memory": None, "tol": 0.1, **SMALL}
     left, right = zip(*itertools.combinations(prompts, 2), strict=True)
-    scored = ConjureScorer(world, **settings)(left, right)
+    scored = ConjureScorer(world, origin=None, **settings)(left, right)
     found = paired_divergence(left, right, model=world, **settings)
     assert len(set(found.draws_used)) > 1
     np.testing.assert_allclose(scored.similarities, -np.log(found.values), rtol=1e-6)

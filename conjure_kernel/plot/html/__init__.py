@@ -70,6 +70,7 @@ def html_map(
     clusters: np.ndarray | None = None,
     n_neighbors: int = 5,
     title: str = "Map of prompts",
+    unit: str = "nats",
     provenance: dict[str, Any] | None = None,
 ) -> HtmlMap:
     """Interactive map of prompts, as one HTML file.
@@ -102,6 +103,8 @@ def html_map(
         Neighbours listed with each prompt.
     title : str, default "Map of prompts"
         Title of the page.
+    unit : str, default "nats"
+        The unit of the divergences, or what they are relative to.
     provenance : dict, optional
         Facts for the page's metadata. Default: none.
 
@@ -134,6 +137,7 @@ def html_map(
         .from_string(_part("page.html"))
         .render(
             title=title,
+            unit=unit,
             provenance=json.dumps(provenance or {}),
             bokeh=_bokeh_source(),
             css=_part("page.css"),
