@@ -1,4 +1,4 @@
-"""What do the intervals of `evaluate` and `compare` cover? Simulated scores of pairs.
+"""What do the intervals of `evaluate` and its comparisons cover? Simulated scores of pairs.
 
     python benchmarks/interval_coverage.py [--repetitions 1000] [--designs "one hub,chain"]
 
@@ -6,9 +6,11 @@ A pair's human score y and the similarities x and x' of two scorers are normal. 
 variance (0, 0.5 or 0.9) comes from the two texts of the pair, the rest from the pair itself. x
 correlates with y as given (0, 0.3, 0.6, 0.9), x' half as much, in both parts alike, so that the
 true Pearson and Spearman correlations are known. Each repetition draws other texts. Per design,
-share and correlation: how many of 100 "95 %" intervals hold the truth, for Spearman, for Pearson
-and for the difference of the Spearman correlations of x and x'. Appends to
-benchmarks/results/interval_coverage.csv.
+share and correlation: how many of 100 "95 %" intervals hold the truth, for Spearman, for Pearson,
+for the difference of the Spearman correlations of x and x' (`compare`), for the partial correlation
+of x given x' (`partial_agreement`), and, with scores of another kind, with which both correlate
+half as much as x with y, for what x is better at y than at these, and x' is not (`contrast`).
+Appends to benchmarks/results/interval_coverage.csv.
 
 Designs: all texts distinct; one hub with 60 partners; 3 hubs with 20 partners each; 6 hubs with 15;
 all pairs of 15 and of 30 texts; a chain; 12 blocks of all pairs of 4 texts; 200 random pairs of 80.
@@ -20,12 +22,14 @@ import numpy as np
 
 from _results import append_row
 from conjure_kernel._table import Table
+from conjure_kernel.evaluation.comparison import partial_correlation
 from conjure_kernel.evaluation.correlation import leave_out_correlation
 from conjure_kernel.evaluation.uncertainty import Pairing, estimate, estimate_difference
 
 SHARES = (0.0, 0.5, 0.9)  # of the variance that comes from texts
 CORRELATIONS = (0.0, 0.3, 0.6, 0.9)
-FIGURES = ("Spearman", "Pearson", "difference")
+FIGURES = ("Spearman", "Pearson", "difference", "partial", "contrast")
+KINDS, SCORERS = 0.4, 0.5  # correlations of both kinds of scores, and of both scorers
 
 
 def main(arguments=None) -> None:
@@ -61,33 +65,37 @@ def main(arguments=None) -> None:
 
 
 def repeat(a, b, share, rho, rng):
-    """Whether the intervals of the three figures of one simulated set of pairs hold the truth."""
-    y, x, other = simulate(a, b, share, (rho, rho / 2), rng)
+    """Whether the intervals of the figures of one simulated set of pairs hold the truth."""
+    half = rho / 2
+    true = [[1, KINDS, rho, half], [KINDS, 1, half, half], [rho, half, 1, SCORERS]]
+    true = np.array([*true, [half, half, SCORERS, 1]])
+    y, other_y, x, other = simulate(a, b, share, true, rng)
     pairing = Pairing.of(*(np.char.mod("%04d", side) for side in (a, b)))
-    spearman, pearson = (leave_out_correlation(s, x, y, pairing) for s in ("spearman", "pearson"))
-    others = leave_out_correlation("spearman", other, y, pairing)
-    truths = (rank(rho), rho, rank(rho) - rank(rho / 2))
-    found = estimate(spearman, pairing), estimate(pearson, pairing)
-    found += (estimate_difference(spearman, others, pairing),)
-    return [one.low <= truth <= one.high for one, truth in zip(found, truths, strict=True)]
-
-
-def simulate(a, b, share, correlations, rng):
-    """Scores y (n,) and similarities of scorers with these correlations, normal with variance 1."""
-
-    def part(size):
-        y = rng.normal(size=size)
-        noises = rng.normal(size=(len(correlations), size))
-        return [
-            y,
-            *(r * y + np.sqrt(1 - r**2) * z for r, z in zip(correlations, noises, strict=True)),
-        ]
-
-    texts, pairs = part(max(a.max(), b.max()) + 1), part(len(a))
-    weight = np.sqrt(share / 2)
-    return [
-        weight * (u[a] + u[b]) + np.sqrt(1 - share) * e for u, e in zip(texts, pairs, strict=True)
+    pearson = leave_out_correlation("pearson", x, y, pairing)
+    sides = ((x, y), (other, y), (x, other), (x, other_y), (other, other_y))
+    found = [leave_out_correlation("spearman", *two, pairing) for two in sides]
+    ranks = [rank(true[at]) for at in ((0, 2), (0, 3), (2, 3), (1, 2), (1, 3))]
+    intervals = [
+        estimate(found[0], pairing),
+        estimate(pearson, pairing),
+        estimate_difference(*found[:2], pairing),
+        estimate(partial_correlation(*found[:3]), pairing),
+        estimate(contrast(*found), pairing, correlation=False),
     ]
+    truths = (ranks[0], rho, ranks[0] - ranks[1], partial_correlation(*ranks[:3]), contrast(*ranks))
+    return [one.low <= truth <= one.high for one, truth in zip(intervals, truths, strict=True)]
+
+
+def contrast(xy, other_y, between, x_means, other_means):
+    """Difference of differences, of correlations with y and with the other kind of scores."""
+    return (xy - x_means) - (other_y - other_means)
+
+
+def simulate(a, b, share, true, rng):
+    """Columns (m, n) of pairs, normal with variance 1 and these correlations (m, m)."""
+    root, m = np.linalg.cholesky(true), len(true)
+    texts, pairs = (root @ rng.normal(size=(m, n)) for n in (max(a.max(), b.max()) + 1, len(a)))
+    return np.sqrt(share / 2) * (texts[:, a] + texts[:, b]) + np.sqrt(1 - share) * pairs
 
 
 def rank(rho):

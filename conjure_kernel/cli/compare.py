@@ -94,13 +94,13 @@ def _facts(measured: Divergence) -> dict[str, float]:
 
 def _rank(engine: Engine, relative: float) -> dict[str, float]:
     """Share of the pairs of the list in the package that are further apart, where it is free."""
-    from conjure_kernel.cli.files import read_prompts
+    from conjure_kernel.cli.prompts import listed_prompts
     from conjure_kernel.engine.ledger import requests_of_matrix
     from conjure_kernel.engine.pairwise import measure_matrix
     from conjure_kernel.engine.parameters import ORIGINS
     from conjure_kernel.method.origin import relative_matrix
 
-    words = [*read_prompts(None, None), ORIGINS["empty"]]
+    words = [*listed_prompts(), ORIGINS["empty"]]
     if engine.cost(requests_of_matrix(words)):
         return {}
     matrix: Any = measure_matrix(engine, words, words)

@@ -1,6 +1,8 @@
 from .ablation import SWEEPS, Ablation, ablate
 from .agreement import Agreement, model_agreement
-from .comparison import compare, rank_agreement
+from .combined import combine
+from .comparison import compare, partial_agreement, rank_agreement
+from .contrast import contrast
 from .cosine import CosineScorer
 from .datasets import TASKS, ScoredPairs, load_pairs
 from .evaluation import Evaluation, evaluate
@@ -29,10 +31,13 @@ __all__ = [
     "SentenceTransformerScorer",
     "TextEncoderScorer",
     "ablate",
+    "combine",
     "compare",
+    "contrast",
     "evaluate",
     "load_pairs",
     "model_agreement",
+    "partial_agreement",
     "rank_agreement",
     "score_divergence",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,7 +18,8 @@ from conjure_kernel.evaluation.uncertainty import FEWEST, Estimate, Pairing, est
 from conjure_kernel.method.jackknife import jackknife_se
 
 __all__ = ["STATISTICS", "correlate", "draw_error", "interval_of", "is_constant"]
-__all__ += ["leave_out_correlation", "p_value", "parts_of", "tabulate", "warn_of_constants"]
+__all__ += ["joint_draw_error", "leave_out_correlation", "p_value", "parts_of", "tabulate"]
+__all__ += ["warn_of_constants"]
 
 LEAST = 3  # pairs of a correlation
 STRATA = 3  # of prompt length
@@ -104,6 +105,28 @@ def draw_error(replicates: np.ndarray | None, figure: Callable[[np.ndarray], Any
     if replicates is None:
         return np.nan
     return jackknife_se(np.array([[figure(row) for row in group] for group in replicates]))
+
+
+def joint_draw_error(
+    columns: Sequence[np.ndarray],
+    replicates: Sequence[np.ndarray | None],
+    figure: Callable[..., float],
+) -> float:
+    """Monte Carlo error of a figure of several columns; equally many draws are left out together.
+
+    The squares of the errors of columns with different numbers of draws add up. NaN without any.
+    """
+    squares = []
+    for shape in {rows.shape for rows in replicates if rows is not None}:
+        moving = [rows is not None and rows.shape == shape for rows in replicates]
+        sides = [
+            rows if moves else np.broadcast_to(column, shape)
+            for rows, moves, column in zip(replicates, moving, columns, strict=True)
+        ]
+        groups = zip(*sides, strict=True)
+        values = [[figure(*rows) for rows in zip(*group, strict=True)] for group in groups]
+        squares.append(float(jackknife_se(np.array(values))) ** 2)
+    return float(np.sqrt(sum(squares))) if squares else np.nan
 
 
 def parts_of(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from conjure_kernel._checks import (
     import_optional,
     quote,
 )
-from conjure_kernel.evaluation.pair_files import pairs_of
+from conjure_kernel.evaluation.pair_files import PairRows, pairs_of, rated
 from conjure_kernel.evaluation.records import Records, read_records, records_of_table
 
 __all__ = ["TASKS", "ScoredPairs", "load_pairs"]
@@ -107,6 +107,34 @@ class ScoredPairs:
         return self.take(np.flatnonzero(list(both)), what)
 
 
+@overload
+def load_pairs(
+    source: Any,
+    *,
+    split: str = ...,
+    columns: Sequence[str | int] | None = ...,
+    revision: str | None = ...,
+    header: bool | None = ...,
+    delimiter: str | None = ...,
+    encoding: str | None = ...,
+    quoting: str = ...,
+    comment: str | None = ...,
+    score: str | None = ...,
+) -> ScoredPairs: ...
+@overload
+def load_pairs(
+    source: Any,
+    *,
+    split: str = ...,
+    columns: Sequence[str | int] | None = ...,
+    revision: str | None = ...,
+    header: bool | None = ...,
+    delimiter: str | None = ...,
+    encoding: str | None = ...,
+    quoting: str = ...,
+    comment: str | None = ...,
+    score: list[str] | tuple[str, ...],
+) -> dict[str, ScoredPairs]: ...
 def load_pairs(
     source: Any,
     *,
@@ -118,7 +146,8 @@ def load_pairs(
     encoding: str | None = None,
     quoting: str = "auto",
     comment: str | None = None,
-) -> ScoredPairs:
+    score: str | list[str] | tuple[str, ...] | None = None,
+) -> ScoredPairs | dict[str, ScoredPairs]:
     r"""Load scored pairs of a named task, of a file as it comes, or of a table.
 
     Parameters
@@ -148,10 +177,14 @@ def load_pairs(
         What encloses a field: with "auto" double quotes, or nothing where tabs or spaces separate.
     comment : str, optional
         Lines that begin so are left out.
+    score : str or list of str, optional
+        Name of the column of the score, instead of the third of `columns`; or several names, for
+        pairs rated on several attributes (see `contrast`).
 
     Returns
     -------
-    pairs : ScoredPairs
+    pairs : ScoredPairs, or dict of ScoredPairs
+        With several scores, the pairs that have all of them with each, by its name.
 
     Raises
     ------
@@ -188,11 +221,23 @@ def load_pairs(
         how = {"delimiter": delimiter, "encoding": encoding, "comment": comment}
         records = read_records(path, quoting=quoting, **how)
         name, provenance = path.stem, {"source": path.name}
-    found = pairs_of(records, columns, header)
-    left, right = check_pairs(list(zip(found.left, found.right, strict=True)), records.name)
     usual = {"encoding": "utf-8", "delimiter": "\t" if ".tsv" in str(source) else ","}
-    provenance |= {n: v for n, v in found.found.items() if usual.get(n) != v}
-    return ScoredPairs(name, left, right, found.scores, found.corpora, provenance)
+    if not isinstance(score, list | tuple):
+        return _scored(name, pairs_of(records, columns, header, score), provenance, usual)
+    if not score:
+        raise ValueError("score=[]: expected at least one name of a column; leave it out.")
+    records = rated(records, columns, header, score)
+    each = {one: pairs_of(records, columns, header, one) for one in score}
+    return {one: _scored(f"{name}, {one}", e, provenance, usual) for one, e in each.items()}
+
+
+def _scored(
+    name: str, found: PairRows, provenance: dict[str, Any], usual: dict[str, Any]
+) -> ScoredPairs:
+    """Checked pairs; what is unusual about their file is part of the provenance."""
+    left, right = check_pairs(list(zip(found.left, found.right, strict=True)), name)
+    unusual = {n: v for n, v in found.found.items() if usual.get(n) != v}
+    return ScoredPairs(name, left, right, found.scores, found.corpora, {**provenance, **unusual})
 
 
 def _check_file(source: str | Path) -> Path:

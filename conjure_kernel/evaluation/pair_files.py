@@ -44,7 +44,10 @@ class PairRows:
 
 
 def pairs_of(
-    records: Records, columns: Sequence[str | int] | None = None, header: bool | None = None
+    records: Records,
+    columns: Sequence[str | int] | None = None,
+    header: bool | None = None,
+    score: str | None = None,
 ) -> PairRows:
     """Pairs and scores of a file's rows.
 
@@ -56,6 +59,8 @@ def pairs_of(
         three columns.
     header : bool, optional
         Whether the first row holds names. Default: whether its score is no number.
+    score : str, optional
+        Name of the column of the score, instead of the third of `columns`.
 
     Raises
     ------
@@ -65,22 +70,18 @@ def pairs_of(
     empty = f"{records.name}: expected a header and one pair a line, got no pairs."
     if not records.rows:
         raise ValueError(empty)
-    table, (a, b, score) = _place(records, columns, header)
+    table, (a, b, place) = _place(records, columns, header, score)
     if not table.rows:
         raise ValueError(empty)
-    values, kept, commas = [], [], 0
-    for i, row in enumerate(table.rows):
-        cell = row[score]
-        if cell is None or str(cell).strip().lower() in MISSING:
-            continue
-        commas += bool(DECIMAL_COMMA.fullmatch(str(cell).strip()))
-        values.append(_number(cell, table, i, score))
-        kept.append(i)
+    kept = [i for i, row in enumerate(table.rows) if not _is_missing(row[place])]
+    values = [_number(table.rows[i][place], table, i, place) for i in kept]
+    cells = (str(table.rows[i][place]).strip() for i in kept)
+    commas = sum(bool(DECIMAL_COMMA.fullmatch(cell)) for cell in cells)
     left, right = ([_text(table, i, side) for i in kept] for side in (a, b))
     names = [name.lower() for name in table.names or ()]
     corpus = next((names.index(c) for c in CORPORA if c in names), None)
     corpora = None
-    if corpus is not None and corpus not in (a, b, score):
+    if corpus is not None and corpus not in (a, b, place):
         corpora = [str(table.rows[i][corpus]) for i in kept]
     found = dict(table.found) | ({"decimal": ","} if commas else {})
     if n_missing := len(table.rows) - len(kept):
@@ -88,6 +89,24 @@ def pairs_of(
         _tell_missing(table, kept)
     _tell_repeated(table.name, left, right, values)
     return PairRows(left, right, np.array(values), corpora, found)
+
+
+def rated(
+    records: Records,
+    columns: Sequence[str | int] | None,
+    header: bool | None,
+    scores: Sequence[str],
+) -> Records:
+    """The rows that have all of these scores, under their header; a warning counts the others."""
+    tables = [_place(records, columns, header, score) for score in scores]
+    table, places = tables[0][0], [place for _, (_, _, place) in tables]
+    rows = enumerate(table.rows)
+    kept = [i for i, row in rows if not any(_is_missing(row[place]) for place in places)]
+    if len(kept) == len(table.rows):
+        return table
+    _tell_missing(table, kept)
+    lines = [table.places[i] for i in kept]
+    return replace(table, rows=[table.rows[i] for i in kept], places=lines)
 
 
 def texts_of(
@@ -107,28 +126,39 @@ def texts_of(
     return [_text(table, i, a) for i in rows], [_text(table, i, b) for i in rows]
 
 
+def _is_missing(cell: Any) -> bool:
+    return cell is None or str(cell).strip().lower() in MISSING
+
+
 def _place(
-    records: Records, columns: Sequence[str | int] | None, header: bool | None
+    records: Records,
+    columns: Sequence[str | int] | None,
+    header: bool | None,
+    score: str | None = None,
 ) -> tuple[Records, tuple[int, int, int]]:
     """The rows under their header, and the places of both texts and of the score."""
+    if columns is not None and score is not None:
+        columns = [*columns[:2], score]
     if columns is not None:
         if isinstance(columns, str) or len(columns) != 3:
             raise ValueError(f"columns={quote(columns)}: expected both texts and the score.")
         table = records.with_header() if _has_header(records, columns, header) else records
-        a, b, score = (table.column(key, "columns") for key in columns)
-        return table, (a, b, score)
+        a, b, place = (table.column(key, "columns") for key in columns)
+        return table, (a, b, place)
     named = records if header is False else records.with_header()
-    choices = [(*texts, score) for texts in TEXTS for score in SCORES]
+    names = SCORES if score is None else (score.lower(),)
+    choices = [(*texts, name) for texts in TEXTS for name in names]
     if named.names and (known := _known(named, choices)):
         return named, known  # type: ignore[return-value]
-    if records.names is None and header is not True and records.rows:
+    if score is None and records.names is None and header is not True and records.rows:
         if records.rows[0][0].startswith(STS_B) and len(records.rows[0]) == 7:
             return replace(records, names=list(STS_B_NAMES)), (5, 6, 4)
         numbers = [i for i, cell in enumerate(records.rows[0]) if _is_number(cell)]
         if len(records.rows[0]) == 3 and len(numbers) == 1:
             a, b = sorted({0, 1, 2} - {*numbers})
             return records, (a, b, numbers[0])
-    wanted = " or ".join(", ".join(choice) for choice in ((*t, "score") for t in TEXTS[:3]))
+    choices = [(*texts, score or "score") for texts in TEXTS[:3]]
+    wanted = " or ".join(", ".join(choice) for choice in choices)
     raise ValueError(
         f"{records.name}: expected the columns {wanted}, got {', '.join(named.names or ())}; name "
         "three of these in columns=."

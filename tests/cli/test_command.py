@@ -21,6 +21,7 @@ from commands import prompts_in
 from conjure_kernel import ConjureDistance, accuracy_bound, cli, pairwise_divergence
 from conjure_kernel.cache.upkeep import cache_info
 from conjure_kernel.cli import build_parser
+from conjure_kernel.cli import prompts as command_prompts
 from conjure_kernel.cli.compare import _at_most
 from conjure_kernel.cli.options import OPTIONS, as_options, settings_of
 from conjure_kernel.engine.engine import Engine
@@ -142,11 +143,14 @@ def test_one_prompt_twice_is_no_distance(conjure):
 
 
 def test_a_measured_list_tells_how_close_a_pair_is(conjure, expected, monkeypatch, tmp_path):
-    monkeypatch.setattr(files, "read_prompts", lambda *_: ["strawberry", "tomato", "a bus"])
+    listed = ["strawberry", "tomato", "a bus"]
+    monkeypatch.setattr(command_prompts, "listed_prompts", lambda: listed)
+    source = tmp_path / "prompts.txt"
+    source.write_text("\n".join(listed))
     cache = ["--cache", tmp_path, "--quiet"]
     assert "among others" not in conjure("compare", "tomato", "a lemon", *cache)[1]
     path = tmp_path / "matrix.npz"
-    assert conjure("matrix", "-", "--origin", "empty", "-o", path, *cache)[0] == 0
+    assert conjure("matrix", source, "--origin", "empty", "-o", path, *cache)[0] == 0
     values = np.load(path)["divergences"][np.triu_indices(3, 1)]
     found = json.loads(conjure("compare", "tomato", "a lemon", *cache, "--json")[1])
     assert found["closer_than"] == np.mean(values > found["relative_divergence"])

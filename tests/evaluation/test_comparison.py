@@ -1,10 +1,13 @@
 """compare and rank_agreement: paired differences, and two models on the same pairs (R52)."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from conjure_kernel import compare, evaluate, rank_agreement
+from conjure_kernel.evaluation import partial_agreement
 from conjure_kernel.evaluation.datasets import ScoredPairs
 from conjure_kernel.evaluation.scorers import ConjureScorer, PairScores
 from conjure_kernel.method.jackknife import jackknife_se, leave_one_out
@@ -142,3 +145,44 @@ def test_the_noise_of_one_draw_is_unknown_and_not_nothing():
     assert np.isnan(one.table[0]["spearman_draw_se"])
     assert four.table[0]["spearman_draw_se"] > 0
     assert np.isnan(compare([one, four])[0]["difference_draw_se"])
+
+
+def test_partial_agreement_is_that_of_what_the_other_leaves_over():
+    x, z = result(1, 1, "x", draws=5), result(1, 2, "z")
+    table = partial_agreement(x, z)
+    assert [row["statistic"] for row in table.rows] == ["spearman", "pearson", "kendall"]
+    for row, scale in zip(table.rows, (stats.rankdata, np.asarray), strict=False):
+        a, b, y = (scale(v) for v in (x.similarities, z.similarities, SCORES))
+        left = [v - np.polyval(np.polyfit(b, v, 1), b) for v in (a, y)]
+        assert row["partial"] == pytest.approx(np.corrcoef(*left)[0, 1])
+        assert 0 < row["partial_low"] < row["partial"] < row["partial_high"]
+        assert row["partial_p"] < 1e-4
+    moved = [[partial_agreement(at(x, w), z)[0]["partial"] for w in x.replicates[0]]]
+    assert table[0]["partial_draw_se"] == pytest.approx(jackknife_se(np.array(moved)))
+
+
+def at(evaluation, similarities):
+    """The same evaluation with other similarities, and without draws."""
+    return replace(evaluation, similarities=similarities, replicates=None)
+
+
+def test_a_noisy_copy_adds_nothing():
+    """95 % of intervals hold 0, also with twelve texts in all pairs."""
+    i, j = np.triu_indices(12, 1)
+    texts, rng, held = [[f"w{k}" for k in side] for side in (i, j)], np.random.default_rng(7), []
+    base = result(1, 1, "base")
+    for _ in range(100):
+        words, own = rng.normal(size=(3, 12)), rng.normal(size=(3, len(i)))
+        y, noise_z, noise_x = (words[:, i] + words[:, j]) / 2 + own / np.sqrt(2)
+        pairs, z = ScoredPairs("t", *texts, y), y + noise_z
+        two = (replace(base, pairs=pairs, similarities=s) for s in (z + noise_x, z))
+        row = partial_agreement(*two)[1]
+        held.append(row["partial_low"] < 0 < row["partial_high"])
+    assert 0.88 < np.mean(held) < 1
+
+
+def test_nothing_is_left_where_the_other_tells_all():
+    x = result(1, 1, "x")
+    assert np.isnan(partial_agreement(x, x)[0]["partial"])
+    with pytest.warns(UserWarning, match=r"all 120 similarities of flat are 1"):
+        assert np.isnan(partial_agreement(x, evaluate_flat())[0]["partial"])

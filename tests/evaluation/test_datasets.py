@@ -52,6 +52,22 @@ def test_columns_can_be_named(write):
     assert load_pairs(path, columns=("x", "y", "gold")).scores.tolist() == [1.5]
 
 
+def test_several_ratings_are_the_same_pairs_with_other_scores(write):
+    path = write("word1,word2,shape,food\na,b,1.5,0\nc,d,2,7\n", "x.csv")
+    both = load_pairs(path, score=["shape", "food"])
+    assert list(both) == ["shape", "food"]
+    assert both["shape"].pairs == both["food"].pairs == [("a", "b"), ("c", "d")]
+    assert [one.scores.tolist() for one in both.values()] == [[1.5, 2], [0, 7]]
+    assert [one.name for one in both.values()] == ["x, shape", "x, food"]
+    assert load_pairs(path, score="food").scores.tolist() == [0, 7]
+    named = load_pairs(path, columns=("word2", "word1", "none"), score=("shape",))["shape"]
+    assert named.left == ["b", "d"]
+    with pytest.raises(ValueError, match=r"expected the columns .*word1, word2, taste.*got word1"):
+        load_pairs(path, score=["shape", "taste"])
+    with pytest.raises(ValueError, match=r"score=\[\]: expected at least one name"):
+        load_pairs(path, score=[])
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -125,3 +141,11 @@ def test_samples_and_subsets_say_so():
     assert all(10 <= int(name) < 40 for pair in inner.pairs for name in pair)
     with pytest.raises(ValueError, match=r"x: expected at least one pair, got none \(both texts"):
         pairs.within(["a"])
+
+
+def test_pairs_without_one_of_several_ratings_are_left_out_of_all(write):
+    path = write("word1,word2,shape,food\na,b,1.5,0\nc,d,,7\ne,f,3,n/a\ng,h,4,5\n", "x.csv")
+    with pytest.warns(UserWarning, match="2 of 4 pairs have no score and are left out"):
+        both = load_pairs(path, score=["shape", "food"])
+    assert both["shape"].pairs == both["food"].pairs == [("a", "b"), ("g", "h")]
+    assert [one.scores.tolist() for one in both.values()] == [[1.5, 4], [0, 5]]

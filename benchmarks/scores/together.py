@@ -1,0 +1,93 @@
+"""Does imagery add to text? Several files of scored pairs, text and imagery alone and together.
+
+    python benchmarks/scores/together.py FOLDER [--only MEN,RG65] [--sentence-transformers NAME]
+
+FOLDER, the sets and the choice of pairs are those of human_scores.py. First table: Spearman with
+people of -log J, of -log R (J relative to the empty prompt), of the model's own text encoder (and
+of a sentence transformer, on request), and of text and imagery together: a ridge on the cosine of
+the text encoder and either, learnt from pairs that share no text with the pair that it serves
+(`combine`). Second table, the question with intervals, a row per imagery: its partial correlation
+with people given the text encoder, and how much the ridge, the mean of ranks and imagery gated by
+text gain over the text encoder alone. Resumable.
+"""
+
+import time
+
+import numpy as np
+
+from _pairs import tell_cost
+from conjure_kernel import compare, evaluate
+from conjure_kernel._table import Table
+from conjure_kernel.evaluation import (
+    ConjureScorer,
+    SentenceTransformerScorer,
+    TextEncoderScorer,
+    combine,
+    partial_agreement,
+)
+from human_scores import chosen_pairs, options
+
+ORIGINS = {"-log J": None, "-log R": "empty"}
+
+
+def main() -> None:
+    parser = options()
+    parser.description = __doc__
+    parser.set_defaults(draws=2)
+    given = parser.parse_args()
+    settings = {"model": given.model, "n_draws": given.draws, "memory": given.cache}
+    encoders = [TextEncoderScorer(given.model)]
+    encoders += [SentenceTransformerScorer(name) for name in given.sentence_transformers]
+    alone, added = [], []
+    for name, pairs in chosen_pairs(given):
+        print(name, end=": ")
+        tell_cost(pairs, {**settings, "origin": "empty"})
+        start = time.perf_counter()
+        imagery = [
+            evaluate(ConjureScorer(origin=origin, **settings), pairs, name=column)
+            for column, origin in ORIGINS.items()
+        ]
+        text = [evaluate(scorer, pairs) for scorer in encoders]
+        facts = {"pairs": name, "n": len(pairs), "texts": len({*pairs.left, *pairs.right})}
+        for one in [*imagery, *text]:
+            facts |= part(one.table[0], "spearman", one.name)
+        for one in text:
+            for seen in imagery:
+                both = together([one, seen], "ridge")
+                facts |= part(both and both.table[0], "spearman", f"{one.name} + {seen.name}")
+                row = {"pairs": name, "n": len(pairs), "text": one.name, "imagery": seen.name}
+                added.append({**row, **gains(one, seen, both)})
+        alone.append(facts)
+        seconds = time.perf_counter() - start
+        print(f"\n{Table(alone[-1:])}\n\n{Table(added[-2 * len(text) :])}\n{seconds:.0f} s")
+    print(f"\n{Table(alone)}\n\n{Table(added)}")
+
+
+def together(results, how):
+    """Text and imagery together; None where there are too few pairs to learn from."""
+    try:
+        return combine(results, how)
+    except ValueError as error:
+        print(f"({how}: {error})")
+        return None
+
+
+def gains(text, imagery, ridge):
+    """Partial correlation of imagery given text, and what three ways together gain over text."""
+    row = part(partial_agreement(imagery, text)[0], "partial", "given text")
+    learnt = [[np.nan, np.nan]] if ridge is None else ridge.provenance["scorer"]["learnt"]
+    row["weight of imagery"] = float(np.mean(learnt, axis=0)[1])
+    ways = {"ridge": ridge, **{how: together([text, imagery], how) for how in ("rank", "gate")}}
+    for how, both in ways.items():
+        row |= part(both and compare([both, text])[0], "difference", f"{how} - text")
+    return row
+
+
+def part(row, column, name):
+    """A column of a row of a table, with its interval, p-value and error, under another name."""
+    ends = ("", "_low", "_high", "_p", "_draw_se")
+    return {f"{name}{end}": (row or {}).get(f"{column}{end}", np.nan) for end in ends}
+
+
+if __name__ == "__main__":
+    main()
