@@ -3,12 +3,13 @@
     python benchmarks/scores/together.py FOLDER [--only MEN,RG65] [--sentence-transformers NAME]
 
 FOLDER, the sets and the choice of pairs are those of human_scores.py. First table: Spearman with
-people of -log J, of -log R (J relative to the empty prompt), of the model's own text encoder (and
-of a sentence transformer, on request), and of text and imagery together: a ridge on the cosine of
-the text encoder and either, learnt from pairs that share no text with the pair that it serves
-(`combine`). Second table, the question with intervals, a row per imagery: its partial correlation
-with people given the text encoder, and how much the ridge, the mean of ranks and imagery gated by
-text gain over the text encoder alone. Resumable.
+people of -log J, of -log R (J relative to the empty prompt), of the cosine of vectors from the
+empty prompt, of the model's own text encoder (and of a sentence transformer, on request), and of
+text and imagery together: a ridge on the cosine of the text encoder and one of the three, learnt
+from pairs that share no text with the pair that it serves (`combine`). Second table, the question
+with intervals, a row per imagery: its partial correlation with people given the text encoder, and
+how much the ridge, the mean of ranks and imagery gated by text gain over the text encoder alone.
+Resumable.
 """
 
 import time
@@ -20,14 +21,13 @@ from conjure_kernel import compare, evaluate
 from conjure_kernel._table import Table
 from conjure_kernel.evaluation import (
     ConjureScorer,
+    CosineScorer,
     SentenceTransformerScorer,
     TextEncoderScorer,
     combine,
     partial_agreement,
 )
 from human_scores import chosen_pairs, options
-
-ORIGINS = {"-log J": None, "-log R": "empty"}
 
 
 def main() -> None:
@@ -38,15 +38,14 @@ def main() -> None:
     settings = {"model": given.model, "n_draws": given.draws, "memory": given.cache}
     encoders = [TextEncoderScorer(given.model)]
     encoders += [SentenceTransformerScorer(name) for name in given.sentence_transformers]
+    seers = [ConjureScorer(origin=origin, **settings) for origin in (None, "empty")]
+    seers.append(CosineScorer(given.model, memory=given.cache))
     alone, added = [], []
     for name, pairs in chosen_pairs(given):
         print(name, end=": ")
         tell_cost(pairs, {**settings, "origin": "empty"})
         start = time.perf_counter()
-        imagery = [
-            evaluate(ConjureScorer(origin=origin, **settings), pairs, name=column)
-            for column, origin in ORIGINS.items()
-        ]
+        imagery = [evaluate(scorer, pairs) for scorer in seers]
         text = [evaluate(scorer, pairs) for scorer in encoders]
         facts = {"pairs": name, "n": len(pairs), "texts": len({*pairs.left, *pairs.right})}
         for one in [*imagery, *text]:
@@ -58,8 +57,8 @@ def main() -> None:
                 row = {"pairs": name, "n": len(pairs), "text": one.name, "imagery": seen.name}
                 added.append({**row, **gains(one, seen, both)})
         alone.append(facts)
-        seconds = time.perf_counter() - start
-        print(f"\n{Table(alone[-1:])}\n\n{Table(added[-2 * len(text) :])}\n{seconds:.0f} s")
+        last = Table(alone[-1:]), Table(added[-len(seers) * len(text) :])
+        print(f"\n{last[0]}\n\n{last[1]}\n{time.perf_counter() - start:.0f} s", flush=True)
     print(f"\n{Table(alone)}\n\n{Table(added)}")
 
 

@@ -115,7 +115,9 @@ def test_draws_go_through_with_what_is_learnt_held_fixed():
     assert 0 < ridge.table[0]["spearman_draw_se"] < seen.table[0]["spearman_draw_se"]
     assert combine([TEXT, NOISE]).replicates is None
     other = result(draws[:, 1:].mean(1), "three", replicates=leave_one_out(draws[:, 1:, None]))
-    assert np.isnan(combine([seen, other]).table[0]["spearman_draw_se"])
+    unknown = combine([seen, other])
+    assert np.isnan(unknown.replicates).all()
+    assert np.isnan(unknown.table[0]["spearman_draw_se"])
 
 
 def test_pairs_that_one_cannot_score_are_counted():
