@@ -39,7 +39,7 @@ def run(page, names):
 def test_human_scores(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CONJURE_KERNEL_CACHE", str(tmp_path))
-    words = ["dog", "cat", "car", "bus", "apple", "pear", "rose"]
+    words = ["dog", "cat", "car", "bus", "apple", "pear", "rose", "fish", "hat"]
     pairs = enumerate(itertools.combinations(words, 2))
     lines = ["word1\tword2\tscore", *(f"{a}\t{b}\t{i % 7}" for i, (a, b) in pairs)]
     Path("pairs.tsv").write_text("\n".join(lines))
@@ -47,12 +47,12 @@ def test_human_scores(tmp_path, monkeypatch, capsys):
     first, *others = blocks("human_scores.md")
     exec(compile(first, "human_scores.md", "exec"), names)
     out = capsys.readouterr().out
-    assert "-log R on pairs: 21 pairs" in out
-    assert "| -log R | text encoder, cosine | 21 |" in out
+    assert "-log R on pairs: 36 pairs" in out
+    assert "| -log R | text encoder, cosine | 36 |" in out
     assert others
     for block in others:
         exec(compile(block, "human_scores.md", "exec"), names)
-    assert names["predicted"].shape == (21,)
+    assert names["predicted"].shape == (36,)
 
 
 @pytest.mark.slow

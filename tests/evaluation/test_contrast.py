@@ -59,7 +59,7 @@ def test_the_interval_holds_the_truth_also_where_texts_repeat():
     ranks = 6 / np.pi * np.arcsin(cov / 2)
     truths = ranks[0, 2] - ranks[1, 2], ranks[0, 2] - ranks[1, 2] - ranks[0, 3] + ranks[1, 3]
     root, rng, held, plain = np.linalg.cholesky(cov), np.random.default_rng(5), [], []
-    for _ in range(120):
+    for _ in range(80):
         words, own = root @ rng.normal(size=(4, 10)), root @ rng.normal(size=(4, 45))
         looks, means, x, z = (words[:, i] + words[:, j]) / 2 + own / np.sqrt(2)
         two = {"x": x, "z": z}
