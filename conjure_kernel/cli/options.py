@@ -6,7 +6,6 @@ The defaults are those of `engine.parameters`. Importing this loads no torch.
 from __future__ import annotations
 
 import argparse
-import ast
 import os
 import re
 import sys
@@ -17,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
+from conjure_kernel.cli import values
 from conjure_kernel.engine.parameters import Measurement
 
 __all__ = [
@@ -150,9 +150,9 @@ def add_model(
     add("--variant", help="variant of the files, such as fp16")
     add("--config", metavar="PATH", help="folder with the configs of a single .safetensors file")
     text = "LoRA file, and its scale (default 1); may be given several times"
-    add("--adapter", metavar="FILE[:SCALE]", action="append", type=_adapter, help=text)
+    add("--adapter", metavar="FILE[:SCALE]", action="append", type=values.adapter, help=text)
     text = "argument of the pipeline's call, e.g. height=512; may be given several times"
-    add("--set", metavar="NAME=VALUE", action="append", type=_assignment, help=text)
+    add("--set", metavar="NAME=VALUE", action="append", type=values.assignment, help=text)
     text = "noise levels (default: %(default)s)"
     add("--steps", metavar="T", type=int, default=default.n_steps, help=text)
     text = "draws per prompt (default: %(default)s); errors fall as 1/sqrt(K)"
@@ -168,7 +168,7 @@ def add_model(
     text = "auto, float32, float16 or bfloat16 (default: %(default)s)"
     add("--dtype", default=default.dtype, help=text)
     text = "rows per network call, or auto (default: %(default)s)"
-    add("--batch-size", metavar="N", type=_rows, default=default.batch_size, help=text)
+    add("--batch-size", metavar="N", type=values.rows, default=default.batch_size, help=text)
     if cached:
         add_cache(group)
     else:
@@ -186,7 +186,7 @@ def add_cache(parser: Any) -> None:
     """Add --cache."""
     text = "a folder, auto, or none: what it holds is not computed again (default: %(default)s)"
     default = Measurement.memory
-    parser.add_argument("--cache", metavar="PATH", type=_folder, default=default, help=text)
+    parser.add_argument("--cache", metavar="PATH", type=values.folder, default=default, help=text)
 
 
 def settings_of(args: Namespace) -> dict[str, Any]:
@@ -282,34 +282,3 @@ def format_row(row: Mapping[str, Any]) -> str:
     """A prompt of a list, with its J (or relative divergence) and standard error in front."""
     value = row["divergence"] if "divergence" in row else row["relative_divergence"]
     return f"{value:<10.4g} ± {row['standard_error']:<8.2g}  {row['prompt']}"
-
-
-def _rows(text: str) -> int | str:
-    return text if text == "auto" else int(text)
-
-
-_rows.__name__ = "number of rows"  # argparse puts it into its message
-
-
-def _adapter(text: str) -> tuple[str, float]:
-    """A LoRA file and its scale, which may follow a colon."""
-    path, colon, scale = text.rpartition(":")
-    try:
-        return (path, float(scale)) if colon else (text, 1.0)
-    except ValueError:  # the colon is part of the path
-        return text, 1.0
-
-
-def _assignment(text: str) -> tuple[str, Any]:
-    """Name and value of an argument: a number, True, None or a list is read as one."""
-    name, equals, value = text.partition("=")
-    if not equals or not name.isidentifier():
-        raise argparse.ArgumentTypeError(f"expected NAME=VALUE, got {text!r}")
-    try:
-        return name, ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        return name, value
-
-
-def _folder(text: str) -> str | None:
-    return None if text == "none" else text

@@ -24,7 +24,6 @@ __all__ = ["Measured", "measure_matrix", "measure_pairs", "paired_divergence"]
 __all__ += ["pairwise_divergence"]
 
 LAST_NODE_SHARE = 0.25
-
 Measured = Divergence | RelativeDivergence  # the latter where there is an origin
 
 

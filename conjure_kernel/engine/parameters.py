@@ -14,7 +14,8 @@ from typing import Any
 from conjure_kernel._checks import check_choice
 
 __all__ = ["EXPLAINED_DRAWS", "ORIGINS", "PAPER", "ChainParameters", "Measurement"]
-__all__ += ["ModelParameter", "OriginParameter", "Parameters", "prompt_of_origin"]
+__all__ += ["MeasurementParameters", "ModelParameter", "OriginParameter", "Parameters"]
+__all__ += ["prompt_of_origin"]
 
 ORIGINS = {"empty": ""}  # prompts that say nothing in particular, by name
 EXPLAINED_DRAWS = 4  # the default of `explain`, whose draws are one whole chain each
@@ -68,7 +69,12 @@ class OriginParameter:
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
-class Measurement(OriginParameter, ModelParameter, Parameters):
+class MeasurementParameters(OriginParameter, ModelParameter, Parameters):
+    """Everything that fixes a measurement but its prompts, for estimators."""
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class Measurement(MeasurementParameters):
     """Everything that fixes a measurement but its prompts."""
 
     @classmethod

@@ -10,7 +10,7 @@ import numpy as np
 
 from conjure_kernel._checks import check_prompts
 from conjure_kernel.engine.pairwise import Measured, measure_matrix
-from conjure_kernel.engine.parameters import ModelParameter, OriginParameter, Parameters
+from conjure_kernel.engine.parameters import MeasurementParameters
 from conjure_kernel.engine.provenance import provenance_of
 from conjure_kernel.estimators.base import ModelEstimator, PromptMatrix
 from conjure_kernel.estimators.fitting import as_fitted, whole
@@ -19,7 +19,7 @@ __all__ = ["ConjureDistance"]
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
-class ConjureDistance(PromptMatrix, ModelEstimator, OriginParameter, ModelParameter, Parameters):
+class ConjureDistance(PromptMatrix, ModelEstimator, MeasurementParameters):
     r"""Distances between prompts by the images that they evoke in a text-to-image model.
 
     J(a, b) is half the sum of both directed KL divergences between the reverse-time diffusions that

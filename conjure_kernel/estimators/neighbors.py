@@ -11,12 +11,7 @@ from scipy.sparse import csr_matrix
 from sklearn.base import TransformerMixin, clone
 
 from conjure_kernel._checks import check_choice, check_number, check_prompts
-from conjure_kernel.engine.parameters import (
-    ChainParameters,
-    ModelParameter,
-    OriginParameter,
-    Parameters,
-)
+from conjure_kernel.engine.parameters import ChainParameters, MeasurementParameters
 from conjure_kernel.engine.plan import Plan, plan_candidates
 from conjure_kernel.engine.provenance import provenance_of
 from conjure_kernel.engine.turns import turn
@@ -38,9 +33,7 @@ class ConjureNeighbors(
     NamedByPrompts,
     TransformerMixin,
     ModelEstimator,
-    OriginParameter,
-    ModelParameter,
-    Parameters,
+    MeasurementParameters,
 ):
     """Nearest prompts by exact J, which is measured for a few candidates of each prompt only.
 

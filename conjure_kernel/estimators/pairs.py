@@ -11,7 +11,7 @@ from sklearn.base import TransformerMixin
 
 from conjure_kernel._checks import check_choice, check_pairs
 from conjure_kernel.engine.pairwise import Measured, measure_pairs
-from conjure_kernel.engine.parameters import ModelParameter, OriginParameter, Parameters
+from conjure_kernel.engine.parameters import MeasurementParameters
 from conjure_kernel.engine.provenance import provenance_of
 from conjure_kernel.estimators.base import ModelEstimator, TextInput
 from conjure_kernel.estimators.fitting import as_fitted, whole
@@ -25,9 +25,7 @@ FLOOR = 1e-3
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
-class ConjurePairs(
-    TextInput, TransformerMixin, ModelEstimator, OriginParameter, ModelParameter, Parameters
-):
+class ConjurePairs(TextInput, TransformerMixin, ModelEstimator, MeasurementParameters):
     """Features of pairs of texts from the images that both evoke, as a first step of a Pipeline.
 
     Only the given pairs are measured, and pairs that share a text share its trajectories. The next
