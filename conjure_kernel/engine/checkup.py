@@ -76,6 +76,8 @@ def _calibrated(denoiser: Denoiser) -> dict[str, str]:
     guidance = "any w"
     if found.guidance_fault:
         guidance = f"only w = 1: {found.guidance_fault.removeprefix('expected 1, ')}"
+    elif found.least_w > 1:
+        guidance = f"w = 1, and any w above {found.least_w:g}"
     elif found.both_branches:
         guidance = (
             "any w, not linear: guided predictions are compared themselves, at twice the rows"

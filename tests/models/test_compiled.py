@@ -9,6 +9,7 @@ from conjure_kernel import load_denoiser, pairwise_divergence
 from conjure_kernel.engine.batches import Batches
 from conjure_kernel.models.pretrained.load import open_denoiser
 from measured import IGNORED, A, B, network
+from pipelines import video
 
 pytestmark = pytest.mark.filterwarnings(IGNORED, "ignore:.*lies at the last noise level")
 PROMPTS = [A, B, "a green tree"]
@@ -96,3 +97,10 @@ def test_one_graph_for_all_calls(folder, monkeypatch):
     assert len(graphs) == made > 0
     np.testing.assert_allclose(found.values, expected.values, rtol=1e-4)
     np.testing.assert_allclose(first.values, expected.values[:2, :2], rtol=1e-4)
+
+
+def test_both_networks_of_a_pipeline_are_compiled(compiled, tmp_path):
+    video.wan_22().save_pretrained(tmp_path)
+    call = {"height": 64, "width": 64, "num_frames": 1}
+    pipe = load_denoiser(tmp_path, dtype="float32", compile=True, **call).pipeline
+    assert [module for module, _ in compiled] == [pipe.transformer, pipe.transformer_2]

@@ -68,6 +68,11 @@ class Calibration:
     probe: tuple[float, ...]
     n_evaluations: int
 
+    @property
+    def least_w(self) -> float:
+        """The w up to which the pipeline does not guide: 1, or 2 where it counts from 0."""
+        return self.unguided - (self.guidance_offset or 0.0)
+
     def guidance(self, guidance_scale: float) -> dict[str, float]:
         """Argument of the pipeline's call for a guidance w; a ValueError where it has no such w."""
         if guidance_scale != 1 and self.guidance_fault:
@@ -76,10 +81,10 @@ class Calibration:
             return {}
         if guidance_scale == 1:
             return {"guidance_scale": self.unguided}
-        if guidance_scale + offset <= self.unguided:
+        if guidance_scale <= self.least_w:
             raise ValueError(
-                f"guidance_scale={guidance_scale:g}: expected 1, or more than "
-                f"{self.unguided - offset:g}, as up to there the pipeline does not guide."
+                f"guidance_scale={guidance_scale:g}: expected 1, or more than {self.least_w:g}, as "
+                "up to there the pipeline does not guide."
             )
         return {"guidance_scale": guidance_scale + offset}
 

@@ -24,7 +24,7 @@ from conjure_kernel.models.denoiser import Denoiser
 from conjure_kernel.models.pretrained.embeddings import Embeddings, check_embeddings
 from conjure_kernel.models.pretrained.fingerprint import fingerprint_call
 from conjure_kernel.models.pretrained.pipeline import PretrainedDenoiser
-from conjure_kernel.models.pretrained.single_step import compute_dtype, network_of
+from conjure_kernel.models.pretrained.single_step import compute_dtype, networks_of
 from conjure_kernel.models.pretrained.sources import Source, find_source
 
 __all__ = ["load_denoiser", "open_denoiser"]
@@ -155,8 +155,8 @@ def open_denoiser(
             )
         pipeline = source.read(number).to(place)
         if place.type == "cuda":  # convolutions; on CPUs it gained nothing
-            network: Any = network_of(pipeline)
-            network.to(memory_format=torch.channels_last)
+            for network in networks_of(pipeline):
+                network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return pipeline
 
     again: dict[str, Any] = {"revision": revision, "variant": variant, "token_env": token_env}

@@ -33,7 +33,7 @@ from conjure_kernel.models.pretrained.single_step import (
     check_rows,
     compute_dtype,
     counting,
-    network_of,
+    networks_of,
 )
 from conjure_kernel.models.pretrained.state import (
     State,
@@ -189,7 +189,8 @@ class PretrainedDenoiser(Denoiser):
             pipeline = self._open(self.dtype)
             calibration = self._calibrate(pipeline)
         if self.compiled:
-            network_of(pipeline).compile(dynamic=False)
+            for network in networks_of(pipeline):
+                network.compile(dynamic=False)
         self._learn(pipeline, calibration)
         return self
 

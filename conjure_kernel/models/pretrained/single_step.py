@@ -27,7 +27,7 @@ from conjure_kernel.models.pretrained.instrument import measuring
 from conjure_kernel.models.probe import N_LEVELS
 
 __all__ = ["Bench", "Seen", "check_loop", "check_rows", "compute_dtype", "counting"]
-__all__ += ["network_of"]
+__all__ += ["network_of", "networks_of"]
 
 STATES = ("sample", "hidden_states", "latents", "x")
 TIMES = ("timestep", "timesteps", "t", "time")
@@ -173,10 +173,10 @@ def check_rows(name: str, calls: Sequence[tuple[int, float | None]], expected: i
 
 def network_of(pipeline: DiffusionPipeline) -> torch.nn.Module:
     """The module that predicts noise."""
-    return _networks_of(pipeline)[0]
+    return networks_of(pipeline)[0]
 
 
-def _networks_of(pipeline: DiffusionPipeline) -> list[torch.nn.Module]:
+def networks_of(pipeline: DiffusionPipeline) -> list[torch.nn.Module]:
     """The modules that predict noise; some pipelines have two, for two ranges of noise."""
     names = ("unet", "transformer", "transformer_2")
     networks = [getattr(pipeline, name, None) for name in names]
@@ -218,7 +218,7 @@ def counting(
 
         return network.register_forward_pre_hook(note, with_kwargs=True)
 
-    handles = [watch(network) for network in _networks_of(pipeline)]
+    handles = [watch(network) for network in networks_of(pipeline)]
     try:
         yield calls
     finally:

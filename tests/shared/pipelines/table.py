@@ -25,6 +25,8 @@ def row_of(family: Family, denoiser: Any) -> str:
         guidance = "only w = 1"
     elif found.guidance_fault:
         guidance = "only w = 1: a guided call fails"
+    elif found.least_w > 1:
+        guidance = f"w = 1, any w above {found.least_w:g}"
     elif found.both_branches:
         guidance = "any w, at full cost: not linear"
     options = [
