@@ -73,6 +73,11 @@ def combine(
         There are fewer than two results (for "gate", others than two), they are not of the same
         pairs, or a fold has fewer than 10 training pairs.
 
+    Notes
+    -----
+    The intervals take the similarities as they are: that other texts would have taught other
+    weights or thresholds is not in them.
+
     Examples
     --------
     >>> from conjure_kernel import evaluate
