@@ -86,9 +86,7 @@ class Table:
         return _html(list(rows[0]) if rows else [], cells)
 
 
-def divergence_html(
-    a: Sequence[str], b: Sequence[str], values: Any, errors: Any, name: str = "J in nats"
-) -> str:
+def divergence_html(a: Sequence[str], b: Sequence[str], values: Any, errors: Any, name: str) -> str:
     """HTML table of J ± standard error: the first rows and columns of a matrix, or of pairs."""
     n, heading = MOST_SHOWN, f"{name}, {' x '.join(map(str, values.shape))}"
     if values.ndim == 1:

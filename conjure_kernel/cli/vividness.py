@@ -31,7 +31,7 @@ def add_verbs(add: options.Add) -> None:
     text = "list prompts by how much they pin the picture down"
     parser = add("vividness", list_vividness, text, VIVIDNESS)
     options.add_prompts(parser)
-    options.add_output(parser, ".csv", required=False)
+    options.add_output(parser, ".csv, .md or .tex", required=False)
     options.add_model(parser)
 
 
@@ -41,7 +41,7 @@ def list_vividness(args: Namespace) -> str:
     from conjure_kernel.engine.vividness import vividness
 
     if args.output is not None:
-        files.check_output(args.output, [".csv"], args.force)
+        files.check_output(args.output, files.ROWS, args.force)
     prompts = list(dict.fromkeys(read_prompts(args)))
     settings = settings_of(args)
     if not args.quiet:

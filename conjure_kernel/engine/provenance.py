@@ -6,6 +6,7 @@ from importlib.metadata import version
 from typing import Any
 
 from conjure_kernel.engine.engine import Engine
+from conjure_kernel.engine.parameters import ORIGINS
 
 __all__ = ["provenance_of", "versions"]
 
@@ -20,7 +21,7 @@ def provenance_of(engine: Engine, **more: Any) -> dict[str, Any]:
         **engine.key,
         "n_draws": engine.n_draws,
         "weighting": engine.weighting,
-        "origin": engine.origin,
+        "origin": next((o for o, prompt in ORIGINS.items() if prompt == engine.origin), None),
         "log_snr_range": list(engine.grid.log_snr_range),
         "versions": versions(),
         **more,

@@ -91,7 +91,7 @@ class Vividness:
         return statistic(draws.swapaxes(-1, -2), self.measured.draw_weights)
 
     def _repr_html_(self) -> str:
-        name, sides = "Vividness in nats", (self.prompts, self.measured.prompts_b)
+        sides, name = (self.prompts, self.measured.prompts_b), f"Vividness{self.measured.unit}"
         return divergence_html(*sides, self.values, self.standard_errors, name)
 
 

@@ -101,7 +101,7 @@ class ConjureDistance(PromptMatrix, ModelEstimator, MeasurementParameters):
         J, or with an origin the relative divergence, and its Monte Carlo standard error, whatever
         the output; and the directed legs, always in nats.
     bandwidth_ : float
-        h in nats.
+        h, in the unit of `divergences_`.
     min_eigenvalue_ : float
         Smallest eigenvalue of the kernel before clipping; only with output="kernel".
     truncated_ : bool array of shape (n_prompts,)

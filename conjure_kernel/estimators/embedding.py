@@ -178,7 +178,7 @@ class ConjureEmbedding(
         checked = check_prompts(X)
         self._check_memory(len(checked))
         vectors = self._embed(checked)
-        return normalized(vectors, checked) if self.normalize else vectors
+        return normalized(vectors, checked, self.weighting) if self.normalize else vectors
 
     def fit_transform(self, X: Sequence[str], y: Any = None, **fit_params: Any) -> np.ndarray:
         """Fit, and return the vectors of the prompts."""
@@ -238,7 +238,8 @@ class ConjureEmbedding(
         Returns
         -------
         errors : float64 array of shape (n,)
-            NaN with one block.
+            NaN with one block. An interval takes the t quantile of n_blocks - 1 degrees of freedom:
+            at 8 blocks 95 % are 2.36 errors to both sides.
         """
         left, right = self._embed_pairs(a, b, directed=True)
         return blocks.cosine_errors(left, right, self.n_blocks)
@@ -246,6 +247,8 @@ class ConjureEmbedding(
     def _check_parameters(self) -> None:
         check_choice(self.weighting, "weighting", tuple(WEIGHTINGS))
         prompt_of_origin(self.origin)
+        if not isinstance(self.normalize, bool | np.bool_):
+            raise ValueError(f"normalize={self.normalize!r}: expected True or False.")
         if self.normalize and self.origin is None:
             raise ValueError(
                 f"normalize={self.normalize}: expected False without an origin, from which vectors "
@@ -275,5 +278,5 @@ class ConjureEmbedding(
         both = [self._embed(side) for side in sides]
         if directed:
             for side, vectors in zip(sides, both, strict=True):
-                normalized(vectors, side)
+                normalized(vectors, side, self.weighting)
         return both

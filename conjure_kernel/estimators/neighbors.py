@@ -58,7 +58,7 @@ class ConjureNeighbors(
     model_kwargs, n_steps, n_draws, tol, max_draws, guidance_scale, weighting, sampler, substeps, \
 nodes, log_snr_range, shared_noise, chains_per_draw, check_steps, memory, device, dtype, \
 batch_size, n_jobs, random_state, verbose, origin
-        See `ConjureDistance`. With an origin the candidates are those of the largest cosines.
+        See `ConjureDistance`. With an origin the default embedding takes the largest cosines.
 
     Attributes
     ----------

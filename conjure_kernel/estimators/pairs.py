@@ -135,7 +135,7 @@ batch_size, n_jobs, random_state, verbose, origin
         if self.features == "log_divergence":
             return log_divergence(measured.values)[:, None]
         if isinstance(measured, RelativeDivergence):
-            return log_divergence(np.hstack(measured.profiles))
+            return log_divergence(np.hstack(measured.level_ratios))
         return log_divergence(np.hstack(measured.leg_profiles), FLOOR / measured.grid.n_nodes)
 
 

@@ -23,6 +23,7 @@ __all__ = ["PooledVectors", "normalized"]
 
 COMPONENT_BYTES, POINT_BYTES = 32.0, 16.0  # in calls, cache and result; of the smallest model
 LEAST = 1e-3  # nats from the origin, below which a vector has no direction
+NOTHING = 1e-12  # the same in units that are none
 
 
 class PooledVectors(ModelEstimator):
@@ -84,8 +85,8 @@ class PooledVectors(ModelEstimator):
         """Vectors of prompts, seen from the origin if there is one."""
         if (origin_prompt := prompt_of_origin(self.origin)) is None:
             return self._vectors_of(prompts)
-        *own, origin = self._vectors_of([*prompts, origin_prompt])
-        return np.stack(own) - origin
+        (origin,) = self._vectors_of([origin_prompt])
+        return self._vectors_of(prompts) - origin
 
     def _vectors_of(self, prompts: list[str]) -> np.ndarray:
         store, distinct = self._fitted_vectors(), list(dict.fromkeys(prompts))
@@ -123,13 +124,14 @@ class PooledVectors(ModelEstimator):
         return {name: value for name, value in state.items() if name not in gone}
 
 
-def normalized(vectors: np.ndarray, prompts: list[str]) -> np.ndarray:
+def normalized(vectors: np.ndarray, prompts: list[str], weighting: str) -> np.ndarray:
     """The vectors at length 1; a ValueError names a prompt that conjures what the origin does."""
     squares = np.square(vectors, dtype=float).sum(1)
-    if (same := squares < LEAST).any():
+    unit, least = ("nats", LEAST) if weighting == "jeffreys" else ("squared length", NOTHING)
+    if (same := squares <= least).any():
         raise ValueError(
             "origin: expected prompts that conjure something else than the empty prompt, got "
-            f"{quote(prompts[int(same.argmax())])} at {squares[same][0]:.2g} nats from it; leave "
-            "it out."
+            f"{quote(prompts[int(same.argmax())])} at {squares[same][0]:.2g} {unit} from it; "
+            "leave it out."
         )
     return vectors / np.sqrt(squares, dtype=np.float32)[:, None]

@@ -118,7 +118,8 @@ class ConjureScorer:
     origin : {"empty", None}, default "empty"
         What J is relative to.
     leg : {"jeffreys", "ab", "ba"}, default "jeffreys"
-        J, KL(P_a || P_b) or KL(P_b || P_a), which is divided by the same.
+        J, KL(P_a || P_b) or KL(P_b || P_a); with an origin each is divided by the root of both J
+        from the empty prompt.
     **settings
         See `paired_divergence`.
 
@@ -141,8 +142,10 @@ class ConjureScorer:
     ) -> None:
         self.model, self.settings = model, {"origin": origin, **settings}
         self.leg = check_choice(leg, "leg", tuple(LEGS))
-        whole = "-log J" if origin is None else "-log R"
-        self.name = whole if leg == "jeffreys" else f"-log KL({' || '.join(leg)})"
+        relative, what = origin is not None, "J" if origin is None else "R"
+        if leg != "jeffreys":
+            what = f"KL({' || '.join(leg)}){', relative' if relative else ''}"
+        self.name = f"-log {what}"
 
     def __call__(self, left: Sequence[str], right: Sequence[str]) -> PairScores:  # noqa: D102
         engine = open_engine({"model": self.model, **self.settings})

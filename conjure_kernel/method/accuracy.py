@@ -20,7 +20,7 @@ def accuracy_bound(divergence: Any) -> np.ndarray:
     Parameters
     ----------
     divergence : float or array
-        J (half the sum of the legs), in nats; at least 0.
+        J (half the sum of the legs), in nats and not relative to an origin; at least 0.
 
     Returns
     -------

@@ -94,6 +94,11 @@ class Divergence(Exports):
         check_choice(self.weighting, "weighting", tuple(WEIGHTINGS))
 
     @property
+    def unit(self) -> str:
+        """What follows a name: " in nats", or the weighting of a unit that has no name."""
+        return " in nats" if self.weighting == "jeffreys" else f', weighting="{self.weighting}"'
+
+    @property
     def n_draws(self) -> int:
         """Number of draws, K, of the pair that has most of them."""
         return self.forward.shape[-2]

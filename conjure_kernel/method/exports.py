@@ -115,4 +115,5 @@ class Exports(LongTable):
         )
 
     def _repr_html_(self: Any) -> str:
-        return divergence_html(self.prompts_a, self.prompts_b, self.values, self.standard_errors)
+        parts = self.prompts_a, self.prompts_b, self.values, self.standard_errors
+        return divergence_html(*parts, f"J{self.unit}")

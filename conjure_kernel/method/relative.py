@@ -7,14 +7,12 @@ vividness::
     R(a, b) = J(a, b) / sqrt(J(a, o) J(b, o))
 
 R is 0 for a prompt and itself, and 1 where two prompts are as far apart as each is from the origin.
-All three divergences use the same chains of a, of b and of o, so that their errors partly cancel:
-the error of log R is that of a sum over chains of
+All three use the same chains of a, of b and of o, so that their errors partly cancel: the error of
+log R (by the delta method) is that of a sum over chains, whose draws are independent, of
 
     a:  KL(a || b) / 2 J(a, b) - KL(a || o) / 4 J(a, o)
     b:  KL(b || a) / 2 J(a, b) - KL(b || o) / 4 J(b, o)
     o:  - KL(o || a) / 4 J(a, o) - KL(o || b) / 4 J(b, o)
-
-(the delta method), whose draws are independent.
 """
 
 from __future__ import annotations
@@ -48,7 +46,8 @@ class RelativeDivergence(LongTable):
     Attributes
     ----------
     pairs : Divergence
-        J of the pairs, (n_a, n_b), or (n_pairs,) if paired.
+        J of the pairs, (n_a, n_b), or (n_pairs,) if paired: draws, profile and all else that is not
+        relative.
     left, right : Divergence
         J of each row and of each column (or of both sides of each pair) from the origin.
 
@@ -116,6 +115,16 @@ class RelativeDivergence(LongTable):
         return self.pairs.grid
 
     @property
+    def weighting(self) -> str:
+        """How energies are summed; R has no unit under any weighting."""
+        return self.pairs.weighting
+
+    @property
+    def step_error(self) -> float:
+        """Estimated relative error of J (not of R) from the finite number of steps."""
+        return self.pairs.step_error
+
+    @property
     def draw_weights(self) -> np.ndarray | None:
         """Weight of each draw where pairs have different numbers of draws; see `Divergence`."""
         return self.pairs.draw_weights
@@ -152,10 +161,10 @@ class RelativeDivergence(LongTable):
         return self.pairs.replicates / self.unit(*sides)
 
     @property
-    def profiles(self) -> tuple[np.ndarray, np.ndarray]:
-        """What each noise level adds to both legs, relative to that level's J from the origin.
+    def level_ratios(self) -> tuple[np.ndarray, np.ndarray]:
+        """Both legs of each noise level over the same level's J from the origin, each (..., T).
 
-        Each (..., T): KL(P_a || P_b) and KL(P_b || P_a).
+        Each level has a unit of its own, so that they do not add up to R.
         """
         left, right = self.left.profile, self.right.profile
         unit = np.sqrt(left * right if self.pairs.paired else left[:, None] * right)

@@ -166,7 +166,8 @@ class MixtureDenoiser(Denoiser):
             known = ", ".join(map(repr, self.prompts[:5]))
             raise ValueError(
                 f"prompt {prompt!r} is not in this world: expected one of {known}"
-                f"{', ...' if len(self.prompts) > 5 else ''}; add it to the world."
+                f"{', ...' if len(self.prompts) > 5 else ''}; add it to the world"
+                f"{'' if prompt else ' (guidance and origin ask for the empty prompt)'}."
             ) from None
 
     def monte_carlo(

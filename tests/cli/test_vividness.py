@@ -44,3 +44,10 @@ def test_a_table_is_written_with_its_provenance(call, prompts, tmp_path):
     assert all(float(row["low"]) < float(row["vividness"]) < float(row["high"]) for row in rows)
     assert json.loads((tmp_path / "vividness.csv.json").read_text())["n_draws"] == 2
     assert call("vividness", prompts, *options)[0] == 2  # the file exists
+
+
+@pytest.mark.parametrize("ending", ["md", "tex"])
+def test_a_table_for_a_paper(call, prompts, tmp_path, ending):
+    path = tmp_path / f"vividness.{ending}"
+    assert call("vividness", prompts, *SMALL, "--cache", "none", "-o", path, "--quiet")[0] == 0
+    assert all(prompt in path.read_text() for prompt in PROMPTS)

@@ -68,4 +68,6 @@ def test_a_table_shows_it():
     assert list(frame.columns) == ["prompt", "vividness", "standard_error", "low", "high"]
     assert list(frame["prompt"]) == prompts
     assert "Vividness in nats" in found._repr_html_()
+    other = vividness(prompts, model=world, memory=None, weighting="paper", **SMALL)
+    assert "nats" not in other._repr_html_()
     assert found.provenance["n_draws"] == SMALL["n_draws"]

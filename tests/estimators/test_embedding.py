@@ -379,3 +379,14 @@ def test_a_pickle_with_an_origin_gives_the_same_cosines(tmp_path):
     expected = model.similarity(prompts[:3], prompts[3:])
     again = pickle.loads(pickle.dumps(model)).set_params(model=world)
     np.testing.assert_array_equal(again.similarity(prompts[:3], prompts[3:]), expected)
+
+
+def test_other_weightings_have_no_limit_in_nats():
+    world = GaussianDenoiser({"": [0.0], "p": [0.1], "q": [0.12]})
+    options = {"origin": "empty", "n_components": 64, "weighting": "noise", "n_references": 2}
+    model = embedding(world, **options).fit(["p", "q"])
+    assert model.similarity(["p"], ["q"])[0] == pytest.approx(1, abs=1e-3)
+    with pytest.raises(ValueError, match=r"got '' at 0 squared length from it"):
+        model.similarity(["p"], [""])
+    with pytest.raises(ValueError, match="normalize='yes': expected True or False"):
+        embedding(world, normalize="yes").fit(["p", "q"])

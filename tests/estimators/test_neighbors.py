@@ -284,3 +284,13 @@ def test_an_origin_makes_the_graph_relative():
     np.testing.assert_array_equal(positions, others.argsort(1)[:, :2])
     np.testing.assert_allclose(distances**2, np.sort(others, 1)[:, :2], rtol=1e-6)
     assert model.embedding_.origin == "empty"
+
+
+@pytest.mark.parametrize("n_draws", [2, 5])
+def test_the_plan_counts_what_the_origin_costs(n_draws):
+    world, prompts = make_world(8)
+    options = {"n_neighbors": 2, "n_candidates": 3, "n_draws": n_draws, "n_steps": 4}
+    options |= {"memory": None, "check_steps": 0, "origin": "empty"}
+    cost = ConjureNeighbors(world, **options).plan(prompts)
+    spent = ConjureNeighbors(world, **options).fit(prompts).n_evaluations_
+    assert cost.n_predictions <= spent <= cost.most_predictions

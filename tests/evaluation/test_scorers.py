@@ -55,6 +55,8 @@ def test_an_origin_divides_by_what_both_texts_are_away_from_it(leg):
     values = {"jeffreys": found.values, "ab": found.legs[0], "ba": found.legs[1]}[leg]
     both = np.log(found.values[3:6]) + np.log(found.values[6:])
     np.testing.assert_allclose(scored.similarities, both / 2 - np.log(values[:3]), rtol=1e-6)
+    names = {ConjureScorer(origin=origin, leg=leg).name for origin in (None, "empty")}
+    assert len(names) == 2  # a table with both tells them apart
     draws = {"jeffreys": found.draws, "ab": found.leg_draws[0], "ba": found.leg_draws[1]}[leg]
     for k in range(N_DRAWS):
         rest, unit = (np.delete(d, k, axis=1).mean(1) for d in (draws, found.draws))

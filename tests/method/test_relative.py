@@ -60,7 +60,7 @@ def test_pairs_are_entries_of_the_matrix():
     paired = paired_divergence(pairs, **settings)
     for name, numbers in paired.numbers().items():
         np.testing.assert_allclose(numbers, matrix.numbers()[name].ravel(), rtol=1e-12)
-    for one, other in zip(paired.profiles, matrix.profiles, strict=True):
+    for one, other in zip(paired.level_ratios, matrix.level_ratios, strict=True):
         np.testing.assert_allclose(one, other.reshape(16, -1), rtol=1e-12)
 
 
