@@ -1,8 +1,6 @@
 """Where two meanings differ: at which noise levels, in which pixels, and in which pictures.
 
-Noise is predicted for both prompts at the same noisy points. The squared difference of the two
-predictions, times the weight of the level, is a density in nats: its sum over pixels and levels is
-J itself.
+The density of J in pixels and levels is that of `shared_chains`.
 """
 
 from __future__ import annotations
@@ -10,7 +8,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,11 +16,9 @@ import torch
 
 from conjure_kernel._checks import check_number, check_prompts
 from conjure_kernel._table import explanation_html
-from conjure_kernel.engine.batches import Batches
-from conjure_kernel.engine.opening import open_engine, refuse_origin
-from conjure_kernel.engine.parameters import EXPLAINED_DRAWS
 from conjure_kernel.engine.provenance import provenance_of
 from conjure_kernel.engine.reading import report_reading
+from conjure_kernel.engine.shared_chains import SharedChains
 from conjure_kernel.method.grid import Grid
 from conjure_kernel.method.reverse import ChainSettings, ReverseChain
 from conjure_kernel.models.denoiser import Denoiser
@@ -152,35 +148,24 @@ def explain(a: str, b: str, *, draw: int = 0, **settings: Any) -> Explanation:
     array([0.605, 0.   ])
     """
     prompts = check_prompts([a, b], "prompts")
-    engine = open_engine({"n_draws": EXPLAINED_DRAWS, **settings, "memory": None})
-    refuse_origin(engine, "what is shown adds up to J itself")
+    chains = SharedChains(settings)
     check_number(draw, "draw", least=0, integer=True)
-    if draw >= engine.n_draws:
+    if draw >= chains.n_draws:
         raise ValueError(
-            f"draw={draw}: expected one of 0 to {engine.n_draws - 1}; raise n_draws, or choose one "
+            f"draw={draw}: expected one of 0 to {chains.n_draws - 1}; raise n_draws, or choose one "
             "of these."
         )
-    engine.load()
-    denoiser, grid = engine.denoiser, engine.grid
-    fixed = replace(engine.settings, shared_noise=True, chains_per_draw=1)
-    chain = fixed.chain(grid)
-    batches = Batches(denoiser, settings.get("batch_size", "auto"))
-    chains = _trace_both(batches, prompts, engine.n_draws, chain)
-    report_reading(engine, dict(zip(prompts, chains, strict=True)))
+    denoiser, grid = chains.denoiser, chains.grid
+    traced = chains.trace(prompts)
+    report_reading(chains.engine, dict(zip(prompts, traced, strict=True)))
     other = [
-        _score(batches, prompt, along, grid)
-        for prompt, along in zip(prompts[::-1], chains, strict=True)
+        chains.score(prompt, along) for prompt, along in zip(prompts[::-1], traced, strict=True)
     ]
-    views = _decode_views(denoiser, prompts, chains, other, grid, draw)
-    weights = grid.weights(engine.weighting) * chain.guidance_scale**2
-    heat = np.stack(
-        [
-            _density(along.eps, eps, weights, views.shape[3:5])
-            for along, eps in zip(chains, other, strict=True)
-        ]
-    )
-    ends, switches = _morph(denoiser, prompts, chain, draw)
-    provenance = provenance_of(engine, **asdict(fixed))
+    views = _decode_views(denoiser, prompts, traced, other, grid, draw)
+    legs = zip(traced, other, strict=True)
+    heat = np.stack([chains.leg(along, eps, views.shape[3:5]) for along, eps in legs])
+    ends, switches = _morph(denoiser, prompts, chains.chain, draw)
+    provenance = provenance_of(chains.engine, **asdict(chains.settings))
     return Explanation(
         prompts=(prompts[0], prompts[1]),
         heat=heat,
@@ -198,40 +183,6 @@ def _standard_error(draws: np.ndarray) -> np.ndarray:
     if len(draws) == 1:
         return np.full(draws.shape[1:], np.nan)
     return draws.std(0, ddof=1) / math.sqrt(len(draws))
-
-
-def _trace_both(
-    batches: Batches, prompts: Sequence[str], n_draws: int, chain: ChainSettings
-) -> list[Trajectory]:
-    """The chains of a and of b, which are the same if a is b."""
-    traced = {p: batches.trace([p], range(n_draws), chain)[0] for p in dict.fromkeys(prompts)}
-    return [traced[prompt] for prompt in prompts]
-
-
-def _score(batches: Batches, prompt: str, along: Trajectory, grid: Grid) -> torch.Tensor:
-    """Noise predictions of a prompt along the chains of another one: (K, T, *shape)."""
-    x = along.x.transpose(0, 1)
-    parts = [
-        batches.denoiser.predict_eps([prompt], part, grid).cpu()
-        for part in x.split(batches.size, 1)
-    ]
-    return torch.cat(parts, 1).transpose(0, 1)
-
-
-def _density(
-    eps_a: torch.Tensor, eps_b: torch.Tensor, weights: np.ndarray, size: tuple[int, ...]
-) -> np.ndarray:
-    """Nats per pixel (K, T, *pixels) of two predictions (K, T, *shape)."""
-    squares = ((eps_a - eps_b).double() ** 2).numpy()
-    shape = squares.shape[2:]
-    if len(shape) == 3:  # channels, height, width
-        squares = squares.sum(2)
-    elif len(shape) == 2:  # tokens, channels: rows and columns by the picture's proportions
-        squares = squares.sum(3)
-        rows = round(math.sqrt(shape[0] * size[0] / size[1]))
-        if rows * rows * size[1] == shape[0] * size[0]:
-            squares = squares.reshape(*squares.shape[:2], rows, -1)
-    return squares * weights.reshape(-1, *[1] * (squares.ndim - 2))
 
 
 def _decode_views(

@@ -9,9 +9,9 @@ import torch
 
 import pipelines
 from conjure_kernel import GaussianDenoiser, explain, load_denoiser
-from conjure_kernel.engine.explanation import _density
 from conjure_kernel.engine.opening import open_engine
 from conjure_kernel.engine.pairwise import measure_matrix
+from conjure_kernel.engine.shared_chains import density
 from conjure_kernel.plot import plot_explanation
 from worlds import N_STEPS, SMALL, SUBSTEPS, cold, make_world
 
@@ -127,10 +127,10 @@ def test_a_prompt_and_itself_part_nowhere():
 
 def test_tokens_become_rows_and_columns_by_the_pictures_proportions():
     a, b = torch.zeros(1, 2, 12, 5), torch.arange(12.0).reshape(12, 1).expand(1, 2, 12, 5)
-    grid = _density(a, b, np.array([1.0, 2.0]), (48, 64))
+    grid = density(a, b, np.array([1.0, 2.0]), (48, 64))
     np.testing.assert_array_equal(grid[0, 0], 5 * np.arange(12).reshape(3, 4) ** 2)
     np.testing.assert_array_equal(grid[0, 1], 2 * grid[0, 0])
-    assert _density(a, b, np.array([1.0, 2.0]), (10, 17)).shape == (1, 2, 12)
+    assert density(a, b, np.array([1.0, 2.0]), (10, 17)).shape == (1, 2, 12)
 
 
 def test_a_notebook_shows_a_table_of_the_levels():

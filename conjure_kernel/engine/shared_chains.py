@@ -1,0 +1,115 @@
+"""Chains of prompts that share their noise, and what each prompt predicts along those of others.
+
+Noise is predicted for two prompts at the same noisy points. The squared difference of the two
+predictions, times the weight of the level, is a density in nats: its sum over pixels and levels is
+a leg of J.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+
+from conjure_kernel.engine.batches import Batches
+from conjure_kernel.engine.opening import open_engine, refuse_origin
+from conjure_kernel.engine.parameters import EXPLAINED_DRAWS
+from conjure_kernel.method.grid import Grid
+from conjure_kernel.method.reverse import ChainSettings
+from conjure_kernel.models.denoiser import Denoiser
+from conjure_kernel.models.task import Trajectory
+
+__all__ = ["SharedChains", "density"]
+
+
+class SharedChains:
+    """Whole chains of prompts from one noise, in memory; the model is loaded at first use.
+
+    Parameters
+    ----------
+    settings : mapping
+        The settings of `pairwise_divergence`.
+    """
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self.engine = open_engine({"n_draws": EXPLAINED_DRAWS, **settings, "memory": None})
+        refuse_origin(self.engine, "what is shown adds up to J itself")
+        self.settings = replace(self.engine.settings, shared_noise=True, chains_per_draw=1)
+        self.n_draws = self.engine.n_draws
+        self._batch_size = settings.get("batch_size", "auto")
+
+    @cached_property
+    def denoiser(self) -> Denoiser:
+        """The loaded model."""
+        self.engine.load()
+        return self.engine.denoiser
+
+    @cached_property
+    def grid(self) -> Grid:
+        """The noise levels."""
+        return self.engine.grid
+
+    @cached_property
+    def chain(self) -> ChainSettings:
+        """How the chains are run."""
+        return self.settings.chain(self.grid)
+
+    @cached_property
+    def weights(self) -> np.ndarray:
+        """What a squared difference of unguided predictions counts at each level, (T,)."""
+        return self.grid.weights(self.engine.weighting) * self.settings.guidance_scale**2
+
+    @cached_property
+    def batches(self) -> Batches:
+        """Calls of the model that fit."""
+        return Batches(self.denoiser, self._batch_size)
+
+    def n_predictions(self, n_chains: int, n_replays: int) -> int:
+        """Noise predictions of all draws of prompts' chains, and of replays under one target."""
+        return self.settings.n_predictions(n_chains * self.n_draws, n_replays * self.n_draws)
+
+    def trace(self, prompts: Sequence[str]) -> list[Trajectory]:
+        """The chains of each prompt; equal prompts have the same."""
+        different = list(dict.fromkeys(prompts))
+        width = self.batches.width(self.n_draws)
+        groups = [different[i : i + width] for i in range(0, len(different), width)]
+        traced = [self.batches.trace(group, range(self.n_draws), self.chain) for group in groups]
+        chains = dict(zip(different, sum(traced, []), strict=True))
+        return [chains[prompt] for prompt in prompts]
+
+    def score(self, prompt: str, along: Trajectory) -> torch.Tensor:
+        """Noise predictions of a prompt along the chains of another one: (K, T, *shape)."""
+        x = along.x.transpose(0, 1)
+        parts = [
+            self.denoiser.predict_eps([prompt], part, self.grid).cpu()
+            for part in x.split(self.batches.size, 1)
+        ]
+        return torch.cat(parts, 1).transpose(0, 1)
+
+    def leg(self, along: Trajectory, eps: torch.Tensor, size: tuple[int, ...]) -> np.ndarray:
+        """Nats per pixel (K, T, *pixels) by which predictions along a prompt's chains differ."""
+        return density(along.eps, eps, self.weights, size)
+
+
+def density(
+    eps_a: torch.Tensor, eps_b: torch.Tensor, weights: np.ndarray, size: tuple[int, ...]
+) -> np.ndarray:
+    """Nats per pixel (K, T, *pixels) of two predictions (K, T, *shape).
+
+    `size` is the height and width of the picture; it says how tokens are arranged.
+    """
+    squares = ((eps_a - eps_b).double() ** 2).numpy()
+    shape = squares.shape[2:]
+    if len(shape) == 3:  # channels, height, width
+        squares = squares.sum(2)
+    elif len(shape) == 2:  # tokens, channels: rows and columns by the picture's proportions
+        squares = squares.sum(3)
+        rows = round(math.sqrt(shape[0] * size[0] / size[1]))
+        if rows * rows * size[1] == shape[0] * size[0]:
+            squares = squares.reshape(*squares.shape[:2], rows, -1)
+    return squares * weights.reshape(-1, *[1] * (squares.ndim - 2))
