@@ -4,6 +4,7 @@ from .engine.pairwise import paired_divergence, pairwise_divergence
 from .engine.parameters import PAPER
 from .engine.plan import Plan, plan
 from .engine.vividness import Vividness, vividness
+from .engine.words import WordExplanation, explain_words
 from .estimators.distance import ConjureDistance
 from .estimators.drift import ConjureDrift
 from .estimators.embedding import ConjureEmbedding
@@ -20,6 +21,7 @@ from .evaluation.evaluation import evaluate
 from .method.accuracy import accuracy_bound, divergence_for_accuracy
 from .method.divergence import Divergence
 from .method.relative import RelativeDivergence
+from .method.shapley import ShapleyValues
 from .models.denoiser import Denoiser
 from .models.gaussian import GaussianDenoiser, MixtureDenoiser
 from .models.pretrained.load import load_denoiser
@@ -46,14 +48,17 @@ __all__ = [
     "Plan",
     "PromptWarning",
     "RelativeDivergence",
+    "ShapleyValues",
     "TextKFold",
     "Vividness",
+    "WordExplanation",
     "ablate",
     "accuracy_bound",
     "compare",
     "divergence_for_accuracy",
     "evaluate",
     "explain",
+    "explain_words",
     "html_map",
     "load_denoiser",
     "load_pairs",

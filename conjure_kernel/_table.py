@@ -10,7 +10,9 @@ from typing import Any
 from conjure_kernel._checks import import_optional, quote
 
 __all__ = ["Table", "divergence_html", "explanation_html", "jsonable", "with_error"]
+__all__ += ["words_html"]
 
+TINTS = ("14, 96, 150", "196, 90, 17")  # above and below 0, in red, green, blue
 MOST_SHOWN = 12  # rows and columns of a notebook's table
 LATEX = str.maketrans(
     {c: f"\\{c}" for c in "&%$#_{}"}
@@ -108,6 +110,31 @@ def explanation_html(explanation: Any) -> str:
     rows = [[f"{level:.3g}", with_error(value, error)] for level, value, error in levels]
     rows.append(["all", with_error(explanation.divergence, explanation.standard_error)])
     return _html(["log-SNR", f"J of {a!r} and {b!r}, nats"], rows)
+
+
+def words_html(explanation: Any) -> str:
+    """HTML strips of a prompt, each word tinted by its nats: J without it, its Shapley value."""
+    words, whole = explanation.words, f"“{explanation.prompt}”"
+    strips = [(f"J of {whole} and the same without the word", explanation.divergences)]
+    errors = [explanation.standard_errors]
+    if (shapley := explanation.shapley) is not None:
+        strips.append((f"Shares of the words in J of {whole} and “”", shapley.values))
+        errors.append(shapley.standard_errors)
+    return "".join(
+        f"<p>{html.escape(title)}, nats</p><p>{_strip(words, values.tolist(), error.tolist())}</p>"
+        for (title, values), error in zip(strips, errors, strict=True)
+    )
+
+
+def _strip(words: Sequence[str], values: Sequence[float], errors: Sequence[float]) -> str:
+    """Words with their values below, the tint as deep as the value is large."""
+    most = max(map(abs, values)) or 1.0
+    return " ".join(
+        f'<span style="display: inline-block; text-align: center; padding: 0.2em 0.4em; '
+        f'background: rgba({TINTS[value < 0]}, {0.6 * abs(value) / most:.2f})">'
+        f"{html.escape(word)}<br><small>{with_error(value, error)}</small></span>"
+        for word, value, error in zip(words, values, errors, strict=True)
+    )
 
 
 def with_error(value: float, error: float) -> str:

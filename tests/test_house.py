@@ -35,7 +35,7 @@ NUMPY_ONLY = [
     "estimators/images",
 ]
 NUMPY_ONLY += [f"method/{name}" for name in ("schedule", "prediction", "divergence", "kernels")]
-NUMPY_ONLY += ["method/jackknife", "plot"]
+NUMPY_ONLY += ["method/jackknife", "method/shapley", "plot"]
 NUMPY_ONLY += [f"evaluation/{name}" for name in ("correlation", "delete_one", "uncertainty")]
 # Below the estimators all randomness is keyed: two files draw seeds and choices, one the noise.
 DRAWING = ["method/reverse", "engine/opening", "engine/pool"]

@@ -10,6 +10,7 @@ import numpy as np
 from typing_extensions import assert_type
 
 from conjure_kernel import ConjureDistance, Divergence, Explanation, GaussianDenoiser, Plan
+from conjure_kernel import WordExplanation, explain_words
 from conjure_kernel import evaluation, explain, load_pairs, models, pairwise_divergence, plan, plot
 
 world = assert_type(GaussianDenoiser({"a dog": 0.7, "a cat": -0.4}), GaussianDenoiser)
@@ -20,6 +21,7 @@ assert_type(found.standard_errors, np.ndarray)
 assert_type(plot.layout(found.values), np.ndarray)
 assert_type(plan(["a dog", "a cat"], model=world), Plan)
 assert_type(explain("a dog", "a cat", model=world), Explanation)
+assert_type(explain_words("a dog", model=world), WordExplanation)
 pairs = assert_type(load_pairs("pairs.tsv"), evaluation.ScoredPairs)
 scorer = assert_type(evaluation.ConjureScorer(world), evaluation.ConjureScorer)
 assert_type(evaluation.evaluate(scorer, pairs), evaluation.Evaluation)

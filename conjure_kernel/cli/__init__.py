@@ -19,7 +19,17 @@ from collections.abc import Callable
 from typing import Any
 
 from conjure_kernel import __version__
-from conjure_kernel.cli import check, compare, maps, measure, models, scores, vectors, vividness
+from conjure_kernel.cli import (
+    check,
+    compare,
+    maps,
+    measure,
+    models,
+    scores,
+    vectors,
+    vividness,
+    words,
+)
 from conjure_kernel.cli.options import UNWRITTEN, Parser, as_options, drop_output, put, say, visible
 
 __all__ = ["build_parser", "main"]
@@ -42,6 +52,7 @@ examples:
   conjure check my-fine-tune
   conjure plan prompts.txt
   conjure explain "a snowman" "a dog"
+  conjure words "a cat on a blue background"
   conjure cache info
   conjure map -o map.png
   conjure drift --model embedded --model my-fine-tune prompts.txt
@@ -54,7 +65,7 @@ examples:
 
 "conjure COMMAND --help" shows the options of a command, and more examples.
 """
-VERBS = (compare, measure, check, maps, models, scores, vectors, vividness)
+VERBS = (compare, measure, words, check, maps, models, scores, vectors, vividness)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -27,6 +27,7 @@ from conjure_kernel.cli.options import UNWRITTEN, say
 if TYPE_CHECKING:
     from conjure_kernel.engine.explanation import Explanation
     from conjure_kernel.engine.pairwise import Measured
+    from conjure_kernel.engine.words import WordExplanation
 
 __all__ = ["PAPER", "PICTURES", "ROWS", "TABLES", "check_output", "read_matrix"]
 __all__ += [
@@ -44,6 +45,7 @@ __all__ += [
 PAPER = (".md", ".tex")
 ROWS = (".csv", *PAPER)
 TABLES = (".npz", ".parquet", *ROWS)
+EXPLAINED = ("prompts", "divergence", "standard_error", "heat", "views", "morph", "switch_log_snr")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 PICTURES = {".png": "Description", ".svg": "Description", ".pdf": "Subject"}  # for the provenance
 
@@ -207,22 +209,22 @@ def write_page(path: Path, page: str) -> None:
     write_output(path, page.encode("utf-8"))
 
 
-def write_explanation(path: Path, explanation: Explanation) -> None:
-    """Write an explanation's arrays as .npz."""
+def write_explanation(
+    path: Path,
+    explanation: Explanation | WordExplanation,
+    names: Sequence[str] = EXPLAINED,
+    **more: Any,
+) -> None:
+    """Write these arrays of an explanation, and more of them, as .npz."""
     buffer = io.BytesIO()
     np.savez_compressed(
         buffer,
-        prompts=np.array(explanation.prompts),
-        divergence=explanation.divergence,
-        standard_error=explanation.standard_error,
+        **{name: np.asarray(getattr(explanation, name)) for name in names},
         log_snr=explanation.grid.node_log_snr,
         profile=explanation.profile,
         profile_standard_errors=explanation.profile_standard_errors,
-        heat=explanation.heat,
-        views=explanation.views,
-        morph=explanation.morph,
-        switch_log_snr=explanation.switch_log_snr,
         provenance=np.array(json.dumps(explanation.provenance, indent=1)),
+        **more,
     )
     write_output(path, buffer.getvalue())
 

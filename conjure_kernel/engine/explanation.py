@@ -158,9 +158,7 @@ def explain(a: str, b: str, *, draw: int = 0, **settings: Any) -> Explanation:
     denoiser, grid = chains.denoiser, chains.grid
     traced = chains.trace(prompts)
     report_reading(chains.engine, dict(zip(prompts, traced, strict=True)))
-    other = [
-        chains.score(prompt, along) for prompt, along in zip(prompts[::-1], traced, strict=True)
-    ]
+    other = [chains.score([p], [along])[0] for p, along in zip(prompts[::-1], traced, strict=True)]
     views = _decode_views(denoiser, prompts, traced, other, grid, draw)
     legs = zip(traced, other, strict=True)
     heat = np.stack([chains.leg(along, eps, views.shape[3:5]) for along, eps in legs])

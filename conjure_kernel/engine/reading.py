@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from conjure_kernel._checks import PromptWarning
 from conjure_kernel.engine.engine import Engine
 from conjure_kernel.engine.ledger import Known
-from conjure_kernel.models.task import Trajectory
+from conjure_kernel.models.task import Reading, Trajectory
 
 __all__ = ["report_reading"]
 
@@ -16,7 +16,7 @@ __all__ = ["report_reading"]
 SYNTAX = re.compile(r"\([^()]*:\s*\d*\.?\d+\)|\{[^{}]*\|[^{}]*\}|__\w+__|<lora:")
 
 
-def report_reading(engine: Engine, known: Mapping[str, Known | Trajectory]) -> None:
+def report_reading(engine: Engine, known: Mapping[str, Known | Reading | Trajectory]) -> None:
     """Warn of prompts that the text encoders cut, and of those that they cannot tell apart."""
     if weighted := [prompt for prompt in known if SYNTAX.search(prompt)]:
         engine.tell(

@@ -8,7 +8,7 @@ a leg of J.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -75,25 +75,47 @@ class SharedChains:
 
     def trace(self, prompts: Sequence[str]) -> list[Trajectory]:
         """The chains of each prompt; equal prompts have the same."""
-        different = list(dict.fromkeys(prompts))
-        width = self.batches.width(self.n_draws)
-        groups = [different[i : i + width] for i in range(0, len(different), width)]
-        traced = [self.batches.trace(group, range(self.n_draws), self.chain) for group in groups]
-        chains = dict(zip(different, sum(traced, []), strict=True))
+        chains = {p: along for group in self._groups(prompts) for p, along in group.items()}
         return [chains[prompt] for prompt in prompts]
 
-    def score(self, prompt: str, along: Trajectory) -> torch.Tensor:
-        """Noise predictions of a prompt along the chains of another one: (K, T, *shape)."""
-        x = along.x.transpose(0, 1)
-        parts = [
-            self.denoiser.predict_eps([prompt], part, self.grid).cpu()
-            for part in x.split(self.batches.size, 1)
-        ]
-        return torch.cat(parts, 1).transpose(0, 1)
+    def score(self, prompts: Sequence[str], along: Sequence[Trajectory]) -> list[torch.Tensor]:
+        """Noise predictions of each prompt along chains of another one, (K, T, *shape) each.
+
+        Several prompts share a call if they fit; one alone may go along many chains.
+        """
+        if len(prompts) > 1 and len(prompts) * self.n_draws > self.batches.size:
+            pairs = zip(prompts, along, strict=True)
+            return [eps for one, chains in pairs for eps in self.score([one], [chains])]
+        x = torch.cat([chains.x for chains in along]).transpose(0, 1)
+        parts = x.split(self.batches.size, 1) if len(prompts) == 1 else [x]
+        eps = [self.denoiser.predict_eps(prompts, part, self.grid).cpu() for part in parts]
+        return list(torch.cat(eps, 1).transpose(0, 1).split(self.n_draws))
+
+    def beside(
+        self, prompt: str, whole: Trajectory, others: Sequence[str], size: tuple[int, ...]
+    ) -> Iterator[tuple[str, Trajectory, np.ndarray]]:
+        """Each other prompt, its chains, and nats per pixel between both, as the mean of legs.
+
+        No more chains are kept than a call makes.
+        """
+        for group in self._groups(others):
+            theirs = self.score(list(group), [whole] * len(group))
+            ours = self.score([prompt], list(group.values()))
+            for (other, along), eps, own in zip(group.items(), theirs, ours, strict=True):
+                legs = self.leg(whole, eps, size) + self.leg(along, own, size)
+                yield other, along, legs / 2
 
     def leg(self, along: Trajectory, eps: torch.Tensor, size: tuple[int, ...]) -> np.ndarray:
         """Nats per pixel (K, T, *pixels) by which predictions along a prompt's chains differ."""
         return density(along.eps, eps, self.weights, size)
+
+    def _groups(self, prompts: Sequence[str]) -> Iterator[dict[str, Trajectory]]:
+        """The chains of different prompts, as many at a time as a call makes."""
+        different, width = list(dict.fromkeys(prompts)), self.batches.width(self.n_draws)
+        for start in range(0, len(different), width):
+            group = different[start : start + width]
+            traced = self.batches.trace(group, range(self.n_draws), self.chain)
+            yield dict(zip(group, traced, strict=True))
 
 
 def density(

@@ -8,12 +8,66 @@ with which each enters the value of each player.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import factorial
 from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["Coalitions", "all_coalitions", "coalitions_of_orders"]
+from conjure_kernel.method.draws import variance_of
+
+__all__ = ["Coalitions", "ShapleyValues", "all_coalitions", "coalitions_of_orders"]
+
+
+@dataclass(frozen=True)
+class ShapleyValues:
+    """Shapley values of n words, in nats: their shares in J(prompt, empty prompt).
+
+    A word that takes the prompt away from what it shows has a negative one.
+
+    Attributes
+    ----------
+    estimates : float64 array of shape (P, n, K, T)
+        P estimates, each of an order of the words and its reverse, by draw and noise level; one
+        where all orders are counted.
+
+    Examples
+    --------
+    >>> from conjure_kernel import GaussianDenoiser, explain_words
+    >>> world = GaussianDenoiser({"": [0, 0], "red": [2, 0], "heart": [0, 3], "red heart": [2, 3]})
+    >>> shapley = explain_words("red heart", model=world, shapley=True).shapley
+    >>> shapley.values.round(2), shapley.sampling_errors
+    (array([2. , 4.5]), array([0., 0.]))
+    """
+
+    estimates: np.ndarray
+
+    @property
+    def values(self) -> np.ndarray:
+        """The values, (n,); they sum to J(prompt, empty prompt)."""
+        return self.profile.sum(-1)
+
+    @property
+    def profile(self) -> np.ndarray:
+        """Part of each value that each noise level holds, (n, T), noisiest first."""
+        return self.estimates.mean((0, 2))
+
+    @property
+    def sampling_errors(self) -> np.ndarray:
+        """Part of the standard errors that comes from the choice of orders, (n,); 0 if exact."""
+        if len(self.estimates) == 1:
+            return np.zeros(self.estimates.shape[1])
+        return np.sqrt(variance_of(self.estimates.mean(2).sum(-1).T))
+
+    @property
+    def standard_errors(self) -> np.ndarray:
+        """Standard errors of the values, (n,), from draws and orders; NaN with one draw.
+
+        The values are linear in the draws, so that the part from draws, an error of a mean, is what
+        a jackknife gives.
+        """
+        from_draws = variance_of(self.estimates.mean(0).sum(-1))
+        return np.sqrt(from_draws + self.sampling_errors**2)
 
 
 class Coalitions(NamedTuple):

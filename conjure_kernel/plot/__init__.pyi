@@ -6,6 +6,7 @@ from .models import plot_agreement, plot_drift
 from .overview import plot_overview
 from .relations import plot_legs, plot_profile, plot_shepard
 from .scores import plot_ablation, plot_evaluations
+from .words import plot_words
 
 __all__ = [
     "layout",
@@ -24,6 +25,7 @@ __all__ = [
     "plot_profile",
     "plot_shepard",
     "plot_strip",
+    "plot_words",
     "position_errors",
     "representatives",
     "stress",

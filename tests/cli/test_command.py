@@ -687,7 +687,7 @@ def test_ctrl_c_without_a_cache(conjure, monkeypatch):
 # ---------------------------------------------------------------- help, and the real thing
 
 
-VERBS = "compare matrix plan explain cache map drift agree evaluate ablate embed neighbors "
+VERBS = "compare matrix plan explain words cache map drift agree evaluate ablate embed neighbors "
 VERBS = [*VERBS.split(), "vividness"]
 
 

@@ -13,6 +13,7 @@ from conjure_kernel import (
     ConjureEmbedding,
     ConjureNeighbors,
     explain,
+    explain_words,
     paired_divergence,
     pairwise_divergence,
 )
@@ -58,6 +59,10 @@ def drift(one, two):
 
 def explained(pipe):
     return np.asarray(explain(A, B, model=pipe, n_steps=3, n_draws=2).divergence)
+
+
+def words(pipe):
+    return explain_words("dog", model=pipe, n_steps=3, n_draws=2, shapley=True).shapley.values
 
 
 def pictures(pipe):
@@ -106,5 +111,6 @@ PATHS = {
     "a drift": Path((SD, lambda: SD(0.3)), drift),
     "a drift between two laws": Path((SD, flow_of_one_space), drift),
     "an explanation": Path((SD,), explained),
+    "words": Path((SD,), words),
     "pictures": Path((SD,), pictures),
 }
