@@ -8,8 +8,8 @@ count where a pixel is background with the word and thing without it, or the rev
 are read off the pictures of the same chains: a pixel is background if its colour is that of
 training/scenes.py. A share is that of a word's nats (mean of legs, all draws and noise levels) in
 the region; chance is the region's share of the area, and "other" is the share of another word's
-nats in the same region (the name's; for counts the colour's). "Denser" says how many times more nats
-a pixel of the region has than one outside. Intervals are for other scenes.
+nats in the same region (the name's; for counts the colour's). "Denser" says how many times more
+nats a pixel of the region has than one outside. Intervals are for other scenes.
 """
 
 import argparse
@@ -55,9 +55,9 @@ def scenes(n, seed):
     colours = [colour for colour in COLOURS if colour != "white"]
     for i, name in enumerate(rng.sample(names, n)):
         colour, count = rng.choice(colours), rng.choice(list(COUNTS)) if i % 2 else None
-        name = plural(name, rng) if count else name
-        thing = f"{count} {name}" if count else with_article(name)
-        yield f"{thing} on a {colour} background", name, colour, count
+        word = plural(name, rng) if count else name
+        thing = f"{count} {word}" if count else with_article(word)
+        yield f"{thing} on a {colour} background", word, colour, count
 
 
 def measure(model, n_draws, caption, name, colour, count):

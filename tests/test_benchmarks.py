@@ -12,6 +12,7 @@ import drift
 import gpu
 import interval_coverage
 import overhead
+import words
 from conjure_kernel import load_denoiser
 from measured import IGNORED
 
@@ -73,6 +74,17 @@ def test_interval_coverage_of_a_few_repetitions(tables, capsys, design):
     for figure in interval_coverage.FIGURES:
         assert sum(float(row[figure]) for row in rows) / len(rows) > 85
     assert f"| {design} | 0.900 | 0.600 |" in capsys.readouterr().out
+
+
+def test_maps_of_words_on_four_scenes(capsys):
+    words.main(["--scenes", "4", "--draws", "1", "--list"])
+    *scenes, _, _, colour, count, _ = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in scenes] == ["colour", "count"] * 2
+    for cells, n in ((colour, 4), (count, 2)):
+        _, _, scenes, share, chance, other, *_ = (cell.strip() for cell in cells.split("|"))
+        assert int(scenes) == n
+        assert 0 < float(chance) < float(share) < 1
+        assert float(other) < float(share)
 
 
 def test_the_true_size_is_that_of_stable_diffusion():

@@ -28,7 +28,7 @@ as many orders as --orders says, or in all where that costs no more.
 
 .png, .pdf, .svg  nats of each word, the noise levels and pixels that hold them, images without it
 .html             the prompt, each word tinted by its nats
-.npz              arrays words, divergences, standard_errors, profile, heat, images, shapley_values, ...
+.npz              arrays words, divergences, standard_errors, profile, heat, images, ...
 """
 
 

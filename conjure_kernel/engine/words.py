@@ -27,6 +27,7 @@ from conjure_kernel.method.shapley import (
     all_coalitions,
     coalitions_of_orders,
 )
+from conjure_kernel.models.finite import decoded
 from conjure_kernel.models.task import Reading
 
 __all__ = ["WordExplanation", "cost_of_words", "explain_words"]
@@ -243,7 +244,7 @@ def _measure(
     """Heat and images of the words, and J of the prompt and each text, (K, T)."""
     without = [_join(words, members) for members in _all_but_one(len(words))]
     (whole,), decode = chains.trace(texts[:1]), chains.denoiser.decode
-    images = {texts[0]: decode(whole.x0)}
+    images = {texts[0]: decoded(decode, whole.x0, texts[:1])}
     size = images[texts[0]].shape[1:3]
     heat, totals = {}, {texts[0]: np.zeros(whole.x.shape[:2])}
     readings = {texts[0]: Reading(whole.truncated, whole.tokens)}
@@ -251,7 +252,7 @@ def _measure(
         readings[text] = Reading(along.truncated, along.tokens)
         totals[text] = density.reshape(*density.shape[:2], -1).sum(-1)
         if text in without:
-            heat[text], images[text] = density, decode(along.x0)
+            heat[text], images[text] = density, decoded(decode, along.x0, [text])
     report_reading(chains.engine, readings)
     shown = np.stack([images[text] for text in (texts[0], *without)])
     return np.stack([heat[text] for text in without]), shown, totals
