@@ -217,9 +217,10 @@ def write_explanation(
 ) -> None:
     """Write these arrays of an explanation, and more of them, as .npz."""
     buffer = io.BytesIO()
+    arrays: dict[str, Any] = {name: np.asarray(getattr(explanation, name)) for name in names}
     np.savez_compressed(
         buffer,
-        **{name: np.asarray(getattr(explanation, name)) for name in names},
+        **arrays,
         log_snr=explanation.grid.node_log_snr,
         profile=explanation.profile,
         profile_standard_errors=explanation.profile_standard_errors,
