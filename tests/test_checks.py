@@ -1,9 +1,17 @@
 """What may come as prompts, pairs, matrices and numbers, and the messages for what may not."""
 
+import unicodedata
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from conjure_kernel import (
+    ConjureEmbedding,
+    ConjureNeighbors,
+    GaussianDenoiser,
+    pairwise_divergence,
+)
 from conjure_kernel._checks import (
     check_choice,
     check_memory,
@@ -14,6 +22,7 @@ from conjure_kernel._checks import (
     check_square,
     check_vectors,
 )
+from conjure_kernel.evaluation import ConjureScorer, ScoredPairs
 
 WORDS = ["a dog", "a cat"]
 CONTAINERS = [
@@ -250,3 +259,21 @@ def test_the_advice_for_one_text_works():
             check_prompts(text)
         advice = str(caught.value).rsplit("write ", 1)[1].rstrip(".")
         assert check_prompts(eval(advice)) == ["abc"]
+
+
+def test_two_forms_of_a_letter_are_one_prompt_everywhere():
+    composed, apart = (unicodedata.normalize(form, "a café") for form in ("NFC", "NFD"))
+    world = GaussianDenoiser({apart: 1.0, "a bus": 0.0, "": -0.5})
+    fast = {"n_steps": 2, "n_draws": 2, "check_steps": 0, "memory": None}
+    assert world.exact(composed, "a bus") == world.exact(apart, "a bus")
+    found = pairwise_divergence([composed, apart, "a bus"], model=world, **fast).values
+    assert found[0, 1] == 0 < found[0, 2] == found[1, 2]
+    scored = ScoredPairs("x", [apart, "a bus"], [composed, composed], [1.0, 0.0])
+    assert scored.pairs == [(composed, composed), ("a bus", composed)]
+    similar = ConjureScorer(model=world, **fast)([apart, apart], ["a bus", composed])
+    assert similar.similarities[1] > similar.similarities[0]
+    near = ConjureEmbedding(world, n_steps=1, n_components=8)
+    nearest = ConjureNeighbors(world, n_neighbors=1, embedding=near, **fast)
+    nearest.fit([composed, "a bus"])
+    distances, _ = nearest.kneighbors([apart])
+    assert distances[0, 0] == 0

@@ -25,6 +25,7 @@ from conjure_kernel.cli import (
     maps,
     measure,
     models,
+    pairs,
     scores,
     vectors,
     vividness,
@@ -65,7 +66,7 @@ examples:
 
 "conjure COMMAND --help" shows the options of a command, and more examples.
 """
-VERBS = (compare, measure, words, check, maps, models, scores, vectors, vividness)
+VERBS = (compare, measure, pairs, words, check, maps, models, scores, vectors, vividness)
 
 
 def main(argv: list[str] | None = None) -> int:

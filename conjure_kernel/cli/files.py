@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from conjure_kernel.engine.pairwise import Measured
     from conjure_kernel.engine.words import WordExplanation
 
-__all__ = ["PAPER", "PICTURES", "ROWS", "TABLES", "check_output", "read_matrix"]
+__all__ = ["PAPER", "PICTURES", "ROWS", "TABLES", "check_output", "read_matrix", "rows_of"]
 __all__ += [
     "write_explanation",
     "write_figure",
@@ -128,15 +128,18 @@ def write_table(
         columns = [np.asarray(column, dtype=object) for column in table.values()]
         buffer.write(_csv([list(table), *zip(*columns, strict=True)]))
     elif kind in PAPER:
-        long = measured.columns()
-        cells = zip(*(np.asarray(c, object).tolist() for c in long.values()), strict=True)
-        rows = [dict(zip(long, row, strict=True)) for row in cells]
-        return write_tables(path, [Table(rows)], provenance)
+        return write_tables(path, [Table(rows_of(measured))], provenance)
     else:
         return write_frame(path, measured.to_pandas(), provenance)
     write_output(path, buffer.getvalue())
     for sidecar in _targets(path)[1:]:
         write_output(sidecar, facts.encode())
+
+
+def rows_of(measured: Measured) -> list[dict[str, Any]]:
+    """A row for each pair, or each cell, of plain Python values."""
+    long = {n: np.asarray(column, object).tolist() for n, column in measured.columns().items()}
+    return [dict(zip(long, row, strict=True)) for row in zip(*long.values(), strict=True)]
 
 
 def write_vectors(

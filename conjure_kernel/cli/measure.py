@@ -70,7 +70,7 @@ def add_verbs(add: options.Add) -> None:
     """Add the commands; `add` makes a parser of a name, a function, a line and an epilog."""
     parser = add("matrix", measure_table, "write J of all pairs of prompts into a file", MATRIX)
     options.add_prompts(parser)
-    options.add_output(parser, ".npz, .csv or .parquet")
+    options.add_output(parser, ".npz, .csv, .md, .tex or .parquet")
     options.add_origin(parser)
     text = "images of each prompt in .npz (default: %(default)s)"
     parser.add_argument("--images", metavar="N", type=int, default=0, help=text)

@@ -231,7 +231,7 @@ def two_models(args: Namespace) -> tuple[str, str]:
 
 def as_options(message: str) -> str:
     """A message of the library with the options in place of its parameters."""
-    parts = QUOTED.split(message)
+    parts = QUOTED.split(message.replace("header=False", "--no-header"))
     for i in range(0, len(parts), 2):
         for pattern in (PARAMETER, NAME):
             parts[i] = pattern.sub(lambda match: OPTIONS[match[1]], parts[i])

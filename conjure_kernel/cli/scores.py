@@ -14,6 +14,7 @@ from conjure_kernel.cli.options import say, settings_of
 if TYPE_CHECKING:
     from conjure_kernel._table import Table
     from conjure_kernel.evaluation.datasets import ScoredPairs
+    from conjure_kernel.evaluation.evaluation import Evaluation
 
 __all__ = ["add_verbs"]
 
@@ -96,6 +97,7 @@ def evaluate_task(args: Namespace) -> str:
         results.append(evaluate(scorer, pairs))
         if not args.quiet:
             say(f"{results[-1].name}: {results[-1].seconds:.0f} s")
+    _tell_reversed(results)
     text = "\n\n".join(map(str, results))
     differences = None
     if len(results) > 1:
@@ -193,6 +195,16 @@ def _sweeps(given: Sequence[str] | None) -> Mapping[str, Sequence]:
                 f"{SWEEPS[name][0]}."
             ) from None
     return sweeps
+
+
+def _tell_reversed(results: Sequence[Evaluation]) -> None:
+    """Say where similarity falls with the ratings, for certain and by every scorer."""
+    rows = [result.table.find(part="all") for result in results]
+    if all(row["spearman_high"] < 0 for row in rows):
+        say(
+            f"{results[0].task}: similarity falls where scores rise (Spearman "
+            f"{rows[0]['spearman']:.2f}); if larger scores mean less alike, turn their sign."
+        )
 
 
 def _tell(runs: Sequence[Mapping[str, Any]], pairs: ScoredPairs) -> None:

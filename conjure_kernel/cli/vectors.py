@@ -81,12 +81,13 @@ def write_vectors(args: Namespace) -> str:
 
 def find_neighbors(args: Namespace) -> str:
     """The prompts of the list that are nearest to each query, by J."""
-    from conjure_kernel._checks import check_number
+    from conjure_kernel._checks import check_number, check_prompts
     from conjure_kernel.engine.pairwise import pairwise_divergence
     from conjure_kernel.estimators.neighbors import CANDIDATES_PER_NEIGHBOR
 
     width = CANDIDATES_PER_NEIGHBOR * check_number(args.k, "-k", least=1, integer=True)
     prompts = list(dict.fromkeys(read_prompts(args)))
+    args.queries = check_prompts(args.queries, "QUERY")
     settings = settings_of(args)
     relative = settings["origin"] is not None
     name = "relative_divergence" if relative else "divergence"

@@ -63,6 +63,8 @@ class ScoredPairs:
 
     def __post_init__(self) -> None:
         texts, scores = (self.left, self.right), _check_scores(self.scores)
+        for side, given in zip(("left", "right"), texts, strict=True):
+            object.__setattr__(self, side, check_prompts(given, side) if len(given) else [])
         object.__setattr__(self, "scores", scores)
         lengths = [len(part) for part in (*texts, scores, self.corpora) if part is not None]
         if len(set(lengths)) > 1:

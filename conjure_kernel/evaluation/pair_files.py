@@ -112,16 +112,41 @@ def rated(
 def texts_of(
     records: Records, columns: Sequence[str | int] | None = None, header: bool | None = None
 ) -> tuple[list[str], list[str]]:
-    """Pairs of a file without regard to scores: two known columns, those named, or the first."""
-    if columns is not None and len(columns) == 2:
+    """Both texts of each row of a file, without regard to scores.
+
+    Parameters
+    ----------
+    records, columns, header
+        Those of `pairs_of`, but for two columns. Default: known names; or in a file that has no
+        header, as is said or as a number in its first row tells, the first two.
+
+    Raises
+    ------
+    ValueError, TypeError
+        No such columns, or a text that is missing; with the line.
+    """
+    if not records.rows:
+        raise ValueError(f"{records.name}: expected one pair a line, got no pairs.")
+    named = records if header is False else records.with_header()
+    if columns is not None:
+        if isinstance(columns, str) or len(columns) != 2:
+            raise ValueError(f"columns={quote(columns)}: expected those of both texts.")
         table = records.with_header() if _has_header(records, columns, header) else records
         a, b = (table.column(key, "columns") for key in columns)
-    elif (named := records.with_header()).names and (known := _known(named, TEXTS)):
+    elif named.names and (known := _known(named, TEXTS)):
         table, (a, b) = named, known
+    elif records.names is None and (header is False or any(map(_is_number, records.rows[0]))):
+        table = records
+        places = [i for i, cell in enumerate(records.rows[0]) if not _is_number(cell)]
+        if len(places) < 2:
+            raise ValueError(f"{records.name}: expected two texts a line; name them in columns=.")
+        a, b = (5, 6) if str(records.rows[0][0]).startswith(STS_B) else places[:2]
     else:
-        table, (a, b) = records, (0, 1)
-        if records.rows and len(records.rows[0]) < 2:
-            raise ValueError(f"{records.name}: expected two texts a line, got one; name columns.")
+        raise ValueError(
+            f"{records.name}: expected the columns "
+            f"{' or '.join(', '.join(pair) for pair in TEXTS[:3])}, got "
+            f"{', '.join(named.names or ())}; name two in columns=, or pass header=False."
+        )
     rows = range(len(table.rows))
     return [_text(table, i, a) for i in rows], [_text(table, i, b) for i in rows]
 
@@ -151,7 +176,7 @@ def _place(
     if named.names and (known := _known(named, choices)):
         return named, known  # type: ignore[return-value]
     if score is None and records.names is None and header is not True and records.rows:
-        if records.rows[0][0].startswith(STS_B) and len(records.rows[0]) == 7:
+        if str(records.rows[0][0]).startswith(STS_B) and len(records.rows[0]) == 7:
             return replace(records, names=list(STS_B_NAMES)), (5, 6, 4)
         numbers = [i for i, cell in enumerate(records.rows[0]) if _is_number(cell)]
         if len(records.rows[0]) == 3 and len(numbers) == 1:

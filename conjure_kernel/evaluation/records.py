@@ -108,6 +108,8 @@ def read_records(
     if comment:
         kept = ("" if line.startswith(comment) else line for line in text.split("\n"))
         text = "\n".join(kept)  # a line that is left out still counts
+    if delimiter is None and text[:4].lower() == "sep=":  # the first line, as spreadsheets write it
+        delimiter, text = text[4:5], text[text.find("\n") :]
     given = DELIMITERS.get(delimiter, delimiter) if delimiter else None
     if given is not None and len(given) != 1:
         raise ValueError(
@@ -263,28 +265,26 @@ def _paths(item: Any, path: str = "") -> Iterable[tuple[str, Any]]:
 # ---------------------------------------------------------------- tables
 
 
-def _table(reader: str) -> Callable[[bytes, str], Records]:
+def _table(reader: str, **options: Any) -> Callable[[bytes, str], Records]:
     def read(data: bytes, name: str) -> Records:
         pd = import_optional("pandas", "tables", name)
         try:
-            table = getattr(pd, reader)(io.BytesIO(data))
+            table = getattr(pd, reader)(io.BytesIO(data), **options)
         except ImportError as error:
             raise ImportError(f'{name}: {error}; pip install "conjure-kernel[tables]".') from error
         except Exception as error:  # whatever the parsers raise
             raise ValueError(
                 f"{name}: cannot be read ({type(error).__name__}: {error})."
             ) from error
-        first = 2 if reader == "read_excel" else 1
-        return replace(
-            records_of_table(table),
-            name=name,
-            places=[f"row {i + first}" for i in range(len(table))],
-        )
+        found = records_of_table(table)
+        places = [f"row {i + 1}" for i in range(len(table))]
+        names = None if "header" in options else found.names
+        return replace(found, name=name, names=names, places=places)
 
     return read
 
 
-_PACKED = {".parquet": _table("read_parquet"), ".xlsx": _table("read_excel")}
+_PACKED = {".parquet": _table("read_parquet"), ".xlsx": _table("read_excel", header=None)}
 _JSON: dict[str, Callable[[str, str], Records]] = {
     ".json": _json,
     ".jsonl": _json_lines,

@@ -149,7 +149,7 @@ class ConjureScorer:
 
     def __call__(self, left: Sequence[str], right: Sequence[str]) -> PairScores:  # noqa: D102
         engine = open_engine({"model": self.model, **self.settings})
-        measured = measure_pairs(engine, list(left), list(right))
+        measured = measure_pairs(engine, check_prompts(left), check_prompts(right))
         scored = score_divergence(measured, leg=self.leg)
         truncated = engine.truncated(measured.prompts_a) | engine.truncated(measured.prompts_b)
         about = provenance_of(engine, n_draws=measured.n_draws, leg=self.leg)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
+from unicodedata import normalize
 
 import numpy as np
 import torch
@@ -97,7 +98,7 @@ class MixtureDenoiser(Denoiser):
     ) -> None:
         self.schedule = schedule or VariancePreserving.log_linear()
         self.prediction = check_choice(prediction, "prediction", tuple(PREDICTIONS))
-        self._mixtures = {prompt: _as_mixture(prompt, *m) for prompt, m in mixtures.items()}
+        self._mixtures = {normalize("NFC", p): _as_mixture(p, *m) for p, m in mixtures.items()}
         sizes = {mixture.means.shape[1] for mixture in self._mixtures.values()}
         if len(sizes) != 1:
             raise ValueError(
@@ -161,7 +162,7 @@ class MixtureDenoiser(Denoiser):
 
     def _of(self, prompt: str) -> _Mixture:
         try:
-            return self._mixtures[prompt]
+            return self._mixtures[normalize("NFC", prompt)]
         except KeyError:
             known = ", ".join(map(repr, self.prompts[:5]))
             raise ValueError(

@@ -48,6 +48,16 @@ def test_evaluate_prints_and_writes_what_the_library_finds(conjure, task, cache,
     assert "out.json': expected a new file, got one that exists; pass --force" in err
 
 
+def test_a_reversed_scale_is_told(conjure, task, cache):
+    measured = paired_divergence(PAIRS, n_steps=2, n_draws=2, memory=cache, origin="empty")
+    for sign, told in ((1, True), (-1, False)):
+        rows = [f"{a}\t{b}\t{sign * j}" for (a, b), j in zip(PAIRS, measured.values, strict=True)]
+        task.write_text("\n".join(["word1\tword2\tscore", *rows]))
+        code, _, err = conjure("evaluate", "--task", task)
+        assert code == 0, err
+        assert ("words: similarity falls where scores rise (Spearman -1.00)" in err) == told
+
+
 @pytest.mark.parametrize("verb", [["evaluate", "--baseline", "text"], ["ablate", "--sweep", "leg"]])
 @pytest.mark.parametrize(
     ("name", "start"), [("table.tex", r"\begin{tabular}"), ("table.md", "---")]

@@ -43,7 +43,7 @@ def test_a_map_for_embedding_atlas(conjure, prompts, tmp_path, monkeypatch, many
     if many:
         monkeypatch.setattr("conjure_kernel.plot.coordinates.MANY", 4)
     path = tmp_path / "atlas.parquet"
-    code, _, err = conjure("map", prompts, "-o", path, "--draws", "2")
+    code, _, err = conjure("map", prompts, "-o", path, "--draws", "2", "--layout", "mds")
     assert code == 0, err
     table = pd.read_parquet(path)
     assert list(table["text"]) == PROMPTS

@@ -73,16 +73,19 @@ READ = {
     "JSON with a head": ("p.json", json.dumps({"version": 1, "data": RECORDS}), {}),
     "nested JSON": ("p.json.gz", gzip.compress(json.dumps(NESTED).encode()), {"columns": PATHS}),
     "parquet": ("p.parquet", packed(frame().to_parquet), {}),
-    "a spreadsheet": ("p.xlsx", None, {}),
+    "a line of Excel": ("p.csv", "sep=;\n" + lines(";", decimal=","), {}),
+    "a spreadsheet": ("p.xlsx", True, {}),
+    "a spreadsheet without header": ("p.xlsx", False, {"columns": (0, 1, 2)}),
 }
 
 
 @pytest.fixture
 def write(tmp_path):
     def write(name, content):
-        if content is None:
+        if isinstance(content, bool):
             pytest.importorskip("openpyxl")
-            content = packed(lambda buffer: frame().to_excel(buffer, index=False))
+            how = {"index": False, "header": content}
+            content = packed(lambda buffer: frame().to_excel(buffer, **how))
         path = tmp_path / name
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
         return path
