@@ -43,7 +43,6 @@ class PairScores:
         The similarities without draw k of chain g (or, with G = 1, without one group of images),
         for Monte Carlo errors: `Divergence.replicates`. NaN where the noise is unknown (one draw,
         `tol`); None where there is none.
-        None where pairs have different numbers of draws (`tol=`).
     truncated : bool array of shape (n_pairs,), optional
         Whether the scorer cut one of the pair's texts.
     n_evaluations : int
@@ -108,8 +107,7 @@ def _part(
 class ConjureScorer:
     """Similarity -log R of two texts, by the images that both evoke; without an origin, -log J.
 
-    R is J in units of what both texts are away from the empty one, so that vivid texts are not far
-    from everything: it agrees better with people than J does (docs/when_to_use.md).
+    R, J in units of what both texts are away from the empty one, agrees better with people than J.
 
     Parameters
     ----------
@@ -118,8 +116,7 @@ class ConjureScorer:
     origin : {"empty", None}, default "empty"
         What J is relative to.
     leg : {"jeffreys", "ab", "ba"}, default "jeffreys"
-        J, KL(P_a || P_b) or KL(P_b || P_a); with an origin each is divided by the root of both J
-        from the empty prompt.
+        J or a directed divergence; an origin divides each by the root of both J from it.
     **settings
         See `paired_divergence`.
 

@@ -87,7 +87,7 @@ def test_image_baselines_and_legs(conjure, task):
     )
     assert code == 0
     assert "images, kid on words" in out
-    assert "-log KL(a || b) on words" in out
+    assert "-log KL(a || b), relative on words" in out
 
 
 def test_ablate_prints_and_writes(conjure, task, cache, tmp_path):
