@@ -61,6 +61,7 @@ def test_an_origin_and_a_single_draw():
     assert np.isnan(found.standard_errors).all()
 
 
+@pytest.mark.filterwarnings("ignore:.*lies at the last noise level")
 def test_a_table_shows_it():
     world, prompts = make_world(2)
     found = vividness(prompts, model=world, memory=None, **SMALL)
