@@ -57,9 +57,10 @@ def contrast(
 
     Notes
     -----
-    Ratings of looks that are noisier than those of meaning lower every scorer's own contrast, so
-    that the row of two scorers is the one to read. `benchmarks/interval_coverage.py` simulates what
-    the intervals cover.
+    Noise in ratings lowers all correlations with them by one factor. Where looks were rated with
+    more of it, every scorer's own contrast is lower, and that of two scorers moves, too: towards
+    the one that agrees less with looks. `benchmarks/interval_coverage.py` simulates what the
+    intervals cover.
 
     Examples
     --------
