@@ -7,14 +7,15 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from diffusers import DiffusionPipeline
 
 from conjure_kernel.method.grid import Grid
 from conjure_kernel.method.reverse import keyed_generator
 
-__all__ = ["check_call", "for_prompts", "parameters_of", "rows_argument", "seeded", "state_of"]
-__all__ += ["steps_of"]
+__all__ = ["check_call", "for_prompts", "owned", "parameters_of", "rows_argument", "seeded"]
+__all__ += ["state_of", "steps_of"]
 
 PER_PROMPT = re.compile(r"(negative_)?prompt(_\d+)?")
 
@@ -53,6 +54,17 @@ def for_prompts(call_kwargs: dict[str, Any], n_prompts: int) -> dict[str, Any]:
         return value.expand(n_prompts, *value.shape[1:]) if one else value
 
     return {name: share(name, value) for name, value in call_kwargs.items()}
+
+
+def owned(value: Any) -> Any:
+    """The value, with copies of tensors and arrays, which their owner may edit later."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().clone()
+    if isinstance(value, np.ndarray):
+        return value.copy()
+    if isinstance(value, dict):
+        return {name: owned(inner) for name, inner in value.items()}
+    return type(value)(map(owned, value)) if type(value) in (list, tuple) else value
 
 
 def check_call(pipeline: DiffusionPipeline, call_kwargs: dict[str, Any], own: set[str]) -> None:

@@ -9,7 +9,7 @@ import torch
 from diffusers import DiffusionPipeline
 
 from conjure_kernel._checks import quote
-from conjure_kernel.models.pretrained.arguments import parameters_of
+from conjure_kernel.models.pretrained.arguments import owned, parameters_of
 from conjure_kernel.models.pretrained.content import content_of
 from conjure_kernel.models.task import Reading
 
@@ -43,7 +43,7 @@ def check_embeddings(given: Any) -> Embeddings:
                 f"embeddings of {quote(name)}: expected one row in {', '.join(wrong)}, got shape "
                 f"{tuple(named[wrong[0]].shape)}; pass tensor[:1], and each prompt under its name."
             )
-        checked[name] = dict(named)
+        checked[name] = {key: owned(tensor) for key, tensor in named.items()}
     return checked
 
 

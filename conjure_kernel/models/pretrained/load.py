@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 
 from conjure_kernel._checks import quote
 from conjure_kernel.models.denoiser import Denoiser
+from conjure_kernel.models.pretrained.arguments import owned
 from conjure_kernel.models.pretrained.embeddings import Embeddings, check_embeddings
 from conjure_kernel.models.pretrained.fingerprint import fingerprint_call
 from conjure_kernel.models.pretrained.pipeline import PretrainedDenoiser
@@ -126,6 +127,7 @@ def open_denoiser(
 ) -> Denoiser:
     """Do what `load_denoiser` does, but read the weights only when they are needed."""
     given, embeddings = (device, dtype, compile, config, adapters), check_embeddings(embeddings)
+    call_kwargs = owned(call_kwargs)
     if isinstance(model, Denoiser | DiffusionPipeline) and given != UNTOUCHED:
         raise ValueError(
             f"device={device!r}, dtype={dtype!r}, compile={compile!r}: expected the defaults, as a "

@@ -27,6 +27,7 @@ BOOKKEEPING = {"architectures", "dtype", "torch_dtype", "transformers_version"}
 IGNORED = {*BOOKKEEPING, UNREAD, f"requires_{UNREAD}"}
 INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 RANDOM = ("Dropout", "BatchNorm", "DropPath", "FeatureAlpha")  # in names of modules in training
+STAGES = ("normalizer", "pre_tokenizer", "post_processor", "decoder")  # of a fast tokenizer
 _RULES: WeakKeyDictionary[Any, tuple[Any, str]] = WeakKeyDictionary()
 
 
@@ -158,9 +159,18 @@ def _tokenizer_facts(tokenizer: Any) -> dict[str, Any]:
     facts = {"limits": limits, "special": tokenizer.special_tokens_map}
     if (backend := getattr(tokenizer, "backend_tokenizer", None)) is None:
         return facts | {"vocabulary": tokenizer.get_vocab()}
-    mark = (id(backend), len(tokenizer))
+    mark = (id(backend), len(tokenizer), *_settings_of(backend))
     if (known := _RULES.get(tokenizer)) is None or known[0] != mark:
         rules = json.loads(backend.to_str())
         rules = {k: v for k, v in rules.items() if k not in ("truncation", "padding")}
         known = _RULES[tokenizer] = mark, digest_of(_json(rules))
     return facts | {"rules": known[1]}
+
+
+def _settings_of(backend: Any) -> list[Any]:
+    """What can be edited in a fast tokenizer without another vocabulary; cheap to read."""
+    parts = (getattr(backend, name) for name in STAGES)
+    stages = [None if part is None else part.__getstate__() for part in parts]
+    model = backend.model
+    options = {name: getattr(model, name) for name in dir(model) if not name.startswith("_")}
+    return [*stages, {n: v for n, v in options.items() if not callable(v)}]
