@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from argparse import Namespace
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from conjure_kernel._checks import check_prompts
+from conjure_kernel._checks import PromptWarning, check_prompts, quote
 
 if TYPE_CHECKING:
     from conjure_kernel.evaluation.records import Records
@@ -73,6 +74,13 @@ def _guess(records: Records) -> str | int:
     known = [name for name in names if name.lower() in NAMES]
     if len(known) == 1:
         return known[0]
+    if len(names) == 1:
+        warnings.warn(
+            f"{records.name}: the first line, {quote(names[0])}, is taken for the name of the "
+            "column; pass --no-header if it is a prompt.",
+            category=PromptWarning,
+            stacklevel=2,
+        )
     if len(names) == 1 or (not names and len(records.rows[0]) == 1):
         return 0
     raise ValueError(

@@ -64,8 +64,8 @@ def combine(
     Returns
     -------
     evaluation : Evaluation
-        `provenance["learnt"]` has what each fold has learnt: weights, whose sizes add up to 1, or
-        thresholds. Errors over draws hold it fixed.
+        `provenance["scorer"]["learnt"]` has what each fold has learnt: weights, whose sizes add up
+        to 1, or thresholds. Errors over draws hold it fixed.
 
     Raises
     ------

@@ -75,8 +75,14 @@ def pairs_of(
         raise ValueError(empty)
     kept = [i for i, row in enumerate(table.rows) if not _is_missing(row[place])]
     values = [_number(table.rows[i][place], table, i, place) for i in kept]
-    cells = (str(table.rows[i][place]).strip() for i in kept)
-    commas = sum(bool(DECIMAL_COMMA.fullmatch(cell)) for cell in cells)
+    cells = [str(table.rows[i][place]).strip() for i in kept]
+    commas = [cell for cell in cells if DECIMAL_COMMA.fullmatch(cell)]
+    if commas and (any("." in cell for cell in cells) or all(c[-4:-3] == "," for c in commas)):
+        raise ValueError(
+            f"{table.name}, {table.places[kept[cells.index(commas[0])]]}: {_label(table, place)}="
+            f"{quote(commas[0])}: expected numbers written alike, got a comma that may stand "
+            "before decimals or between thousands; write them with a point, and no other mark."
+        )
     left, right = ([_text(table, i, side) for i in kept] for side in (a, b))
     names = [name.lower() for name in table.names or ()]
     corpus = next((names.index(c) for c in CORPORA if c in names), None)
@@ -199,7 +205,8 @@ def _has_header(records: Records, columns: Sequence[str | int], header: bool | N
         return True
     if len(columns) < 3:
         return False
-    return not _is_number(records.rows[0][records.column(columns[2], "columns")])
+    cell = records.rows[0][records.column(columns[2], "columns")]
+    return not (_is_number(cell) or _is_missing(cell) or re.search(r"\d", str(cell)))
 
 
 def _known(table: Records, choices: Sequence[tuple[str, ...]]) -> tuple[int, ...] | None:
@@ -237,6 +244,11 @@ def _text(table: Records, i: int, column: int) -> str:
         raise TypeError(
             f"{table.name}, {table.places[i]}: {_label(table, column)}={quote(cell)}: expected a "
             "string; fill or drop that row."
+        )
+    if not cell.strip():
+        raise ValueError(
+            f"{table.name}, {table.places[i]}: {_label(table, column)}: expected a text, got an "
+            "empty cell; fill or drop that row."
         )
     return cell
 

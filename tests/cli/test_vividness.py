@@ -51,3 +51,16 @@ def test_a_table_for_a_paper(call, prompts, tmp_path, ending):
     path = tmp_path / f"vividness.{ending}"
     assert call("vividness", prompts, *SMALL, "--cache", "none", "-o", path, "--quiet")[0] == 0
     assert all(prompt in path.read_text() for prompt in PROMPTS)
+
+
+def test_a_first_line_that_becomes_a_name_is_told(call, tmp_path):
+    path = tmp_path / "list.csv"
+    path.write_text("tomato\nstrawberry\n")
+    options = [*SMALL, "--cache", "none", "--quiet"]
+    code, out, err = call("vividness", path, *options)
+    assert code == 0
+    assert "the first line, 'tomato', is taken for the name of the column" in err
+    assert "tomato" not in out
+    code, out, err = call("vividness", path, "--no-header", *options)
+    assert (code, err) == (0, "")
+    assert "tomato" in out

@@ -149,3 +149,36 @@ def test_pairs_without_one_of_several_ratings_are_left_out_of_all(write):
         both = load_pairs(path, score=["shape", "food"])
     assert both["shape"].pairs == both["food"].pairs == [("a", "b"), ("g", "h")]
     assert [one.scores.tolist() for one in both.values()] == [[1.5, 4], [0, 5]]
+
+
+@pytest.mark.parametrize("first", ["5/10", "1.000,5"])
+def test_a_first_score_that_is_no_number_is_no_header(write, first):
+    path = write(f"a\tb\t{first}\nc\td\t2\n", "x.tsv")
+    with pytest.raises(ValueError, match=r"x.tsv', line 1.*expected a finite number"):
+        load_pairs(path, columns=(0, 1, 2))
+
+
+def test_a_first_score_that_is_missing_is_counted(write):
+    path = write("a\tb\tn/a\nc\td\t2\n", "x.tsv")
+    with pytest.warns(UserWarning, match="1 of 2 pairs have no score"):
+        assert load_pairs(path, columns=(0, 1, 2)).pairs == [("c", "d")]
+
+
+@pytest.mark.parametrize(
+    "scores", [("1,000", "999", "12,500"), ("3.5", "3,500"), ("1.500", "900", "2,5")]
+)
+def test_commas_between_thousands_are_not_read_as_decimals(write, scores):
+    lines = [f"a{i};b;{score}" for i, score in enumerate(scores)]
+    path = write("\n".join(["word1;word2;score", *lines]), "x.csv")
+    with pytest.raises(ValueError, match=r"x.csv', line \d.*may stand before decimals or between"):
+        load_pairs(path)
+
+
+def test_decimal_commas_are_read_where_they_can_be_nothing_else(write):
+    path = write("word1;word2;score\na;b;1,5\nc;d;2,125\ne;f;3\n", "x.csv")
+    assert load_pairs(path).scores.tolist() == [1.5, 2.125, 3]
+
+
+def test_an_empty_text_is_refused_with_its_line(write):
+    with pytest.raises(ValueError, match=r"x.csv', line 3: word1: expected a text, got an empty"):
+        load_pairs(write("word1,word2,score\na,b,1\n,bus,7\n", "x.csv"))

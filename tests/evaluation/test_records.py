@@ -263,6 +263,7 @@ LISTS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:.*is taken for the name of the column")
 @pytest.mark.parametrize("kind", LISTS)
 def test_lists_of_prompts_are_read(kind, write):
     name, content, options = LISTS[kind]
