@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from conjure_kernel.cli import options
 from conjure_kernel.cli.measure import measure, open_model
-from conjure_kernel.cli.options import settings_of
+from conjure_kernel.cli.vectors import embedding_of, loaded
 
 if TYPE_CHECKING:
     from conjure_kernel.engine.engine import Engine
-    from conjure_kernel.estimators.embedding import ConjureEmbedding
     from conjure_kernel.method.divergence import Divergence
 
 __all__ = ["add_verbs"]
@@ -54,7 +53,7 @@ def compare(args: Namespace) -> str:
 
     a, b = check_prompts([args.a, args.b])
     engine = open_model(args)
-    vectors = _embedding(engine.denoiser, args)
+    vectors = embedding_of(args, origin="empty", **loaded(engine.denoiser))
     three = [a, b, ORIGINS["empty"]]
     measured: Any = measure(engine, three, args, more=vectors.n_predictions(2))
     facts = _facts(measured)
@@ -107,16 +106,6 @@ def _rank(engine: Engine, relative: float) -> dict[str, float]:
     values = relative_matrix(matrix).values
     others = [values[i, j] for i in range(len(values)) for j in range(i)]
     return {"closer_than": sum(value > relative for value in others) / len(others)}
-
-
-def _embedding(model: Any, args: Namespace) -> ConjureEmbedding:
-    """Embedding that sees both prompts from the empty one, on points of their own chains."""
-    from conjure_kernel.estimators.embedding import ConjureEmbedding
-
-    settings = settings_of(args)
-    del settings["n_draws"]
-    loaded = {"model": model, "device": "auto", "dtype": "auto", "model_kwargs": None}
-    return ConjureEmbedding(**{**settings, **loaded}, origin="empty")
 
 
 def _sentences(facts: dict[str, float], measured: Divergence) -> list[str]:

@@ -49,7 +49,7 @@ def measure_listed(args: Namespace) -> str:
     from conjure_kernel.engine.opening import open_engine
     from conjure_kernel.engine.pairwise import measure_pairs
     from conjure_kernel.engine.provenance import provenance_of
-    from conjure_kernel.engine.steps import check_cost
+    from conjure_kernel.engine.steps import most_left
     from conjure_kernel.evaluation.pair_files import texts_of
     from conjure_kernel.evaluation.records import read_records
 
@@ -64,8 +64,7 @@ def measure_listed(args: Namespace) -> str:
     if engine.origin is not None:
         sides = pairs_from_origin(left, right, engine.origin)
     requests = requests_of_pairs(*sides)
-    if (work := engine.cost(requests)) and not args.quiet:
-        most = work + check_cost(engine, requests)
+    if (most := most_left(engine, requests)) and not args.quiet:
         say(f"up to {most:,} noise predictions for {len(left)} pairs, {len(requests)} texts")
     measured = measure_pairs(engine, left, right)
     rows = files.rows_of(measured)

@@ -211,13 +211,12 @@ def _tell(runs: Sequence[Mapping[str, Any]], pairs: ScoredPairs) -> None:
     """Say how many predictions the model is about to make."""
     from conjure_kernel.engine.ledger import requests_of_pairs
     from conjure_kernel.engine.opening import open_engine
-    from conjure_kernel.engine.steps import check_cost
+    from conjure_kernel.engine.steps import most_left
 
     total = 0
     for engine in map(open_engine, runs):
         requests = requests_of_pairs(pairs.left, pairs.right, engine.origin)
-        work = engine.cost(requests)
-        total += work + (check_cost(engine, requests) if work else 0)
+        total += most_left(engine, requests)
     if total:
         say(f"up to {total:,} noise predictions for {len(pairs)} pairs, {len(requests)} texts")
 

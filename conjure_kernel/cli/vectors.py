@@ -13,7 +13,7 @@ from conjure_kernel.cli.prompts import read_prompts
 if TYPE_CHECKING:
     from conjure_kernel.estimators.embedding import ConjureEmbedding
 
-__all__ = ["add_verbs", "embedding_of"]
+__all__ = ["add_verbs", "embedding_of", "loaded"]
 
 EMBED = """\
 examples:
@@ -95,10 +95,10 @@ def find_neighbors(args: Namespace) -> str:
     if not args.quiet:
         say(f"up to {_most_predictions(args, model, prompts, width):,} noise predictions")
     nearest, model = {}, model.fit(prompts)
-    loaded = {"model": model.denoiser, "device": "auto", "dtype": "auto", "model_kwargs": None}
+    settings |= loaded(model.denoiser)
     for query in dict.fromkeys(args.queries):
         near = _candidates(model, prompts, query, width)
-        measured = pairwise_divergence([query], near, **{**settings, **loaded})
+        measured = pairwise_divergence([query], near, **settings)
         order = measured.values[0].argsort(kind="stable")[: args.k]
         nearest[query] = [
             {
@@ -151,4 +151,9 @@ def embedding_of(args: Namespace, **more: Any) -> ConjureEmbedding:
 
     settings = settings_of(args)
     del settings["n_draws"]
-    return ConjureEmbedding(**settings, **more)
+    return ConjureEmbedding(**{**settings, **more})
+
+
+def loaded(model: Any) -> dict[str, Any]:
+    """Settings of a model that is open already, in place of those that open it."""
+    return {"model": model, "device": "auto", "dtype": "auto", "model_kwargs": None}

@@ -64,10 +64,9 @@ def _tell_cost(prompts: list[str], settings: dict[str, Any]) -> None:
     from conjure_kernel.engine.ledger import requests_of_pairs
     from conjure_kernel.engine.opening import open_engine
     from conjure_kernel.engine.parameters import ORIGINS
-    from conjure_kernel.engine.steps import check_cost
+    from conjure_kernel.engine.steps import most_left
 
     engine = open_engine(settings)
     requests = requests_of_pairs(prompts, [ORIGINS["empty"]] * len(prompts))
-    if work := engine.cost(requests):
-        total = work + check_cost(engine, requests)
+    if total := most_left(engine, requests):
         say(f"up to {total:,} noise predictions for {len(prompts)} prompts")

@@ -24,7 +24,7 @@ from conjure_kernel.method.draws import chain_draws, leg_draws, ratio
 from conjure_kernel.method.grid import Grid
 from conjure_kernel.method.reverse import SAMPLERS
 
-__all__ = ["check_cost", "checked_steps"]
+__all__ = ["check_cost", "checked_steps", "most_left"]
 
 DRAWS = 2  # of each pair
 FEWEST_STEPS = 4
@@ -68,6 +68,12 @@ def check_cost(engine: Engine, requests: Requests) -> int:
     n_pairs, coarse = min(engine.check_steps, n_pairs), _coarse(engine)
     n_texts = min(2 * n_pairs, len(requests))
     return coarse.n_predictions(n_texts * coarse.n_draws, 2 * n_pairs * coarse.n_draws)
+
+
+def most_left(engine: Engine, requests: Requests) -> int:
+    """Noise predictions that a measurement still makes, with those of the check, at most."""
+    missing = engine.cost(requests)
+    return missing + check_cost(engine, requests) if missing else 0
 
 
 def _coarse(engine: Engine) -> Engine:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from conjure_kernel._checks import check_prompts, import_optional
+from conjure_kernel._checks import check_prompts
 from conjure_kernel._table import divergence_html
 from conjure_kernel.engine.opening import open_engine, refuse_origin
 from conjure_kernel.engine.pairwise import measure_pairs
@@ -16,13 +16,14 @@ from conjure_kernel.engine.parameters import ORIGINS
 from conjure_kernel.engine.provenance import provenance_of
 from conjure_kernel.method.divergence import Divergence
 from conjure_kernel.method.draws import mean_of, ratio, variance_of
+from conjure_kernel.method.exports import LongTable
 from conjure_kernel.method.interval import positive_interval
 
 __all__ = ["Vividness", "vividness"]
 
 
 @dataclass(frozen=True)
-class Vividness:
+class Vividness(LongTable):
     r"""How far prompts are from the empty prompt, :math:`KL(P_y \| P_o)` in nats; see `vividness`.
 
     Attributes
@@ -80,10 +81,6 @@ class Vividness:
             "low": low,
             "high": high,
         }
-
-    def to_pandas(self) -> Any:
-        """`columns` as a pandas DataFrame."""
-        return import_optional("pandas", "tables", "to_pandas").DataFrame(self.columns())
 
     def _chains(self, statistic: Any) -> np.ndarray:
         """Mean or variance of each chain's part of the leg, (n_prompts, G)."""

@@ -18,12 +18,12 @@ from conjure_kernel.engine.parameters import prompt_of_origin
 from conjure_kernel.engine.pool import Pool
 from conjure_kernel.engine.turns import in_turn
 from conjure_kernel.estimators.base import ModelEstimator
+from conjure_kernel.method.relative import LEAST
 
 __all__ = ["PooledVectors", "normalized"]
 
 COMPONENT_BYTES, POINT_BYTES = 32.0, 16.0  # in calls, cache and result; of the smallest model
-LEAST = 1e-3  # nats from the origin, below which a vector has no direction
-NOTHING = 1e-12  # the same in units that are none
+NOTHING = 1e-12  # what `LEAST` is in units that are no nats
 
 
 class PooledVectors(ModelEstimator):

@@ -31,7 +31,7 @@ from conjure_kernel.method.exports import LongTable
 from conjure_kernel.method.grid import Grid
 from conjure_kernel.method.interval import positive_interval
 
-__all__ = ["RelativeDivergence"]
+__all__ = ["LEAST", "RelativeDivergence"]
 
 # Below so many nats no viewer tells a prompt from the origin in more than 51.2 % of cases.
 LEAST = 1e-3
