@@ -5,6 +5,7 @@ from .engine.parameters import PAPER
 from .engine.plan import Plan, plan
 from .engine.vividness import Vividness, vividness
 from .engine.words import WordExplanation, explain_words
+from .estimators.clusters import Clusters, find_clusters
 from .estimators.distance import ConjureDistance
 from .estimators.drift import ConjureDrift
 from .estimators.embedding import ConjureEmbedding
@@ -32,6 +33,7 @@ __all__ = [
     "PAPER",
     "AccuracyWarning",
     "CacheWarning",
+    "Clusters",
     "ConjureDistance",
     "ConjureDrift",
     "ConjureEmbedding",
@@ -59,6 +61,7 @@ __all__ = [
     "evaluate",
     "explain",
     "explain_words",
+    "find_clusters",
     "html_map",
     "load_denoiser",
     "load_pairs",

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from sklearn.metrics import euclidean_distances
 
-__all__ = ["Clusters"]
+from conjure_kernel._checks import check_number, check_prompts, check_square, check_vectors
+from conjure_kernel.estimators.cluster_names import cluster_names, content, hypernyms_of
+from conjure_kernel.estimators.cluster_tree import ClusterTree
+
+__all__ = ["Clusters", "find_clusters"]
+
+FEWEST = 4  # prompts; fewer are one cluster
+RESOLUTIONS = (1.0, 3.0)  # of the coarse and of the fine level
+MOST_TYPICAL = 3
 
 
 @dataclass(frozen=True)
@@ -27,3 +38,136 @@ class Clusters:
     levels: tuple[np.ndarray, ...] = field(repr=False)
     names: tuple[tuple[str, ...], ...]
     typical: tuple[tuple[tuple[int, ...], ...], ...] = field(repr=False)
+
+
+def find_clusters(
+    prompts: Sequence[str],
+    *,
+    vectors: Any = None,
+    distances: Any = None,
+    hypernyms: Mapping[str, str] | Sequence[str | None] | None = None,
+    n_clusters: int | None = None,
+) -> Clusters:
+    """Clusters of prompts, coarse and fine, with names and typical members.
+
+    Each prompt is joined with its nearest ones, and the graph is divided where few edges cross:
+    Ward's method on the diffusion map of the graph, which is spectral clustering with levels. The
+    number of clusters is that of the largest modularity. A prompt most of whose neighbours are in
+    other clusters belongs to none.
+
+    Parameters
+    ----------
+    prompts : sequence of str, length n_prompts
+        Names are made of their words.
+    vectors : array of shape (n_prompts, n_features), optional
+        Vectors of which Euclidean distances are taken; those of
+        `ConjureEmbedding(origin="empty", normalize=True)`, of length 1, are compared by direction,
+        and one of length 0 among them belongs to no cluster.
+    distances : array of shape (n_prompts, n_prompts), optional
+        A symmetric matrix in the place of vectors, as J, its root, or relative J. Only the order
+        of distances counts.
+    hypernyms : mapping of prompts to str, or sequence of str, optional
+        What prompts are kinds of, for names of clusters without a word in common; prompts that the
+        mapping lacks, or None, have none.
+    n_clusters : int, optional
+        Number of clusters of the coarse level, in the place of the one of largest modularity.
+
+    Returns
+    -------
+    clusters : Clusters
+        One level, or two where the finer one has more clusters. Of fewer than four prompts, or of
+        prompts without any distance, one cluster at one level.
+
+    Notes
+    -----
+    Nothing is drawn at random, so results repeat. Time and memory grow with n_prompts squared:
+    2,000 prompts take a few seconds. Like any method of its kind it also divides what has no
+    clusters: whether clusters mean something is for the names and the pictures to show.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from conjure_kernel import find_clusters
+    >>> prompts = [
+    ...     f"a {size} {kind}" for kind in ("dog", "car") for size in ("big", "red", "old", "wet")
+    ... ]
+    >>> vectors = [[10.0 * (i > 3), 0.1 * i] for i in range(8)]
+    >>> clusters = find_clusters(prompts, vectors=vectors)
+    >>> clusters.levels[0].tolist(), clusters.names[0]
+    ([0, 0, 0, 0, 1, 1, 1, 1], ('dog', 'car'))
+    """
+    prompts = check_prompts(prompts)
+    if n_clusters is not None:
+        check_number(n_clusters, "n_clusters", least=1, integer=True)
+    kinds = hypernyms_of(hypernyms, prompts)
+    apart, directed = _distances(vectors, distances, len(prompts))
+    kept = np.flatnonzero(directed)
+    levels = [_spread(level, directed) for level in _levels(apart[np.ix_(kept, kept)], n_clusters)]
+    typical = [_typical(level, apart, prompts) for level in levels]
+    names = [
+        cluster_names(level, shown, prompts, kinds)
+        for level, shown in zip(levels, typical, strict=True)
+    ]
+    return Clusters(tuple(levels), tuple(names), tuple(typical))
+
+
+def _distances(vectors: Any, distances: Any, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Distances (n, n), and which prompts have a direction where vectors are directions."""
+    if (vectors is None) == (distances is None):
+        given = "none" if vectors is None else "both"
+        raise ValueError(f"vectors, distances: expected one of them, got {given}; pass one.")
+    if distances is not None:
+        apart, directed = check_square(distances, "distances"), np.ones(n, dtype=bool)
+    else:
+        rows = check_vectors(vectors).astype(float)
+        lengths = np.linalg.norm(rows, axis=1)
+        directed = (lengths > 0) | ~np.isclose(lengths[lengths > 0], 1, atol=1e-3).all()
+        apart = euclidean_distances(rows)
+    if len(apart) != n:
+        name = "vectors" if distances is None else "distances"
+        raise ValueError(f"{name}: expected a row for each of {n} prompts, got {len(apart)}.")
+    return apart, directed
+
+
+def _levels(apart: np.ndarray, n_clusters: int | None) -> list[np.ndarray]:
+    """Labels of the coarse level and, where it has more clusters, of the fine one."""
+    n = len(apart)
+    if n < FEWEST or not apart.any():
+        return [np.zeros(n, dtype=int)]
+    tree = ClusterTree(apart)
+    coarse, fine = RESOLUTIONS
+    level = tree.best(coarse) if n_clusters is None else tree.cut(n_clusters)
+    finer = tree.best(fine, least=level.max() + 1)
+    levels = [level, finer] if finer.max() > level.max() else [level]
+    return [np.where(tree.strays(level), -1, labels) for labels in levels]
+
+
+def _spread(labels: np.ndarray, directed: np.ndarray) -> np.ndarray:
+    """Labels of all prompts, by size; clusters of one are none, unless all are."""
+    spread = np.full(len(directed), -1)
+    spread[directed] = labels
+    sizes = np.bincount(labels[labels >= 0], minlength=1)
+    order = np.argsort(-sizes, kind="stable")
+    order = order[sizes[order] > min(1, sizes.max() - 1)]
+    rank = np.full(len(sizes) + 1, -1)  # the last for -1
+    rank[order] = np.arange(len(order))
+    return rank[spread]
+
+
+def _typical(
+    labels: np.ndarray, apart: np.ndarray, prompts: Sequence[str]
+) -> tuple[tuple[int, ...], ...]:
+    """Of each cluster the members that are nearest to it, in units of how far all others are.
+
+    A hub, which is near to everything, is not typical of anything. "dog" and "a dog" are the same.
+    """
+    overall = apart.mean(1)
+    found = []
+    for cluster in range(labels.max() + 1):
+        members = np.flatnonzero(labels == cluster)
+        least = apart[np.ix_(members, members)].mean(1)
+        share = least / np.where(overall[members] > 0, overall[members], 1)
+        best = members[np.argsort(share, kind="stable")].tolist()
+        different = {content(prompts[i]).lower(): i for i in reversed(best)}  # the best of each
+        found.append(tuple(sorted(different.values(), key=best.index)[:MOST_TYPICAL]))
+    return tuple(found)
