@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import euclidean_distances
+from sklearn.metrics import euclidean_distances, pairwise_distances_argmin
 
 from conjure_kernel._checks import check_number, check_prompts, check_square, check_vectors
 from conjure_kernel.estimators.cluster_names import cluster_names, content, hypernyms_of
@@ -17,6 +17,7 @@ __all__ = ["Clusters", "find_clusters"]
 
 FEWEST = 4  # prompts; fewer are one cluster
 RESOLUTIONS = (1.0, 3.0)  # of the coarse and of the fine level
+MOST_CLUSTERED = 4000  # vectors; of more a sample is, and others go where their nearest one is
 MOST_TYPICAL = 3
 
 
@@ -70,7 +71,8 @@ def find_clusters(
         What prompts are kinds of, for names of clusters without a word in common; prompts that the
         mapping lacks, or None, have none.
     n_clusters : int, optional
-        Number of clusters of the coarse level, in the place of the one of largest modularity.
+        Number of clusters of the coarse level, in the place of the one of largest modularity;
+        fewer where one would hold a single prompt.
 
     Returns
     -------
@@ -80,9 +82,10 @@ def find_clusters(
 
     Notes
     -----
-    Nothing is drawn at random, so results repeat. Time and memory grow with n_prompts squared:
-    2,000 prompts take a few seconds. Like any method of its kind it also divides what has no
-    clusters: whether clusters mean something is for the names and the pictures to show.
+    Results repeat. Time and memory grow with n_prompts squared, 2,000 prompts take two seconds, up
+    to 4,000: of more vectors so many are clustered, and each other joins the nearest of them. Like
+    any method of its kind it also divides what has no clusters: whether clusters mean something is
+    for the names and the pictures to show.
 
     Examples
     --------
@@ -100,33 +103,40 @@ def find_clusters(
     if n_clusters is not None:
         check_number(n_clusters, "n_clusters", least=1, integer=True)
     kinds = hypernyms_of(hypernyms, prompts)
-    apart, directed = _distances(vectors, distances, len(prompts))
-    kept = np.flatnonzero(directed)
-    levels = [_spread(level, directed) for level in _levels(apart[np.ix_(kept, kept)], n_clusters)]
-    typical = [_typical(level, apart, prompts) for level in levels]
+    apart, kept, nearest = _distances(vectors, distances, len(prompts))
+    levels = [_by_size(level) for level in _levels(apart, n_clusters)]
+    typical = [_typical(level, apart, kept, prompts) for level in levels]
+    spread = [np.where(nearest < 0, -1, level[nearest]) for level in levels]
     names = [
         cluster_names(level, shown, prompts, kinds)
-        for level, shown in zip(levels, typical, strict=True)
+        for level, shown in zip(spread, typical, strict=True)
     ]
-    return Clusters(tuple(levels), tuple(names), tuple(typical))
+    return Clusters(tuple(spread), tuple(names), tuple(typical))
 
 
-def _distances(vectors: Any, distances: Any, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Distances (n, n), and which prompts have a direction where vectors are directions."""
+def _distances(vectors: Any, distances: Any, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Distances among the prompts that are clustered, their positions, and the nearest to each.
+
+    Nearest to a prompt that has no direction, where vectors are directions, is -1.
+    """
     if (vectors is None) == (distances is None):
         given = "none" if vectors is None else "both"
         raise ValueError(f"vectors, distances: expected one of them, got {given}; pass one.")
+    name = "vectors" if distances is None else "distances"
+    rows = check_vectors(vectors) if distances is None else check_square(distances, name)
+    if len(rows) != n:
+        raise ValueError(f"{name}: expected a row for each of {n} prompts, got {len(rows)}.")
     if distances is not None:
-        apart, directed = check_square(distances, "distances"), np.ones(n, dtype=bool)
-    else:
-        rows = check_vectors(vectors).astype(float)
-        lengths = np.linalg.norm(rows, axis=1)
-        directed = (lengths > 0) | ~np.isclose(lengths[lengths > 0], 1, atol=1e-3).all()
-        apart = euclidean_distances(rows)
-    if len(apart) != n:
-        name = "vectors" if distances is None else "distances"
-        raise ValueError(f"{name}: expected a row for each of {n} prompts, got {len(apart)}.")
-    return apart, directed
+        return rows, np.arange(n), np.arange(n)
+    lengths = np.linalg.norm(rows, axis=1)
+    somewhere = lengths > 0
+    if not somewhere.any() or not np.isclose(lengths[somewhere], 1, atol=1e-3).all():
+        somewhere[:] = True
+    drawn = np.random.default_rng(0).permutation(np.flatnonzero(somewhere))
+    kept = np.sort(drawn[:MOST_CLUSTERED])
+    nearest = pairwise_distances_argmin(rows, rows[kept])
+    nearest[kept] = np.arange(len(kept))
+    return euclidean_distances(rows[kept].astype(float)), kept, np.where(somewhere, nearest, -1)
 
 
 def _levels(apart: np.ndarray, n_clusters: int | None) -> list[np.ndarray]:
@@ -142,20 +152,18 @@ def _levels(apart: np.ndarray, n_clusters: int | None) -> list[np.ndarray]:
     return [np.where(tree.strays(level), -1, labels) for labels in levels]
 
 
-def _spread(labels: np.ndarray, directed: np.ndarray) -> np.ndarray:
-    """Labels of all prompts, by size; clusters of one are none, unless all are."""
-    spread = np.full(len(directed), -1)
-    spread[directed] = labels
+def _by_size(labels: np.ndarray) -> np.ndarray:
+    """Labels by size; clusters of one are none, unless all are."""
     sizes = np.bincount(labels[labels >= 0], minlength=1)
     order = np.argsort(-sizes, kind="stable")
     order = order[sizes[order] > min(1, sizes.max() - 1)]
     rank = np.full(len(sizes) + 1, -1)  # the last for -1
     rank[order] = np.arange(len(order))
-    return rank[spread]
+    return rank[labels]
 
 
 def _typical(
-    labels: np.ndarray, apart: np.ndarray, prompts: Sequence[str]
+    labels: np.ndarray, apart: np.ndarray, kept: np.ndarray, prompts: Sequence[str]
 ) -> tuple[tuple[int, ...], ...]:
     """Of each cluster the members that are nearest to it, in units of how far all others are.
 
@@ -165,9 +173,9 @@ def _typical(
     found = []
     for cluster in range(labels.max() + 1):
         members = np.flatnonzero(labels == cluster)
-        least = apart[np.ix_(members, members)].mean(1)
-        share = least / np.where(overall[members] > 0, overall[members], 1)
-        best = members[np.argsort(share, kind="stable")].tolist()
+        within = apart[np.ix_(members, members)].mean(1)
+        share = within / np.where(overall[members] > 0, overall[members], 1)
+        best = kept[members[np.argsort(share, kind="stable")]].tolist()
         different = {content(prompts[i]).lower(): i for i in reversed(best)}  # the best of each
         found.append(tuple(sorted(different.values(), key=best.index)[:MOST_TYPICAL]))
     return tuple(found)

@@ -8,6 +8,7 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.metrics.pairwise import cosine_distances, euclidean_distances
 
 from conjure_kernel import find_clusters
+from conjure_kernel.estimators import clusters as clusters_module
 from conjure_kernel.estimators.cluster_tree import ClusterTree
 
 THINGS = ("apple", "car", "dress", "house", "cat", "flower")
@@ -146,8 +147,9 @@ def test_few_prompts_are_one_cluster(n):
 
 
 @pytest.mark.parametrize("n", [2, 4, 40])
-def test_equal_prompts_are_one_cluster(n):
-    clusters = find_clusters(["a dog"] * n, vectors=np.ones((n, 3)))
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_equal_prompts_are_one_cluster(n, value):
+    clusters = find_clusters(["a dog"] * n, vectors=np.full((n, 3), value))
     assert [level.tolist() for level in clusters.levels] == [[0] * n]
     assert clusters.typical == (((0,),),)
     assert clusters.names == (("dog",),)
@@ -206,6 +208,16 @@ def test_many_prompts_take_seconds():
     clusters = find_clusters([f"p{i}" for i in range(2000)], vectors=rows)
     assert time.perf_counter() - start < 10
     assert max(adjusted_rand_score(groups, level) for level in clusters.levels) > 0.9
+
+
+def test_of_very_many_prompts_a_sample_is_clustered(monkeypatch):
+    monkeypatch.setattr(clusters_module, "MOST_CLUSTERED", 40)
+    found = find_clusters([*PROMPTS, ""], vectors=np.vstack([UNIT, np.zeros(50)]))
+    assert adjusted_rand_score(GROUPS, found.levels[0][:-1]) == 1
+    assert found.levels[0][-1] == -1
+    assert set(found.names[0]) == set(THINGS)
+    for cluster, typical in enumerate(found.typical[0]):
+        assert {found.levels[0][i] for i in typical} == {cluster}
 
 
 @pytest.mark.parametrize(
