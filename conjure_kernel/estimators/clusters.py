@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.metrics import euclidean_distances, pairwise_distances_argmin
 
 from conjure_kernel._checks import check_number, check_prompts, check_square, check_vectors
+from conjure_kernel._table import Table
 from conjure_kernel.estimators.cluster_names import cluster_names, content, hypernyms_of
 from conjure_kernel.estimators.cluster_tree import ClusterTree
 
@@ -19,6 +20,7 @@ FEWEST = 4  # prompts; fewer are one cluster
 RESOLUTIONS = (1.0, 3.0)  # of the coarse and of the fine level
 MOST_CLUSTERED = 4000  # vectors; of more a sample is, and others go where their nearest one is
 MOST_TYPICAL = 3
+MOST_SHOWN = 20  # clusters, in a text
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,35 @@ class Clusters:
     levels: tuple[np.ndarray, ...] = field(repr=False)
     names: tuple[tuple[str, ...], ...]
     typical: tuple[tuple[tuple[int, ...], ...], ...] = field(repr=False)
+
+    @property
+    def table(self) -> Table:
+        """A row for each coarse cluster: its name, how many prompts, and what it divides into."""
+        first, last = self.levels[0], self.levels[-1]
+        rows = []
+        for cluster, name in enumerate(self.names[0]):
+            finer = [self.names[-1][i] for i in np.unique(last[(first == cluster) & (last >= 0)])]
+            size = int((first == cluster).sum())
+            rows.append(
+                {
+                    "cluster": name,
+                    "prompts": size,
+                    "finer": "; ".join(finer if len(finer) > 1 else []),
+                }
+            )
+        return Table(rows)
+
+    def __str__(self) -> str:
+        more = len(self.table) - MOST_SHOWN
+        rest = f"\n... and {more} smaller ones" if more > 0 else ""
+        return f"{self._title()}\n\n{Table(self.table.rows[:MOST_SHOWN])}{rest}"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{self._title()}</p>{self.table._repr_html_()}"
+
+    def _title(self) -> str:
+        alone = int((self.levels[0] < 0).sum())
+        return f"clusters: {len(self.table)}, prompts: {len(self.levels[0])}, in none: {alone}"
 
 
 def find_clusters(

@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 from sklearn.metrics.pairwise import cosine_distances, euclidean_distances
 
-from conjure_kernel import find_clusters
+from conjure_kernel import Clusters, find_clusters
 from conjure_kernel.estimators import clusters as clusters_module
 from conjure_kernel.estimators.cluster_tree import ClusterTree
 
@@ -218,6 +218,25 @@ def test_of_very_many_prompts_a_sample_is_clustered(monkeypatch):
     assert set(found.names[0]) == set(THINGS)
     for cluster, typical in enumerate(found.typical[0]):
         assert {found.levels[0][i] for i in typical} == {cluster}
+
+
+def test_clusters_print_as_a_table():
+    clusters = Clusters(
+        levels=(np.array([0, 0, 0, 0, 1, 1, -1]), np.array([0, 0, 1, 1, 2, 2, -1])),
+        names=(("animal", "tool"), ("dog", "cat", "<saw>")),
+        typical=(((0,), (4,)), ((0,), (2,), (4,))),
+    )
+    assert str(clusters).splitlines() == [
+        "clusters: 2, prompts: 7, in none: 1",
+        "",
+        "| cluster | prompts | finer |",
+        "| --- | --- | --- |",
+        "| animal | 4 | dog; cat |",
+        "| tool | 2 |  |",
+    ]
+    assert "<td>dog; cat</td>" in clusters._repr_html_()
+    many = Clusters((np.arange(25),), (tuple("abcdefghijklmnopqrstuvwxy"),), ((),))
+    assert str(many).splitlines()[-2:] == ["| t | 1 |", "... and 5 smaller ones"]
 
 
 @pytest.mark.parametrize(
