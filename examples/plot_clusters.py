@@ -13,7 +13,7 @@ from sklearn.cluster import SpectralClustering
 from sklearn.metrics import adjusted_rand_score
 from sklearn.pipeline import make_pipeline
 
-from conjure_kernel import ConjureDistance
+from conjure_kernel import ConjureDistance, find_clusters
 
 MODEL = "embedded"  # or a hub id, or a folder made by save_pretrained
 
@@ -57,3 +57,17 @@ plt.show()
 # %%
 # Animals, vehicles and instruments are found. The pipeline errs where things look alike: lemon and
 # moon, both round and yellow, make a cluster of their own.
+
+# %%
+# Nothing needs to be told: ``find_clusters`` chooses the number, says which prompts belong to none,
+# and names the clusters, here by the kinds, which it is given for names alone. Two instruments are
+# too few for it, as is the sky: it joins each of so few prompts with four others.
+
+found = find_clusters(
+    PROMPTS,
+    distances=pipeline[0].divergences_,
+    hypernyms=dict(zip(PROMPTS, TRUTH, strict=True)),
+)
+print(found)
+for cluster, name in enumerate(found.names[0]):
+    print(f"{name}:", ", ".join(np.array(PROMPTS)[found.levels[0] == cluster]))
