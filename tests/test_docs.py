@@ -78,6 +78,7 @@ def test_clustering(tmp_path, monkeypatch, capsys):
     right = float(scores.pop("kernel, precomputed"))
     assert len(scores) == 3
     assert all(float(wrong) < right - 0.05 for wrong in scores.values())
+    assert set(names["found"].names[0]) == set(names["COLOURS"])
 
 
 @pytest.mark.slow
