@@ -1,3 +1,4 @@
+from .canvas import spread_evenly
 from .coordinates import layout, layout_vectors, position_errors, representatives, stress
 from .explanation import plot_explanation, plot_morph, plot_strip
 from .maps import placed_labels, plot_map
@@ -28,5 +29,6 @@ __all__ = [
     "plot_words",
     "position_errors",
     "representatives",
+    "spread_evenly",
     "stress",
 ]
