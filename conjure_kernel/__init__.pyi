@@ -26,6 +26,7 @@ from .method.shapley import ShapleyValues
 from .models.denoiser import Denoiser
 from .models.gaussian import GaussianDenoiser, MixtureDenoiser
 from .models.pretrained.load import load_denoiser
+from .models.vocabulary import embedded_vocabulary
 from .plot.html import html_map
 
 __version__: str
@@ -58,6 +59,7 @@ __all__ = [
     "accuracy_bound",
     "compare",
     "divergence_for_accuracy",
+    "embedded_vocabulary",
     "evaluate",
     "explain",
     "explain_words",

@@ -18,6 +18,7 @@ DATA = {
     *("__init__.pyi", "evaluation/__init__.pyi", "plot/__init__.pyi", "py.typed"),
     *("cli/prompts.txt", "plot/html/page.css", "plot/html/page.html", "plot/html/page.js"),
     *("models/embedded/NOTICE.md", "models/embedded/README.md"),
+    "models/embedded/vocabulary.txt",
     "models/embedded/model/unet/diffusion_pytorch_model.safetensors",
 }
 DOCUMENTS = {"CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "LICENSE", "Makefile", "README.md"}

@@ -1,19 +1,24 @@
 """The recipe of the embedded model: true captions, honest rendering, training that resumes."""
 
 import argparse
+import copy
+import json
 import random
 
 import numpy as np
 import pytest
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import AutoencoderKL, StableDiffusionPipeline
 from safetensors.torch import load_file
 from scipy.stats import spearmanr
 
+from conjure_kernel import embedded_vocabulary
 from conjure_kernel.evaluation.datasets import ScoredPairs
-from training import agreement, denoiser, evaluate, package
+from training import agreement, autoencoder, denoiser, evaluate, package, wide
 from training.art import Art, Concept, IconSet, read_concepts, simplify
-from training.scenes import COLOURS, COUNTS, RELATIONS, Scene, Thing, World, plural
+from training.growth import Rough, grow
+from training.nouns import Nouns
+from training.scenes import COLOURS, COUNTS, RELATIONS, Scene, Thing, World, plural, vocabulary
 
 EMBEDDED = "conjure_kernel/models/embedded/model"
 NAMES = ("red square", "green square", "blue square")
@@ -100,13 +105,13 @@ def test_every_kind_of_scene_is_drawn(world):
 def test_things_stand_where_the_caption_says(world):
     red, blue = Thing(0, 0.5, *RELATIONS["right of"][0]), Thing(4, 0.5, *RELATIONS["right of"][1])
     picture = world.render([Scene("right of", (red, blue))])[0]
-    left, right = picture[:, 16, 8], picture[:, 16, 24]
+    left, right = picture[:, 32, 16], picture[:, 32, 48]
     np.testing.assert_allclose(left, [-1, -1, 1], atol=1e-5)
     np.testing.assert_allclose(right, [1, -1, -1], atol=1e-5)
     above = [Thing(s, 0.5, *place) for s, place in zip((0, 4), RELATIONS["above"], strict=True)]
     picture = world.render([Scene("above", tuple(above))])[0]
-    assert picture[0, 8, 16] > 0.9
-    assert picture[2, 24, 16] > 0.9
+    assert picture[0, 16, 32] > 0.9
+    assert picture[2, 48, 32] > 0.9
 
 
 def test_backgrounds_and_sizes_are_rendered(world):
@@ -181,7 +186,7 @@ def test_the_trained_folder_is_examined_and_loads(work, small):
 
     trainer = denoiser.Trainer(arguments(work, 1))
     trainer.run()
-    load_denoiser(str(work / "pipeline"), height=32, width=32)
+    load_denoiser(str(work / "pipeline"))
     examiner = evaluate.Examiner(make_art(), work / "pipeline", guidance=3.0, seed=1)
     rates = evaluate.hit_rates(examiner, list(NAMES), list(NAMES))
     assert 0 <= rates[0] <= rates[1] == 1  # all three concepts are among the nearest five
@@ -246,3 +251,215 @@ def test_a_packaged_pipeline_is_half_as_large_and_names_no_folder(tmp_path):
     assert {w.dtype for w in weights.values()} == {torch.float16}
     again = StableDiffusionPipeline.from_pretrained(tmp_path)
     assert {m.dtype for m in (again.unet, again.vae, again.text_encoder)} == {torch.float32}
+
+
+@pytest.fixture(scope="module")
+def pipeline():
+    return StableDiffusionPipeline.from_pretrained(EMBEDDED)
+
+
+def test_a_grown_autoencoder_begins_with_the_pictures_of_the_old_one_at_twice_the_size(pipeline):
+    old = pipeline.vae
+    size = old.config.sample_size
+    new = grow(old).eval()
+    assert new.config.sample_size == 2 * size
+    assert new.config.scaling_factor == old.config.scaling_factor
+    latents = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        before, after = old.decode(latents).sample, new.decode(latents).sample
+        assert after.shape == (2, 3, 2 * size, 2 * size)
+        assert new.encode(after).latent_dist.mean.shape == latents.shape
+    shrunk = torch.nn.functional.avg_pool2d(after, 2)
+    assert (shrunk - before).abs().mean() < 0.15 * before.abs().mean()  # of convolutions alone
+
+
+def test_weights_of_another_architecture_do_not_grow(pipeline):
+    old = copy.deepcopy(pipeline.vae)
+    old.register_module("stranger", torch.nn.Linear(1, 1))
+    with pytest.raises(ValueError, match="another architecture"):
+        grow(old)
+
+
+@pytest.fixture(scope="module")
+def rough(pipeline):
+    return Rough(pipeline, "cpu")
+
+
+def test_rough_latents_are_near_the_given_ones_and_repeat(rough):
+    given = 0.5 * torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    made = [rough(given, ["a dog", "a cat"], random.Random(seed)) for seed in (0, 0, 1)]
+    assert torch.equal(made[0], made[1])
+    assert not torch.equal(made[0], made[2])
+    assert 0.01 < (made[0] - given).abs().mean() < 0.5
+
+
+def settings(work, steps, latents_of=EMBEDDED):
+    options = {"batch": 2, "rate": 1e-3, "seed": 0, "device": "cpu"}
+    return argparse.Namespace(work=work, steps=steps, latents_of=latents_of, **options)
+
+
+def test_an_autoencoder_resumes_where_it_stopped_and_keeps_the_latents(work):
+    whole = autoencoder.Trainer(settings(work, 2))
+    before = whole.model.encoder.conv_in.weight.detach().clone()
+    losses = [float(whole.advance()) for _ in range(2)]
+    halved = autoencoder.Trainer(settings(work, 2))
+    first = float(halved.advance())
+    halved.store()
+    resumed = autoencoder.Trainer(settings(work, 2))
+    assert resumed.step == 1
+    np.testing.assert_allclose([first, float(resumed.advance())], losses, rtol=1e-4)
+    assert not torch.equal(before, whole.model.encoder.conv_in.weight)
+    stored = AutoencoderKL.from_pretrained(work / "autoencoder").config
+    assert stored.sample_size == 64
+    assert stored.scaling_factor == whole.teacher.config.scaling_factor
+
+
+def test_an_autoencoder_from_nothing_makes_latents_of_eight_by_eight(work):
+    trainer = autoencoder.Trainer(settings(work, 1, latents_of=None))
+    assert torch.isfinite(trainer.advance())
+    latents = trainer.model.encode(torch.zeros(1, 3, 64, 64)).latent_dist.mean
+    assert latents.shape == (1, 4, 8, 8)
+
+
+def test_the_error_of_a_picture_is_that_of_the_nearest_rendering(work):
+    class Painter(evaluate.Examiner):
+        def __init__(self, art):
+            self.world = World(art)
+
+        def draw(self, prompts, output):
+            return self.world.render([self.scenes[NAMES.index(p)] for p in prompts]) / 2 + 0.5
+
+        scenes = tuple(Scene("one", (Thing(2 * i + 1, 0.9),)) for i in range(3))
+
+    painter = Painter(make_art())
+    assert evaluate.picture_error(painter, NAMES) == pytest.approx(0, abs=1e-5)
+    painter.scenes = painter.scenes[::-1]
+    assert evaluate.picture_error(painter, NAMES) > 0.3
+
+
+NOUNS = {  # a noun: its meanings, each with WordNet's file, its nouns and what it is a kind of
+    "dog": [(5, ["dog", "domestic_dog", "Canis_familiaris"], "canine")],
+    "canine": [(5, ["canine"], "animal")],
+    "animal": [(5, ["animal"], None)],
+    "cone": [(6, ["cone"], None)],
+    "screw": [(18, ["screw", "jailer"], None), (6, ["screw"], None)],
+    "justice": [(7, ["justice"], None)],
+    "domestic dog": [],
+}
+
+
+@pytest.fixture
+def nouns(tmp_path):
+    """WordNet's format, with these nouns only."""
+    rows = [(noun, row) for noun, meanings in NOUNS.items() for row in meanings]
+    numbers = {noun: f"{i:08d}" for i, (noun, _) in reversed([*enumerate(rows)])}
+    data, index = ["  1 licence"], ["  1 licence"]
+    for i, (_, (file, names, above)) in enumerate(rows):
+        words = " ".join(f"{name} 0" for name in names)
+        link = f"1 @ {numbers[above]} n 0000" if above else "0"
+        data.append(f"{i:08d} {file:02d} n {len(names):02x} {words} {link} | of it")
+    for noun in NOUNS:
+        at = [f"{i:08d}" for i, (other, _) in enumerate(rows) if other == noun] or ["00000000"]
+        index.append(f"{noun.replace(' ', '_')} n {len(at)} 1 @ {len(at)} 0 {' '.join(at)}")
+    folder = tmp_path / "nouns"
+    folder.mkdir()
+    (folder / "data.noun").write_text("\n".join(data))
+    (folder / "index.noun").write_text("\n".join(index))
+    return Nouns(folder)
+
+
+def test_nouns_have_meanings_names_and_kinds(nouns):
+    dog = nouns.meaning("dog")
+    assert nouns.meaning("dogs") == nouns.meaning("domestic dog") == dog
+    assert nouns.meaning("unheard") is None
+    assert nouns.names(dog) == ["dog", "domestic dog"]
+    assert nouns.kinds(dog) == ["canine", "animal"]
+    assert nouns.tangible(dog)
+    assert not nouns.tangible(nouns.meaning("justice"))
+    assert nouns.file_of(nouns.meaning("screw")) == 6  # not the person
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("dog", ("dog", "dog")),
+        ("guide-dog-filled", ("guide dog", "dog")),
+        ("dogs_01", ("dogs", "dogs")),
+        ("justice", None),
+        ("dog-settings", None),
+        ("one-two-three-dog", None),
+        ("dog-unheard", None),
+    ],
+)
+def test_a_drawing_belongs_to_the_noun_that_its_name_ends_in(nouns, name, found):
+    assert wide.noun_of(name, nouns) == found
+
+
+def drawing(kind, name, nouns):
+    return wide.Drawing(kind, *wide.noun_of(name, nouns), name, None)
+
+
+def test_concepts_need_two_makers_and_a_plain_name(nouns):
+    named = {
+        "one maker": [("streamline-flex", "dog"), ("streamline-plump", "dog")],
+        "never plain": [("mdi", "lap-dog"), ("ph", "wolf-dog")],
+        "enough": [("mdi", "dog-outline"), ("mdi", "dog"), ("ph", "wolf-dog")],
+    }
+    dog = nouns.meaning("dog")
+    for case, pairs in named.items():
+        some = [drawing(*pair, nouns) for pair in pairs]
+        assert wide.is_enough(some, is_meaning=True) == (case == "enough")
+    agreed = [drawing(kind, "traffic-cone", nouns) for kind in ("mdi", "ph")]
+    by_concept = wide.sort([*some, *agreed], nouns)
+    assert {key: len(row) for key, row in by_concept.items()} == {dog: 3, "traffic cone": 2}
+    cone = wide.name_concept("traffic cone", agreed, nouns)
+    assert cone == Concept(("traffic cone",), ("cone", "thing"), ())
+    concept = wide.name_concept(dog, some, nouns)
+    assert concept == Concept(("dog", "domestic dog"), ("canine", "animal"), ())
+
+
+def test_the_wider_world_is_drawn_from_packages(work, nouns, monkeypatch):
+    red = '<circle cx="8" cy="8" r="7" fill="red"/>'
+    black = '<circle cx="8" cy="8" r="7"/>'
+    packs = {"mdi": {"dog": black}, "ph": {"dog-fill": black}, "fluent-color": {"dog-24": red}}
+    for kind in (*wide.STYLES, *wide.COLOURED, *wide.GLYPHS):
+        folder = work / "node_modules/@iconify-json" / kind
+        folder.mkdir(parents=True)
+        icons = {name: {"body": body} for name, body in packs.get(kind, {}).items()}
+        (folder / "icons.json").write_text(json.dumps({"icons": icons}))
+    sprites = {red: make_art().sprites[0], black: make_art().sprites[0] * 0}
+    sprites[black][3] = 255
+    body = {True: sprites[red], False: sprites[black]}
+    monkeypatch.setattr(wide, "render", lambda svg: body["red" in svg])
+    art = wide.extend(make_art(), work, nouns)
+    assert art.concepts[3] == Concept(("dog", "domestic dog"), ("canine", "animal"), ())
+    assert art.concept.tolist() == [0, 0, 1, 1, 2, 2, 3]  # the black ones are left out
+    assert torch.equal(art.sprites[-1], sprites[red])
+    art.store(work)
+    assert Art.load(work).concepts == art.concepts
+    assert wide.extend(art, work, nouns) is art  # a dog is known by now
+
+
+def test_openclipart_is_titled_by_its_metadata_or_its_file(tmp_path):
+    path = tmp_path / "red_dog_jane_doe_01.svg"
+    path.write_text("<svg><dc:title>A dog</dc:title></svg>")
+    assert wide.titles_of(path) == ["A dog", "red_dog"]
+
+
+def test_the_vocabulary_holds_what_captions_hold(world, tmp_path):
+    path = tmp_path / "vocabulary.txt"
+    package.write_vocabulary(world.concepts, path)
+    known = path.read_text().splitlines()
+    assert set(known) == vocabulary(world.concepts) == {*known}
+    assert {"red square", "red squares", "shape", "flat", "two", "turquoise"} <= {*known}
+    parts = {word for phrase in known for word in phrase.split()}
+    for _, caption in scenes_of(world):
+        assert {*caption.split()} <= parts
+
+
+def test_the_embedded_vocabulary_is_that_of_the_list_of_concepts():
+    known = embedded_vocabulary()
+    for names, hypernyms in read_concepts().values():
+        assert {*names, *hypernyms} - {"calculator"} <= known
+    assert {"theory", "philosophy", "jaguars on ice"}.isdisjoint(known)
+    assert all(word == word.strip().lower() for word in known)

@@ -55,6 +55,11 @@ class Art:
         concepts = [Concept(*map(tuple, c)) for c in stored.pop("concepts")]
         return cls(concepts=concepts, **stored)
 
+    def store(self, work: Path) -> None:
+        """Write everything where `load` finds it."""
+        concepts = [(c.names, c.hypernyms, c.keywords) for c in self.concepts]
+        torch.save({**vars(self), "concepts": concepts}, work / "art.pt")
+
     def first(self, n_concepts: int | None) -> Art:
         """Keep the first concepts only (None: all)."""
         rows = self.concept < len(self.concepts[:n_concepts])

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from transformers import BertTokenizerFast, CLIPTextConfig, CLIPTextModel
 
 from training.art import Art
+from training.autoencoder import shrink
 from training.scenes import World
 from training.words import LENGTH, WIDTH
 
@@ -79,7 +80,8 @@ def make_pool(
 
 def encode(autoencoder: AutoencoderKL, pixels: Tensor) -> Tensor:
     """Return the scaled mean latents of pixels in [-1, 1]."""
-    parts = [autoencoder.encode(part).latent_dist.mean for part in pixels.split(125)]
+    parts = [shrink(part, autoencoder) for part in pixels.split(125)]
+    parts = [autoencoder.encode(part).latent_dist.mean for part in parts]
     return torch.cat(parts) * autoencoder.config.scaling_factor
 
 

@@ -17,11 +17,12 @@ from pathlib import Path
 import torch
 from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from training.art import Art
 from training.autoencoder import held_out_error
 from training.denoiser import encode
-from training.scenes import COLOURS, COUNTS, Scene, Thing, World, plural, with_article
+from training.scenes import COLOURS, COUNTS, PIXELS, Scene, Thing, World, plural, with_article
 from training.sheet import draw_sheet
 
 # words of no caption, and a name of what they should show
@@ -77,12 +78,13 @@ class Examiner:
         return torch.cat([encode(self.pipeline.vae, part) for part in pixels]).flatten(1)
 
     def draw(self, prompts: Sequence[str], output: str = "latent", size: int = 64) -> Tensor:
-        """Let the model draw: latents (n, 256), or pixels (n, 3, 32, 32) in [0, 1]."""
+        """Let the model draw: latents (n, 256), or pixels (n, 3, height, width) in [0, 1]."""
         generator, parts = torch.Generator().manual_seed(self.seed), []
         for first in range(0, len(prompts), size):
             made = self.pipeline(
                 list(prompts[first : first + size]),
-                **{"height": 32, "width": 32, "num_inference_steps": 20, "output_type": output},
+                num_inference_steps=20,
+                output_type=output,
                 guidance_scale=self.guidance,
                 generator=generator,
             ).images
@@ -187,10 +189,26 @@ def ask_colours(examiner: Examiner, n: int, rng: random.Random) -> float:
     words = names_of(examiner, n, rng)
     prompts = [f"{with_article(w)} on a {c} background" for w, c in zip(words, truth, strict=True)]
     pixels = examiner.draw(prompts, output="pt")
-    corners = pixels[:, :, ::29, ::29].flatten(2).median(-1).values
+    step = pixels.shape[-1] - 3
+    corners = pixels[:, :, ::step, ::step].flatten(2).median(-1).values
     palette = torch.tensor(list(COLOURS.values())) / 255
     nearest = torch.cdist(corners.float(), palette).argmin(1).tolist()
     return share([list(COLOURS)[i] for i in nearest], truth)
+
+
+def picture_error(examiner: Examiner, names: Sequence[str]) -> float:
+    """Mean absolute error of drawn pixels against the nearest rendering of what was asked for.
+
+    Pictures of fewer pixels are scaled up. The scale is that of the autoencoder's error.
+    """
+    drawn = examiner.draw(names, output="pt").float() * 2 - 1
+    drawn = interpolate(drawn, (PIXELS, PIXELS), mode="bilinear", antialias=True)
+    errors = []
+    for name, pixels in zip(names, drawn, strict=True):
+        own = [i for i in examiner.sprites if examiner.name(i) == name]
+        clean = examiner.world.render([Scene("one", (Thing(i, 0.9),)) for i in own])
+        errors.append((clean - pixels).abs().mean((1, 2, 3)).min())
+    return torch.stack(errors).mean().item()
 
 
 def examine(examiner: Examiner, work: Path, n: int) -> dict[str, float]:
@@ -205,6 +223,7 @@ def examine(examiner: Examiner, work: Path, n: int) -> dict[str, float]:
     unseen_1, unseen_5 = hit_rates(examiner, list(unseen), list(unseen.values()))
     return {
         "autoencoder, mean absolute error on [-1, 1]": error,
+        "pictures, mean absolute error on [-1, 1]": picture_error(examiner, names),
         f"bare name ({n}), right at once": top_1,
         f"bare name ({n}), among five": top_5,
         f"words never in a caption ({len(unseen)}), right at once": unseen_1,

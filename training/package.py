@@ -1,6 +1,9 @@
 """Put a trained pipeline into the package: float16 weights, no file that nobody needs.
 
-python -m training.package work/pipeline conjure_kernel/models/embedded/model
+    python -m training.package work conjure_kernel/models/embedded/model
+
+writes the weights of `work/pipeline`, and beside their folder `vocabulary.txt`, the words of their
+captions.
 """
 
 from __future__ import annotations
@@ -10,14 +13,22 @@ import json
 from pathlib import Path
 
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import AutoencoderKL, StableDiffusionPipeline
+
+from training.art import Art, Concept
+from training.scenes import vocabulary
 
 CONFIGS = ("model_index.json", *(f"{p}/config.json" for p in ("text_encoder", "unet", "vae")))
 
 
-def package(source: Path, target: Path) -> None:
-    """Save `source` to `target` in float16; loaded without a dtype it is float32 as a whole."""
+def package(source: Path, target: Path, autoencoder: Path | None = None) -> None:
+    """Save `source` to `target` in float16; loaded without a dtype it is float32 as a whole.
+
+    Another autoencoder takes the place of its own, if it has the same latents.
+    """
     pipeline = StableDiffusionPipeline.from_pretrained(source, dtype=torch.float16)
+    if autoencoder is not None:
+        pipeline.register_modules(vae=AutoencoderKL.from_pretrained(autoencoder).half())
     pipeline.save_pretrained(target)
     for path in (target / name for name in CONFIGS):
         config = json.loads(path.read_text(encoding="utf-8"))
@@ -31,13 +42,21 @@ def package(source: Path, target: Path) -> None:
     print(f"{target}: {size / 1e6:.1f} MB")
 
 
+def write_vocabulary(concepts: list[Concept], path: Path) -> None:
+    """Write the words that the model was taught, one a line."""
+    path.write_text("\n".join(sorted(vocabulary(concepts))) + "\n", encoding="utf-8")
+
+
 def main() -> None:
     """Read the command line and package."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("source", type=Path, help="pipeline folder that training wrote")
+    parser.add_argument("work", type=Path, help="folder for everything that the recipe makes")
     parser.add_argument("target", type=Path, help="folder of the weights in the package")
+    parser.add_argument("--pipeline", type=Path, help="default: WORK/pipeline")
+    parser.add_argument("--autoencoder", type=Path, help="folder of one with the same latents")
     args = parser.parse_args()
-    package(args.source, args.target)
+    package(args.pipeline or args.work / "pipeline", args.target, args.autoencoder)
+    write_vocabulary(Art.load(args.work).concepts, args.target.parent / "vocabulary.txt")
 
 
 if __name__ == "__main__":

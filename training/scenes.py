@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from training.art import Art
+from training.art import Art, Concept
 
-PIXELS = 32
+PIXELS = 64
 COLOURS = {
     "white": (255, 255, 255),
     "red": (220, 50, 47),
@@ -143,7 +143,7 @@ class World:
         return phrase
 
     def render(self, scenes: Sequence[Scene]) -> Tensor:
-        """Render scenes to pixels in [-1, 1], shape (n, 3, 32, 32)."""
+        """Render scenes to pixels in [-1, 1], shape (n, 3, 64, 64)."""
         ground = [COLOURS[scene.background] for scene in scenes]
         images = (torch.tensor(ground) / 255)[:, :, None, None].repeat(1, 1, 64, 64)
         for rank in range(max(len(scene.things) for scene in scenes)):
@@ -164,10 +164,25 @@ class World:
 
 def plural(word: str, rng: random.Random) -> str:
     """Return the word as a plural, sometimes left as it is ("two banana")."""
-    if word.endswith("s") or rng.random() < 0.2:
+    return word if word.endswith("s") or rng.random() < 0.2 else several(word)
+
+
+def several(word: str) -> str:
+    """Return the plural of a word."""
+    if word.endswith("s"):
         return word
     if word.endswith(("ch", "sh", "x")):
         return word + "es"
     if word.endswith("y") and word[-2] not in "aeiou":
         return word[:-1] + "ies"
     return word + "s"
+
+
+def vocabulary(concepts: Sequence[Concept]) -> set[str]:
+    """Return every word or phrase that a caption may hold, and the plural of each name."""
+    frame = "a an the photo picture of small big on background".split()
+    words = {*frame, *COLOURS, *COUNTS, *" ".join(RELATIONS).split()}
+    for concept in concepts:
+        words |= {*concept.names, *map(several, concept.names), *concept.hypernyms}
+        words |= {*concept.keywords} - VAGUE
+    return words
