@@ -5,6 +5,7 @@ import copy
 import json
 import random
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -147,6 +148,9 @@ def arguments(work, steps):
         batch=4,
         rate=1e-3,
         seed=0,
+        blocks=2,
+        dropped=0.1,
+        weights="min-snr",
         device="cpu",
         compile=False,
     )
@@ -154,7 +158,6 @@ def arguments(work, steps):
 
 @pytest.fixture
 def small(monkeypatch):
-    monkeypatch.setattr(denoiser, "N_BLOCKS", 2)
     monkeypatch.setattr(denoiser, "BLOCK", 20)
 
 
@@ -463,3 +466,26 @@ def test_the_embedded_vocabulary_is_that_of_the_list_of_concepts():
         assert {*names, *hypernyms} - {"calculator"} <= known
     assert {"theory", "philosophy", "jaguars on ice"}.isdisjoint(known)
     assert all(word == word.strip().lower() for word in known)
+
+
+def test_a_blind_sheet_has_its_answers_beside_it(tmp_path):
+    asked = []
+
+    def draw(prompts):
+        asked.extend(prompts)
+        return torch.zeros(len(prompts), 3, 64, 64)
+
+    evaluate.write_blind(draw, tmp_path / "blind.png", ["a cat", "a dog"])
+    assert asked == ["a cat", "a dog"]
+    assert (tmp_path / "blind.txt").read_text() == "1 a cat\n2 a dog\n"
+    assert plt.imread(tmp_path / "blind.png").ndim == 3
+
+
+def test_weights_of_noise_levels_agree_in_the_noise_and_part_at_its_end():
+    snr = torch.logspace(-4, 4, 9)
+    error_of_noise = {name: of(snr) * (snr + 1) / snr for name, of in denoiser.WEIGHTS.items()}
+    for weights in error_of_noise.values():
+        assert (weights.diff() <= 1e-6).all()  # the less noise, the less it counts
+        assert weights[0] == pytest.approx(1, abs=1e-3)
+    assert error_of_noise["min-snr"][6] == pytest.approx(0.05)
+    assert error_of_noise["sigmoid"][6] == pytest.approx(1 / (1 + 100 / np.e**2), rel=1e-4)

@@ -14,6 +14,7 @@ import argparse
 import csv
 import random
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,9 +33,13 @@ from training.autoencoder import shrink
 from training.scenes import World
 from training.words import LENGTH, WIDTH
 
-N_BLOCKS, BLOCK, N_CAPTIONS = 80, 1000, 8  # cached scenes, and wordings of each
-DROPPED = 0.1  # share of captions left empty, for guidance
+BLOCK, N_CAPTIONS = 1000, 8  # scenes that are rendered at once, and wordings of each
 EMA = 0.999
+# weights of the noise levels by their SNR, for a loss in v
+WEIGHTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "min-snr": lambda snr: snr.clamp(max=5) / (snr + 1),
+    "sigmoid": lambda snr: torch.sigmoid(2 - snr.log()) * snr / (snr + 1),
+}
 
 
 @dataclass
@@ -59,20 +64,20 @@ def tokenize(tokenizer: BertTokenizerFast, captions: list[str]) -> Tensor:
 
 @torch.inference_mode()
 def make_pool(
-    work: Path, autoencoder: AutoencoderKL, tokenizer: BertTokenizerFast, seed: int
+    work: Path, autoencoder: AutoencoderKL, tokenizer: BertTokenizerFast, seed: int, blocks: int
 ) -> Pool:
-    """Draw, render and encode scenes, or read the ones encoded before."""
+    """Draw, render and encode blocks of scenes, or read the ones encoded before."""
     path = work / "pool.pt"
     if path.exists():
         return Pool(**torch.load(path))
     world, rng, latents, tokens = World(Art.load(work)), random.Random(seed), [], []
-    while len(latents) < N_BLOCKS:
+    while len(latents) < blocks:
         scenes = [world.draw(rng) for _ in range(BLOCK)]
         pixels = world.render(scenes).to(autoencoder.device)
         latents.append(encode(autoencoder, pixels).half().cpu())
         captions = [world.caption(scene, rng) for scene in scenes for _ in range(N_CAPTIONS)]
         tokens.append(tokenize(tokenizer, captions).short().view(BLOCK, N_CAPTIONS, LENGTH))
-        print(f"encoded {len(latents)} of {N_BLOCKS} blocks of scenes", flush=True)
+        print(f"encoded {len(latents)} of {blocks} blocks of scenes", flush=True)
     pool = Pool(torch.cat(latents), torch.cat(tokens))
     torch.save(vars(pool), path)
     return pool
@@ -152,11 +157,10 @@ class Trainer:
         self.step, self.seconds = 0, 0.0
         self.resume()
         self.forward = torch.compile(self.unet) if args.compile else self.unet
-        self.pool = make_pool(args.work, self.autoencoder, self.tokenizer, args.seed)
+        self.pool = make_pool(args.work, self.autoencoder, self.tokenizer, args.seed, args.blocks)
         self.nothing = tokenize(self.tokenizer, [""])
         alphas = self.scheduler.alphas_cumprod
-        snr = alphas / (1 - alphas)
-        self.weights = snr.clamp(max=5) / (snr + 1)  # min-SNR-5 for a loss in v
+        self.weights = WEIGHTS[args.weights](alphas / (1 - alphas))
         self.weights /= self.weights.mean()
 
     def load_parts(self) -> None:
@@ -225,7 +229,7 @@ class Trainer:
     def loss(self) -> Tensor:
         """Weighted squared error of v on one batch."""
         latents, tokens = self.pool.batch(self.args.batch, self.generator)
-        dropped = torch.rand(len(tokens), 1, generator=self.generator) < DROPPED
+        dropped = torch.rand(len(tokens), 1, generator=self.generator) < self.args.dropped
         tokens = torch.where(dropped, self.nothing, tokens).to(self.device)
         times = torch.randint(1000, (len(latents),), generator=self.generator)
         noise = torch.randn(latents.shape, generator=self.generator)
@@ -287,6 +291,9 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--rate", type=float, default=1e-3, help="AdamW's first learning rate")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--blocks", type=int, default=80, help="cached scenes, in thousands")
+    parser.add_argument("--dropped", type=float, default=0.1, help="share of captions left empty")
+    parser.add_argument("--weights", choices=WEIGHTS, default="min-snr", help="of noise levels")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     parser.add_argument("--device", default=device)
     parser.add_argument("--compile", action="store_true", help="a slow first step, then faster")

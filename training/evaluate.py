@@ -12,6 +12,7 @@ import argparse
 import json
 import random
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -234,6 +235,13 @@ def examine(examiner: Examiner, work: Path, n: int) -> dict[str, float]:
     }
 
 
+def write_blind(draw: Callable[..., Tensor], path: Path, names: Sequence[str]) -> None:
+    """Write a sheet to be judged without captions, and the answers beside it."""
+    draw_sheet(draw, path, names, blind=True)
+    answers = [f"{i + 1} {name}" for i, name in enumerate(names)]
+    path.with_suffix(".txt").write_text("\n".join(answers) + "\n", encoding="utf-8")
+
+
 def main() -> None:
     """Ask, print, draw the sheet."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -244,13 +252,17 @@ def main() -> None:
     parser.add_argument("--names", type=int, default=300, help="how many to ask for; 0: sheet only")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--sheet", type=Path, help="picture to write (default: WORK/sheet.png)")
+    parser.add_argument("--blind", type=Path, help="numbered sheet of names; answers in a .txt")
     parser.add_argument("--json", type=Path, help="file for the figures")
     args = parser.parse_args()
     folder = args.pipeline or args.work / "pipeline"
     art = Art.load(args.work).first(args.concepts)
     examiner = Examiner(art, folder, args.guidance, args.seed)
     sheet = args.sheet or args.work / "sheet.png"
-    draw_sheet(lambda prompts: examiner.draw(prompts, output="pt"), sheet)
+    draw = partial(examiner.draw, output="pt")
+    if args.blind:
+        write_blind(draw, args.blind, names_of(examiner, 96, random.Random(args.seed)))
+    draw_sheet(draw, sheet)
     figures = examine(examiner, args.work, args.names) if args.names else {}
     for question, figure in figures.items():
         print(f"{question:55} {figure:.3f}")

@@ -61,7 +61,7 @@ BUTTONS = set(
     redo refresh remove reset right rightwards safety saving screen screenshot search send
     setting settings shape share shipment show sidebar single skip small smiling sort specialty
     square state step switch taking text tic toggle top tour transition trip ui undo up upload
-    user vector vectors vertical video view warning weather window wireless woman women womens
+    user vector vectors vertical video view warning weather window wireless woman women
     workspace zodiac zoom
     """.split()
 )
