@@ -18,7 +18,7 @@ from conjure_kernel.engine.turns import in_turn
 from conjure_kernel.method.divergence import Divergence
 from conjure_kernel.method.origin import relative_matrix, relative_pairs
 from conjure_kernel.method.relative import RelativeDivergence
-from conjure_kernel.models.pair import ModelPair, bare
+from conjure_kernel.models.group import ModelGroup, bare
 
 __all__ = ["Measured", "measure_matrix", "measure_pairs", "paired_divergence"]
 __all__ += ["pairwise_divergence"]
@@ -255,7 +255,7 @@ def _measure(
         known = engine.measure(requests, draws)
     else:
         known, draw_weights = refine(engine, requests)
-    if isinstance(engine.denoiser, ModelPair):  # whatever either model cut, once for each prompt
+    if isinstance(engine.denoiser, ModelGroup):  # whatever any model cut, once for each prompt
         names = bare(list(known))
         rows = [(row.truncated, name, row) for name, row in zip(names, known.values(), strict=True)]
         report_reading(

@@ -1,7 +1,7 @@
 """`ConjureDrift`: how far two models part under each prompt.
 
 Each model predicts along the other's trajectories, as each prompt does along another one's. To the
-engine both models are one `Denoiser` (`ModelPair`), so cache, errors and progress are the same.
+engine both models are one `Denoiser` (`ModelGroup`), so cache, errors and progress are the same.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from conjure_kernel.estimators.base import ModelEstimator, TextInput
 from conjure_kernel.estimators.fitting import as_fitted, whole
 from conjure_kernel.models.denoiser import Denoiser
 from conjure_kernel.models.finite import decoded
-from conjure_kernel.models.pair import SIDES, ModelPair
+from conjure_kernel.models.group import SIDES, ModelGroup
 
 __all__ = ["ConjureDrift"]
 
@@ -117,7 +117,7 @@ class ConjureDrift(TextInput, ModelEstimator, Parameters):
         """
         checked = check_prompts(X)
         engine = self._begin()
-        sides = [[side + prompt for prompt in checked] for side in SIDES]
+        sides = [[side + prompt for prompt in checked] for side in SIDES[:2]]
         measured: Any = measure_pairs(engine, *sides)
         self.prompts_, self.n_evaluations_ = checked, measured.n_evaluations
         self.measured_ = replace(measured, prompts_a=checked, prompts_b=checked)
@@ -192,7 +192,7 @@ class ConjureDrift(TextInput, ModelEstimator, Parameters):
         models = [open_model(replace(given, model=getattr(self, name))) for name in self._shared]
         models = _in_one_precision(models, given, [getattr(self, name) for name in self._shared])
         placed: dict[str, Any] = {"model_kwargs": None, "device": "auto", "dtype": "auto"}
-        pair = replace(given, model=ModelPair(*models), n_jobs=1, **placed)
+        pair = replace(given, model=ModelGroup(*models), n_jobs=1, **placed)
         return open_engine(pair, BothBranches, self._seed())
 
 

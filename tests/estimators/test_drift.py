@@ -14,7 +14,7 @@ from sklearn.exceptions import NotFittedError
 import pipelines
 from conjure_kernel import ConjureDrift, GaussianDenoiser, load_denoiser
 from conjure_kernel.method.schedule import FlowMatching, VariancePreserving
-from conjure_kernel.models.pair import ModelPair
+from conjure_kernel.models.group import ModelGroup
 from conjure_kernel.models.pretrained import load as load_module
 from pipelines import recent
 from worlds import SMALL, make_world
@@ -301,7 +301,7 @@ def test_two_pipelines_of_the_same_modules_are_refused(saved):
 
 
 def test_a_flow_and_another_law_meet_on_another_device():
-    pair = ModelPair(
+    pair = ModelGroup(
         GaussianDenoiser(BASE, 1.0), GaussianDenoiser(TUNED, 1.0, schedule=FlowMatching())
     )
     pair.load()

@@ -1,4 +1,4 @@
-"""Two models that share a latent space, as one `Denoiser` whose prompts name the model.
+"""Models that share a latent space, as one `Denoiser` whose prompts name the model.
 
 In this way everything that compares two prompts under one model compares one prompt under two.
 """
@@ -20,30 +20,42 @@ from conjure_kernel.method.reverse import ChainSettings, standard_normal
 from conjure_kernel.models.denoiser import Denoiser
 from conjure_kernel.models.task import Reading, Task, Trajectory
 
-__all__ = ["SIDES", "ModelPair", "bare"]
+__all__ = ["SIDES", "ModelGroup", "bare"]
 
-SIDES = ("model a: ", "model b: ")
+SIDES = ("model a: ", "model b: ", "model c: ")
 SAME = 0.25  # of the decoded contrast; different autoencoders differ by more than all of it
 LEAST_CONTRAST = 1 / 255
 LEVEL_GAP = 0.01  # in log-SNR
 
 
-class ModelPair(Denoiser):
-    """Two models as one; each prompt begins with one of `SIDES`, which names its model.
+class ModelGroup(Denoiser):
+    """One to three models as one; each prompt begins with one of `SIDES`, which names its model.
 
-    The noise levels are those of the model with the coarser dtype. The states of a trajectory are
+    The noise levels are those of the model with the coarsest dtype. The states of a trajectory are
     those of its own model: at one log-SNR, the states of two Gaussian processes differ by a factor.
 
     Parameters
     ----------
-    model_a, model_b : Denoiser
-        The models. `load` raises a ValueError if their latent spaces differ.
+    models : Denoiser
+        The models. `load` raises a ValueError if their latent spaces differ, and for other than two
+        if their amplitudes do, as states are then compared within a model, too.
+    roles : sequence of int, optional
+        The role of each model's noise: models of different roles have independent chains. Default:
+        0, 1, ...
+    kept : dict, optional
+        Where trajectories are kept and looked for, so that groups that share a model trace it once.
     """
 
-    def __init__(self, model_a: Denoiser, model_b: Denoiser) -> None:
-        self.models = (model_a, model_b)
+    def __init__(
+        self,
+        *models: Denoiser,
+        roles: Sequence[int] | None = None,
+        kept: dict[Any, Trajectory] | None = None,
+    ) -> None:
+        self.models, self.kept = models, kept
+        self.roles = tuple(range(len(models)) if roles is None else roles)
         self._order()
-        self.compiled = model_a.compiled or model_b.compiled
+        self.compiled = any(model.compiled for model in models)
 
     @property
     def n_evaluations(self) -> int:  # type: ignore[override]  # noqa: D102
@@ -52,6 +64,8 @@ class ModelPair(Denoiser):
     @property
     def fingerprint(self) -> str:  # noqa: D102
         parts = "|".join(f"{model.fingerprint} {model.dtype}" for model in self.models)
+        if self.roles != tuple(range(len(self.models))):
+            parts += f"|{self.roles}"
         return hashlib.blake2b(parts.encode(), digest_size=16).hexdigest()
 
     @property
@@ -72,38 +86,41 @@ class ModelPair(Denoiser):
     def name(self) -> str:  # noqa: D102
         return " and ".join(model.name for model in self.models)
 
-    def load(self) -> ModelPair:  # noqa: D102
-        model_a, model_b = (model.load() for model in self.models)
-        _check_apart(model_a, model_b)
-        _check_one_space(model_a, model_b)
+    def load(self) -> ModelGroup:  # noqa: D102
+        first, *others = (model.load() for model in self.models)
+        for model in others:
+            _check_apart(first, model)
+            _check_one_space(first, model)
         self._order()
-        self.shape, self.schedule = model_a.shape, self._leader.schedule
-        self.device, self.state_dtype = model_a.device, model_a.state_dtype
-        self.probe = (*(model_a.probe or ()), *(model_b.probe or ())) or None
+        self.shape, self.schedule = first.shape, self._leader.schedule
+        self.device, self.state_dtype = first.device, first.state_dtype
+        self.probe = tuple(answer for model in self.models for answer in model.probe or ()) or None
         self.prompts_share_a_call = all(model.prompts_share_a_call for model in self.models)
         return self
 
     def _order(self) -> None:
-        """Let the model with the coarser dtype choose the noise levels."""
-        model_a, model_b = self._leader, self._finer = self.models
-        if _coarseness(model_b) > _coarseness(model_a):
-            self._finer, self._leader = model_a, model_b
+        """Let the model with the coarsest dtype choose the noise levels."""
+        self._leader = max(self.models, key=_coarseness)
         self.dtype = self._leader.dtype
 
     def make_grid(self, n_steps: int, **options: Any) -> Grid:  # noqa: D102
         schedules = [model.schedule for model in self.models]
         common = common_range(schedules, options.pop("log_snr_range"))
         grid = self._leader.make_grid(n_steps, log_snr_range=common, **options)
-        n_common = len(grid.times) - grid.n_lead
-        times = self._grid_of(self._finer, grid).times[-n_common:]
-        gap = np.abs(self._finer.schedule.log_snr(times) - grid.log_snr[-n_common:]).max()
+        n_common, gap = len(grid.times) - grid.n_lead, 0.0
+        for model in self.models:
+            times = self._grid_of(model, grid).times[-n_common:]
+            apart = np.abs(model.schedule.log_snr(times) - grid.log_snr[-n_common:]).max()
+            gap = max(gap, 0.0 if model is self._leader else apart)
         if gap > LEVEL_GAP:
             warnings.warn(
-                f"the models' noise levels differ by up to {gap:.2g} in log-SNR, as both "
+                f"the models' noise levels differ by up to {gap:.2g} in log-SNR, as all "
                 'round their model times; load them with dtype="float32".',
                 category=AccuracyWarning,
                 stacklevel=6,
             )
+        if len(self.models) != 2:
+            _check_one_scale(self.models, grid)
         return grid
 
     def trace(  # noqa: D102
@@ -116,12 +133,18 @@ class ModelPair(Denoiser):
     ) -> list[Trajectory]:
         trajectories: dict[str, Trajectory] = {}
         for side, model, places in self._by_model(prompts):
-            own = [prompts[i] for i in places]
-            role = chain.role + SIDES.index(side)  # the legs must be independent
-            of_model = self.chain_of(model, chain, role)
-            chains = model.trace(bare(own), draws, of_model, one_by_one=one_by_one)
-            for prompt, trajectory in zip(own, chains, strict=True):
-                trajectories[prompt] = replace(trajectory, tokens=side + trajectory.tokens)
+            role = chain.role + self.roles[SIDES.index(side)]  # the legs must be independent
+            of_model, kept = self.chain_of(model, chain, role), self.kept
+            about = None if kept is None else _describe(model, draws, of_model)
+            names = {prompts[i]: (about, bare([prompts[i]])[0]) for i in places}
+            own = [prompt for prompt, name in names.items() if name not in (kept or {})]
+            chains = model.trace(bare(own), draws, of_model, one_by_one=one_by_one) if own else []
+            found = dict(zip((names[prompt] for prompt in own), chains, strict=True))
+            if kept is not None:
+                kept |= found
+                found = kept
+            for prompt, name in names.items():
+                trajectories[prompt] = replace(found[name], tokens=side + found[name].tokens)
         return [trajectories[prompt] for prompt in prompts]
 
     def predict(  # noqa: D102
@@ -148,7 +171,7 @@ class ModelPair(Denoiser):
         return self.models[0].decode(x0)
 
     def _by_model(self, prompts: Sequence[str]) -> Iterator[tuple[str, Denoiser, list[int]]]:
-        for side, model in zip(SIDES, self.models, strict=True):
+        for side, model in zip(SIDES, self.models, strict=False):
             if places := [i for i, prompt in enumerate(prompts) if prompt.startswith(side)]:
                 model.full_call = self.full_call
                 yield side, model, places
@@ -170,6 +193,8 @@ class ModelPair(Denoiser):
         self, x: torch.Tensor, dtype: torch.dtype, model: Denoiser, grid: Grid
     ) -> torch.Tensor:
         """States (T, R, *shape) of the other model's trajectories, on the scale of `model`."""
+        if len(self.models) != 2:
+            return x  # of one scale
         other = self.models[model is self.models[0]]
         own, its = (m.schedule.alpha_sigma(grid.node_log_snr)[0] for m in (model, other))
         if (own == its).all():
@@ -183,6 +208,13 @@ def bare(prompts: Sequence[str]) -> list[str]:
     return [prompt[len(SIDES[0]) :] for prompt in prompts]
 
 
+def _describe(model: Denoiser, draws: Sequence[int], chain: ChainSettings) -> tuple:
+    """What tells a model's chains from others, beside their prompt."""
+    grid = chain.grid
+    own = replace(chain, grid=None)  # type: ignore[arg-type]
+    return id(model), tuple(draws), repr(own), grid.times.tobytes(), grid.log_snr.tobytes()
+
+
 def _coarseness(model: Denoiser) -> float:
     return torch.finfo(model.dtype).eps if model.dtype.is_floating_point else 0.0
 
@@ -194,6 +226,17 @@ def _check_apart(model_a: Denoiser, model_b: Denoiser) -> None:
             f"models: expected two models, but {model_a!r} and {model_b!r} share their modules, so "
             "that an adapter on one is on the other, too; build the second with its own "
             "from_pretrained."
+        )
+
+
+def _check_one_scale(models: Sequence[Denoiser], grid: Grid) -> None:
+    """Raise a ValueError unless the states of all models have one scale at equal log-SNR."""
+    scales = [model.schedule.alpha_sigma(grid.log_snr)[0] for model in models]
+    if any((scale != scales[0]).any() for scale in scales):
+        raise ValueError(
+            "models: expected models of one process, but their states differ in scale at equal "
+            "log-SNR (one is variance preserving and another a flow, say); compare them two by two "
+            "with ConjureDrift.fit."
         )
 
 
