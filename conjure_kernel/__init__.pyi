@@ -1,8 +1,9 @@
 from ._checks import AccuracyWarning, CacheWarning, ConjureWarning, PromptWarning
+from .engine.cost import Plan
 from .engine.explanation import Explanation, explain
 from .engine.pairwise import paired_divergence, pairwise_divergence
 from .engine.parameters import PAPER
-from .engine.plan import Plan, plan
+from .engine.plan import plan
 from .engine.vividness import Vividness, vividness
 from .engine.words import WordExplanation, explain_words
 from .estimators.clusters import Clusters, find_clusters

@@ -193,8 +193,8 @@ def measure(engine: Engine, prompts: list[str], args: Namespace, more: int = 0) 
 
 def _tell_cost(engine: Engine, prompts: list[str], more: int) -> None:
     """Say how many predictions are to come and, after the first ones, how long the rest takes."""
+    from conjure_kernel.engine.cost import duration
     from conjure_kernel.engine.ledger import requests_of_matrix
-    from conjure_kernel.engine.plan import duration
     from conjure_kernel.engine.steps import check_cost
 
     requests = requests_of_matrix(prompts, engine.origin)

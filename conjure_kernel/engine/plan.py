@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -11,111 +10,16 @@ import torch
 
 from conjure_kernel._checks import check_pairs, check_prompts
 from conjure_kernel.engine.chains import cheapest_chains
+from conjure_kernel.engine.cost import Plan
 from conjure_kernel.engine.engine import Engine, Requests
 from conjure_kernel.engine.ledger import requests_of_matrix, requests_of_pairs
 from conjure_kernel.engine.opening import open_engine
 from conjure_kernel.engine.steps import check_cost
 from conjure_kernel.engine.stopping import fewest_draws
 
-__all__ = ["Plan", "duration", "plan", "plan_candidates"]
+__all__ = ["plan", "plan_candidates", "plan_work"]
 
 FILE_BYTES, DIGEST_BYTES = 768, 32  # beside the numbers: in a prompt's two files, for a target
-
-
-@dataclass(frozen=True, repr=False)
-class Plan:
-    """The cost of a measurement; it prints as a few lines.
-
-    Attributes
-    ----------
-    n_prompts, n_pairs : int
-        Numbers of distinct prompts and pairs; for neighbours, the largest possible number of pairs.
-    n_predictions : int
-        Noise predictions still to be made. With `tol`, those for the draws with which every pair
-        starts; for neighbours, those needed if all candidates are mutual and drop out early.
-    most_predictions : int
-        With `tol`, the predictions needed if every pair takes `max_draws`; for neighbours, if no
-        candidates are mutual or drop out; else `n_predictions`.
-    n_cached : int or None
-        Predictions that the cache saves. For neighbours it is not known, and the cache is not
-        deducted.
-    disk_bytes : int
-        By how much the cache grows at most.
-    location : str or None
-        The folder of the cache; None keeps everything in memory.
-    memory_bytes : int
-        About how much memory the results take in this process, beside the model and its batch.
-    cheapest_chains, cheapest_share : int, float
-        The `chains_per_draw` with the fewest predictions for one error of J, from an empty cache,
-        and these in shares of those with the number that is set. The variances behind it are those
-        of the embedded model.
-    rate : float or None
-        Predictions per second, measured just now. If nothing is to be done, it is None, and so are
-        the attributes that follow.
-    batch_size, device, dtype : int, str, str
-        Rows a network call, and the device and dtype for which `rate` was measured.
-    device_memory_bytes : int or None
-        Peak memory on a GPU while `rate` was measured, with the model; None on other devices.
-    depends_on : str
-        What decides between `n_predictions` and `most_predictions`, in words.
-    """
-
-    n_prompts: int
-    n_pairs: int
-    n_predictions: int
-    most_predictions: int
-    n_cached: int | None
-    disk_bytes: int
-    location: str | None
-    memory_bytes: int
-    cheapest_chains: int
-    cheapest_share: float
-    rate: float | None = None
-    batch_size: int | None = None
-    device: str | None = None
-    dtype: str | None = None
-    device_memory_bytes: int | None = None
-    depends_on: str = "tol needs"
-
-    @property
-    def seconds(self) -> float:
-        """Time that `n_predictions` take at `rate` in one process."""
-        return self.n_predictions / self.rate if self.rate else 0.0
-
-    @property
-    def most_seconds(self) -> float:
-        """Time that `most_predictions` take at `rate` in one process."""
-        return self.most_predictions / self.rate if self.rate else 0.0
-
-    def to_dict(self) -> dict[str, Any]:
-        """All attributes and times, JSON-able."""
-        return {**asdict(self), "seconds": self.seconds, "most_seconds": self.most_seconds}
-
-    def __repr__(self) -> str:
-        work, time = f"{self.n_predictions:,}", f"about {duration(self.seconds)}"
-        if self.most_predictions > self.n_predictions:
-            work += f" to {self.most_predictions:,}, as {self.depends_on}"
-            time += f", at most {duration(self.most_seconds)}"
-        known = self.n_cached is not None
-        cached = f"the cache has {self.n_cached:,}" if known else "less what the cache has"
-        lines = {
-            "prompts": f"{self.n_prompts:,}, {self.n_pairs:,} pairs",
-            "noise predictions": f"{work}; {cached}",
-        }
-        if round(self.cheapest_share, 2) < 1:
-            lines["chains a draw"] = (
-                f"chains_per_draw={self.cheapest_chains} would need {self.cheapest_share:.2f} of "
-                "the predictions for the same error"
-            )
-        if self.rate:
-            here = f"{self.device}, {self.dtype}, {self.batch_size} rows a call"
-            lines["time"] = f"{time}, at {self.rate:,.0f} a second (timed now: {here})"
-        if self.location:
-            lines["disk"] = f"{_size(self.disk_bytes)} more in {self.location}"
-        lines["memory"] = f"{_size(self.memory_bytes)}, beside the model"
-        if self.device_memory_bytes is not None:
-            lines["GPU memory"] = f"{_size(self.device_memory_bytes)}, model included"
-        return "\n".join(f"{name:19}{text}" for name, text in lines.items())
 
 
 def plan(prompts: Sequence[Any], *, pairs: bool = False, **settings: Any) -> Plan:
@@ -226,12 +130,28 @@ def plan_candidates(
     )
 
 
-def duration(seconds: float) -> str:
-    """Write a time in hours or minutes if there are at least two of them, else in seconds."""
-    for unit, size in (("hours", 3600), ("minutes", 60)):
-        if seconds >= 2 * size:
-            return f"{round(seconds / size)} {unit}"
-    return f"{max(1, round(seconds))} s"
+def plan_work(
+    engine: Engine, prompts: Sequence[str], n_pairs: int, work: tuple[int, int], n_checks: int
+) -> Plan:
+    """Cost of so many chains and replays, and of predictions for the checks of steps.
+
+    The cache is deducted from them already; the model is loaded and timed if there are any.
+    """
+    total = engine.n_predictions(*work) + n_checks
+    if total:
+        engine.load()
+    disk = _disk_bytes(engine, *work, engine.n_draws) if total else 0
+    memory = _result_bytes(2 * n_pairs, engine.settings.n_steps, engine.n_draws)
+    return Plan(
+        n_prompts=len(prompts),
+        n_pairs=n_pairs,
+        n_predictions=total,
+        most_predictions=total,
+        n_cached=None,
+        **_storage(engine, disk, memory),
+        **cheapest_chains(engine, len(prompts), n_pairs),
+        **(_timing(engine, prompts[0], work, engine.n_draws) if total else {}),
+    )
 
 
 def _requests(engine: Engine, prompts: Sequence[Any], pairs: bool) -> Requests:
@@ -291,10 +211,3 @@ def _disk_bytes(engine: Engine, n_chains: int, n_replays: int, n_draws: int) -> 
 def _result_bytes(n_entries: int, n_nodes: int, n_draws: int) -> int:
     """Size of both legs' energies in float32, and of their draws, J and its errors in float64."""
     return n_entries * (8 * n_nodes * n_draws + 8 * (2 * n_draws + 6))
-
-
-def _size(n_bytes: float) -> str:
-    for unit, size in (("GB", 1e9), ("MB", 1e6)):
-        if n_bytes >= size:
-            return f"{n_bytes / size:.3g} {unit}"
-    return f"{n_bytes / 1e3:.3g} kB"

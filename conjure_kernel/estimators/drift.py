@@ -6,28 +6,28 @@ engine both models are one `Denoiser` (`ModelGroup`), so cache, errors and progr
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from os import PathLike
 from typing import Any
 
 import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 
-from conjure_kernel._checks import AccuracyWarning, check_prompts
+from conjure_kernel._checks import check_number, check_prompts
 from conjure_kernel._table import Table
 from conjure_kernel.engine.batches import Batches
+from conjure_kernel.engine.cost import Plan
 from conjure_kernel.engine.engine import Engine
-from conjure_kernel.engine.opening import open_engine, open_model
+from conjure_kernel.engine.opening import open_model, resolve_seed
 from conjure_kernel.engine.pairwise import measure_pairs
 from conjure_kernel.engine.parameters import Measurement, ModelParameter, Parameters
 from conjure_kernel.engine.provenance import provenance_of
-from conjure_kernel.engine.settings import BothBranches
 from conjure_kernel.estimators.base import ModelEstimator, TextInput
+from conjure_kernel.estimators.checkpoints import Checkpoints, in_one_precision, open_group
 from conjure_kernel.estimators.fitting import as_fitted, whole
-from conjure_kernel.models.denoiser import Denoiser
+from conjure_kernel.estimators.series import Series
+from conjure_kernel.estimators.watch import check_groups, measure_series, plan_series
 from conjure_kernel.models.finite import decoded
 from conjure_kernel.models.group import SIDES, ModelGroup
 
@@ -130,6 +130,81 @@ class ConjureDrift(TextInput, ModelEstimator, Parameters):
         )
         return self
 
+    def fit_series(
+        self,
+        checkpoints: Sequence[Any],
+        prompts: Sequence[str] = (),
+        *,
+        groups: Mapping[str, Sequence[str]],
+        n_neighbors: int = 5,
+        floor: Any = None,
+    ) -> Series:
+        """Measure checkpoints in a row, each against model a and against the one before.
+
+        Parameters
+        ----------
+        checkpoints : sequence of models
+            In the order of training: what `load_denoiser` takes, LoRA files (.safetensors) of model
+            a, or mappings of such files to their scales. Each is loaded at its turn, and no more
+            than three models are in memory. `model_b` is not used.
+        prompts : sequence of str
+            Prompts on which the training might tell; those of the groups are added.
+        groups : mapping of str to sequence of str
+            "target": what was trained. "neighbours": prompts near to it; default: the `n_neighbors`
+            nearest by relative divergence under model a. All other prompts are "held".
+        n_neighbors : int, default 5
+        floor : model, optional
+            One that differs from model a by nothing that matters, such as the same in another
+            dtype: its drift is what reach is compared with. Default: model a itself in calls of
+            another size, which is rounding alone.
+
+        Returns
+        -------
+        series : Series
+            ``.curves()``, ``.verdicts()``, ``.collateral()``, ``.table()``.
+
+        Raises
+        ------
+        ValueError, TypeError, OSError
+            A model, a prompt or a group is not valid, or the models share no latent space.
+
+        Notes
+        -----
+        n prompts and m targets cost n K G S predictions for the chains of the base, and for each
+        checkpoint n K (G S + 6 T), where S = T * substeps: 2 T along the chains of the base and
+        back, as many for the checkpoint before, and for the empty prompt. Neighbours that are
+        looked for cost 2 n m T K once. The verdict on collapse needs 3 draws at least.
+
+        Examples
+        --------
+        >>> from conjure_kernel import ConjureDrift, GaussianDenoiser
+        >>> worlds = [
+        ...     GaussianDenoiser({"": 0.0, "a dog": 0.7 + s, "a cat": -0.4}) for s in range(3)
+        ... ]
+        >>> drift = ConjureDrift(worlds[0], memory=None)
+        >>> series = drift.fit_series(worlds[1:], ["a cat"], groups={"target": ["a dog"]})
+        >>> [round(row["target"], 2) for row in series.verdicts().rows]
+        [0.5, 2.0]
+        """
+        every, own = check_groups(prompts, groups)
+        n_neighbors = check_number(n_neighbors, "n_neighbors", least=0, integer=True)
+        return measure_series(self._checkpoints(checkpoints), every, own, n_neighbors, floor)
+
+    def plan_series(
+        self,
+        checkpoints: Sequence[Any],
+        prompts: Sequence[str] = (),
+        *,
+        groups: Mapping[str, Sequence[str]],
+        floor: Any = None,
+    ) -> Plan:
+        """What `fit_series` would cost now, at most: predictions, time, disk and memory."""
+        return plan_series(self._checkpoints(checkpoints), *check_groups(prompts, groups), floor)
+
+    def _checkpoints(self, items: Sequence[Any]) -> Checkpoints:
+        given = replace(Measurement.of_estimator(self), model=self.model_a)
+        return Checkpoints(given, items, resolve_seed(self.random_state))
+
     def to_pandas(self) -> Any:
         """`ranking` as a pandas DataFrame, one row per prompt."""
         return self.ranking().to_pandas()
@@ -188,31 +263,7 @@ class ConjureDrift(TextInput, ModelEstimator, Parameters):
         return np.stack(pictures)
 
     def open_engine(self) -> Engine:  # noqa: D102
-        given = Measurement.of_estimator(self)
-        models = [open_model(replace(given, model=getattr(self, name))) for name in self._shared]
-        models = _in_one_precision(models, given, [getattr(self, name) for name in self._shared])
-        placed: dict[str, Any] = {"model_kwargs": None, "device": "auto", "dtype": "auto"}
-        pair = replace(given, model=ModelGroup(*models), n_jobs=1, **placed)
-        return open_engine(pair, BothBranches, self._seed())
-
-
-def _in_one_precision(models: list[Denoiser], given: Measurement, names: list[Any]) -> list:
-    """The models, of which one by name takes the dtype of one that is passed in.
-
-    Two that are passed in keep theirs, and a warning says what that means.
-    """
-    dtypes = [model.dtype for model in models]
-    if given.dtype != "auto" or dtypes[0] == dtypes[1]:
-        return models
-    named = [isinstance(name, str | PathLike) for name in names]
-    if named[0] != named[1]:
-        i, dtype = named.index(True), str(dtypes[named.index(False)]).removeprefix("torch.")
-        models[i] = open_model(replace(given, model=names[i], dtype=dtype))
-    else:
-        warnings.warn(
-            f"the models compute in {dtypes[0]} and {dtypes[1]}: even equal weights drift by that "
-            "rounding; load both in one dtype.",
-            category=AccuracyWarning,
-            stacklevel=5,
-        )
-    return models
+        own = Measurement.of_estimator(self)
+        given = [replace(own, model=getattr(self, name)) for name in self._shared]
+        models = in_one_precision([open_model(one) for one in given], given)
+        return open_group(ModelGroup(*models), own, self._seed())

@@ -11,8 +11,9 @@ from scipy.sparse import csr_matrix
 from sklearn.base import TransformerMixin, clone
 
 from conjure_kernel._checks import check_choice, check_number, check_prompts
+from conjure_kernel.engine.cost import Plan
 from conjure_kernel.engine.parameters import ChainParameters, MeasurementParameters
-from conjure_kernel.engine.plan import Plan, plan_candidates
+from conjure_kernel.engine.plan import plan_candidates
 from conjure_kernel.engine.provenance import provenance_of
 from conjure_kernel.engine.turns import turn
 from conjure_kernel.estimators import candidates

@@ -37,8 +37,10 @@ class ModelGroup(Denoiser):
     Parameters
     ----------
     models : Denoiser
-        The models. `load` raises a ValueError if their latent spaces differ, and for other than two
-        if their amplitudes do, as states are then compared within a model, too.
+        The models. `load` raises a ValueError if their latent spaces differ.
+    within : bool
+        Whether prompts of one model are compared, too, as they always are unless there are two
+        models. The states of all models must then have one scale.
     roles : sequence of int, optional
         The role of each model's noise: models of different roles have independent chains. Default:
         0, 1, ...
@@ -49,10 +51,11 @@ class ModelGroup(Denoiser):
     def __init__(
         self,
         *models: Denoiser,
+        within: bool = False,
         roles: Sequence[int] | None = None,
         kept: dict[Any, Trajectory] | None = None,
     ) -> None:
-        self.models, self.kept = models, kept
+        self.models, self.kept, self.within = models, kept, within or len(models) != 2
         self.roles = tuple(range(len(models)) if roles is None else roles)
         self._order()
         self.compiled = any(model.compiled for model in models)
@@ -119,7 +122,7 @@ class ModelGroup(Denoiser):
                 category=AccuracyWarning,
                 stacklevel=6,
             )
-        if len(self.models) != 2:
+        if self.within:
             _check_one_scale(self.models, grid)
         return grid
 
@@ -193,7 +196,7 @@ class ModelGroup(Denoiser):
         self, x: torch.Tensor, dtype: torch.dtype, model: Denoiser, grid: Grid
     ) -> torch.Tensor:
         """States (T, R, *shape) of the other model's trajectories, on the scale of `model`."""
-        if len(self.models) != 2:
+        if self.within:
             return x  # of one scale
         other = self.models[model is self.models[0]]
         own, its = (m.schedule.alpha_sigma(grid.node_log_snr)[0] for m in (model, other))
@@ -211,8 +214,9 @@ def bare(prompts: Sequence[str]) -> list[str]:
 def _describe(model: Denoiser, draws: Sequence[int], chain: ChainSettings) -> tuple:
     """What tells a model's chains from others, beside their prompt."""
     grid = chain.grid
-    own = replace(chain, grid=None)  # type: ignore[arg-type]
-    return id(model), tuple(draws), repr(own), grid.times.tobytes(), grid.log_snr.tobytes()
+    numbers = {name: value for name, value in vars(chain).items() if name != "grid"}
+    levels = grid.times.tobytes(), grid.log_snr.tobytes()
+    return id(model), tuple(draws), tuple(numbers.items()), levels
 
 
 def _coarseness(model: Denoiser) -> float:

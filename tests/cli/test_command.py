@@ -24,8 +24,8 @@ from conjure_kernel.cli import build_parser
 from conjure_kernel.cli import prompts as command_prompts
 from conjure_kernel.cli.compare import _at_most
 from conjure_kernel.cli.options import OPTIONS, as_options, settings_of
+from conjure_kernel.engine.cost import duration
 from conjure_kernel.engine.engine import Engine
-from conjure_kernel.engine.plan import duration
 from conjure_kernel.evaluation.cosine import CosineScorer
 from conjure_kernel.method.jackknife import jackknife_se
 from conjure_kernel.models.denoiser import Denoiser

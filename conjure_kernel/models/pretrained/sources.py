@@ -24,7 +24,7 @@ from conjure_kernel._checks import check_number
 from conjure_kernel.models.pretrained.fingerprint import fingerprint_file, fingerprint_folder
 from conjure_kernel.models.pretrained.instrument import quiet
 
-__all__ = ["Source", "find_source"]
+__all__ = ["Source", "find_source", "is_adapter"]
 
 # Parts of the names of weights that only one family has, the most telling first.
 FAMILIES = {
@@ -33,6 +33,7 @@ FAMILIES = {
     "double_blocks": "FluxPipeline",
     "cond_stage_model": "StableDiffusionPipeline",
 }
+ADAPTERS = ("lora", "hada_w")  # what the names of weights that are added to others hold
 
 
 @dataclass(frozen=True)
@@ -139,6 +140,17 @@ class Source:
             if isinstance(part, torch.nn.Module):
                 part.eval()  # what is added is in training mode
         return pipeline
+
+
+def is_adapter(model: Any) -> bool:
+    """Whether a model's name is that of a LoRA file, and not of a whole checkpoint."""
+    if not isinstance(model, str | os.PathLike):
+        return False
+    file = Path(model).expanduser()
+    if file.suffix != ".safetensors" or not file.is_file():
+        return False
+    with safe_open(file, "pt") as weights:
+        return any(part in key.lower() for key in weights.keys() for part in ADAPTERS)
 
 
 def find_source(
