@@ -85,7 +85,11 @@ class Series:
         rows = []
         for i, name in enumerate(self.names):
             vivid = Vividness(self.prompts, self.vividness[i + 1])
-            measured = {"drift": self.drifts[i], "step": self.steps[i], "vividness": vivid}
+            measured: dict[str, Any] = {
+                "drift": self.drifts[i],
+                "step": self.steps[i],
+                "vividness": vivid,
+            }
             columns = {n: (figure.values, *figure.interval()) for n, figure in measured.items()}
             for j, prompt in enumerate(self.prompts):
                 row: dict[str, Any] = {"checkpoint": name, "prompt": prompt, "group": group[prompt]}
@@ -254,4 +258,4 @@ def _mean_vividness(measured: Divergence, places: Sequence[int]) -> Figure:
 def _spread(states: np.ndarray) -> tuple[float, np.ndarray]:
     """Spread of all targets together, and its replicates (G, K)."""
     each = [spread_replicates(of_target) for of_target in states]
-    return sum(value for value, _ in each), np.sum([parts for _, parts in each], 0)
+    return sum(value for value, _ in each), np.stack([parts for _, parts in each]).sum(0)

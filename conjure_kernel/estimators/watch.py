@@ -75,7 +75,9 @@ def measure_series(
     floors = _floor_engine(checkpoints, floor)
     apart = _measure(floors, _floor_pairs(targets))
     spent += apart.n_evaluations
-    drifts, steps, marks = [], [], []
+    drifts: list[Divergence] = []
+    steps: list[Divergence] = []
+    marks: list[str] = []
     for engine in checkpoints.engines():
         measured = _measure(engine, _pairs(prompts, first=not drifts))
         spent += measured.n_evaluations
@@ -102,6 +104,7 @@ def plan_series(
     """
     targets = groups["target"]
     base = checkpoints.group()
+    work: list[tuple[Engine, Pairs, tuple[int, ...]]]
     work = [(base, _base_pairs(prompts, [] if "neighbours" in groups else targets), (0,))]
     own = (0, 0) if floor is None else (0, -1)
     work.append((_floor_engine(checkpoints, floor), _floor_pairs(targets), own))

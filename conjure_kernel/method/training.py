@@ -45,7 +45,7 @@ class Turning(NamedTuple):
 
 
 def estimate(
-    value: np.ndarray,
+    value: np.ndarray | float,
     replicates: np.ndarray,
     level: float = 0.95,
     *,
@@ -111,9 +111,9 @@ def turning_point(
     -------
     turning : Turning
         `first` is the first checkpoint after which collateral grows by more nats than reach, and
-        `share` the share of the draws each of which alone names the same one. `told` is the first after which
-        the interval of the excess is above 0, where all n - 1 intervals hold together. `excess` is
-        growth of collateral less growth of reach, each (n - 1,).
+        `share` the share of the draws each of which alone names the same one. `told` is the first
+        after which the interval of the excess is above 0, where all n - 1 intervals hold together.
+        `excess` is growth of collateral less growth of reach, each (n - 1,).
     """
 
     def excess(reach: np.ndarray, collateral: np.ndarray) -> np.ndarray:
@@ -121,9 +121,8 @@ def turning_point(
 
     gained, parts = excess(reach, collateral), excess(*replicates)
     figure = estimate(gained, parts, positive=False, family=max(1, gained.shape[-1]))
-    alone = gained + (parts.shape[1] - 1) * (gained - parts).sum(
-        0
-    )  # each draw, as means are linear
+    # What each draw alone gives, as means are linear.
+    alone = gained + (parts.shape[1] - 1) * (gained - parts).sum(0)
     first = int(_first(gained > 0))
     sure = int(_first(figure.low > 0))
     return Turning(
@@ -134,7 +133,7 @@ def turning_point(
     )
 
 
-def spread_replicates(states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def spread_replicates(states: np.ndarray) -> tuple[float, np.ndarray]:
     """Spread between draws: the variance over draws (K, G, d), summed over d and over the chains G.
 
     Returns
