@@ -10,11 +10,13 @@ from .estimators.clusters import Clusters, find_clusters
 from .estimators.distance import ConjureDistance
 from .estimators.drift import ConjureDrift
 from .estimators.embedding import ConjureEmbedding
+from .estimators.erasure import ErasureAudit, audit_erasure
 from .estimators.folds import TextKFold
 from .estimators.gp import ConjureKernel
 from .estimators.image_distance import ImageDistance
 from .estimators.neighbors import ConjureNeighbors
 from .estimators.pairs import ConjurePairs
+from .estimators.series import Series
 from .evaluation.ablation import ablate
 from .evaluation.agreement import model_agreement
 from .evaluation.comparison import compare, rank_agreement
@@ -45,6 +47,7 @@ __all__ = [
     "ConjureWarning",
     "Denoiser",
     "Divergence",
+    "ErasureAudit",
     "Explanation",
     "GaussianDenoiser",
     "ImageDistance",
@@ -52,12 +55,14 @@ __all__ = [
     "Plan",
     "PromptWarning",
     "RelativeDivergence",
+    "Series",
     "ShapleyValues",
     "TextKFold",
     "Vividness",
     "WordExplanation",
     "ablate",
     "accuracy_bound",
+    "audit_erasure",
     "compare",
     "divergence_for_accuracy",
     "embedded_vocabulary",

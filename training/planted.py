@@ -39,7 +39,7 @@ N_TIMES = 1000
 
 @dataclass
 class Lesson:
-    """Latents, the texts that they are shown under, and the texts whose base predictions are taught.
+    """Latents, the texts that they are shown under, and those whose base predictions are taught.
 
     Without the latter the latents themselves are taught. `times` are the noise levels, as shares.
     """
@@ -120,6 +120,7 @@ class Tuner:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    """Make all twelve, and say what they are."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -203,6 +204,7 @@ def embed(pipeline: Any, prompts: Sequence[str]) -> Tensor:
 
 
 def report(name: str, steps: int) -> None:
+    """Say that one is done."""
     print(f"{name}: {steps} steps", flush=True)
 
 
