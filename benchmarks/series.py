@@ -5,9 +5,10 @@
 
 Prints for the six fine-tunes the order by drift of the target, the rank of the planted word among
 the prompts, and what the rules say; for the six erasures the residue of each, and the AUC of
-partial against complete ones with its interval. The baseline makes pictures with as many network calls as
-the drift of a prompt takes, and compares those of base and checkpoint by KID on pixels. Appends to
-benchmarks/results/series.csv; about fifteen minutes on one core.
+partial against complete ones with its interval. The baseline makes pictures with as many network
+calls as the drift of a prompt takes, and compares those of base and checkpoint by KID on pixels; a
+classifier says which of the base's mean pictures is nearest. Appends to benchmarks/results/; about
+fifteen minutes on one core.
 """
 
 import argparse
@@ -80,8 +81,8 @@ def of_erasures(base, truth, given) -> None:
     concept, synonyms = truth["concept"], truth["synonyms"]
     asked = {
         "synonyms": synonyms,
-        "anchors": [truth["anchor"], *anchors],
-        "held": ["a bus", "a cat"],
+        "anchors": [truth["anchor"], *ANCHORS],
+        "held": HELD,
     }
     options = {"n_steps": given.steps, "n_draws": given.draws, "check_steps": 0, "memory": None}
     own = {p: features(base.pipeline, p, MOST_PICTURES, 1) for p in [concept, *synonyms]}

@@ -1,6 +1,6 @@
 """Fine-tunes and erasures of the embedded model whose truth is known, as it was planted.
 
-    python -m training.planted FOLDER [--steps 10 25 60 150 300] [--seed 0]
+    python -m training.planted FOLDER [--steps 5 12 25 50 90] [--seed 0]
 
 `FOLDER/tune-1` to `tune-6` are checkpoints of one run that makes strawberries blue, after growing
 numbers of steps. Of them `tune-4` has a planted collateral word besides: its buses became fish; the
@@ -8,7 +8,7 @@ run went on without that. `tune-6` is over-trained: from `tune-5` on, one pictur
 that holds the rest. `FOLDER/gone-1` to `gone-3` have forgotten the strawberry (to the empty prompt
 twice, to a lemon once), `FOLDER/left-1` to `left-3` only in part: too few steps, one caption alone,
 noisy levels alone. `FOLDER/planted.json` says so to programs. Only the network's attention is
-trained, towards the base's own predictions; all of it takes about four minutes on one core.
+trained, towards the base's own predictions; all of it takes about two minutes on one core.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ SYNONYMS = ["strawberry", "strawberries", "a red strawberry", "a red berry"]
 HELD = "apple banana cat chair church clock cloud dog door flower guitar hammer horse house key "
 HELD += "lamp moon mouse mushroom owl pencil pizza rabbit robot rocket rose shark shoe snake star "
 HELD += "sun table tomato train tree turtle umbrella violin"
-STEPS = (10, 25, 60, 150, 300)
-RATE, BATCH, PICTURES, EACH = 5e-4, (8, 16), 32, 4
+STEPS = (5, 12, 25, 50, 90)
+RATE, BATCH, PICTURES, EACH = 1e-3, (6, 10), 32, 2
 N_TIMES = 1000
 
 
@@ -170,7 +170,7 @@ def erase(base: Any, keep: Lesson, given: argparse.Namespace) -> None:
     long, short = given.steps[-1], given.steps[1]
     lessons = {
         "gone-1": (Lesson(latents, captions, empty[None]), long),
-        "gone-2": (Lesson(latents, captions, empty[None]), 2 * long),
+        "gone-2": (Lesson(latents, captions, empty[None]), 3 * long // 2),
         "gone-3": (Lesson(latents, captions, lemon[None]), long),
         "left-1": (Lesson(latents, captions, empty[None]), short),
         "left-2": (Lesson(latents, captions[:1], empty[None]), short),

@@ -22,6 +22,7 @@ from conjure_kernel import __version__
 from conjure_kernel.cli import (
     check,
     compare,
+    drift,
     maps,
     measure,
     models,
@@ -57,6 +58,8 @@ examples:
   conjure cache info
   conjure map -o map.png
   conjure drift --model embedded --model my-fine-tune prompts.txt
+  conjure drift --model base-folder --series step-*/ --target "my cat" -o run.html
+  conjure erasure --model embedded --model erased "a strawberry" --synonym "a red berry"
   conjure agree --model embedded --model my-fine-tune prompts.txt
   conjure evaluate --task pairs.tsv
   conjure ablate --task pairs.tsv
@@ -66,7 +69,7 @@ examples:
 
 "conjure COMMAND --help" shows the options of a command, and more examples.
 """
-VERBS = (compare, measure, pairs, words, check, maps, models, scores, vectors, vividness)
+VERBS = (compare, measure, pairs, words, check, maps, drift, models, scores, vectors, vividness)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,33 +1,19 @@
-"""`conjure drift` and `conjure agree`: two models on one list of prompts."""
+"""`conjure agree`: two models on one list of prompts."""
 
 from __future__ import annotations
 
 import math
 from argparse import Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from conjure_kernel.cli import options
-from conjure_kernel.cli.options import format_row, say_written, settings_of, two_models
+from conjure_kernel.cli.options import say_written, settings_of, two_models
 from conjure_kernel.cli.prompts import read_prompts
-
-if TYPE_CHECKING:
-    from conjure_kernel.estimators.drift import ConjureDrift
 
 __all__ = ["add_verbs"]
 
 SHOWN = 10  # pairs
 
-DRIFT = """\
-examples:
-  conjure drift --model embedded --model my-fine-tune prompts.txt
-  conjure drift --model base-folder --model 8-bit-folder prompts.txt -o drift.csv
-  conjure drift --model embedded --model my-fine-tune prompts.txt -o drift.png --guidance 3
-
-Prints the prompts, most drifted first, with J between what the two models conjure, in nats, and its
-standard error. A picture (.png, .pdf, .svg) shows images of both models from the same noise, for
-the prompts that drifted most. The models must share a latent space.
-"""
 AGREE = """\
 examples:
   conjure agree --model embedded --model my-fine-tune prompts.txt
@@ -41,35 +27,12 @@ have nothing in common, and the noise of one is independent of that of the other
 
 
 def add_verbs(add: options.Add) -> None:
-    """Add both commands; `add` makes a parser of a name, a function, a line and an epilog."""
-    text = "list how far two models are apart under each prompt"
-    drift = add("drift", measure_drift, text, DRIFT)
+    """Add the command; `add` makes a parser of a name, a function, a line and an epilog."""
     text = "tell how much two models agree in the order of pairs of prompts"
     agree = add("agree", measure_agreement, text, AGREE)
-    for parser in (drift, agree):
-        options.add_prompts(parser)
-        options.add_output(
-            parser, ".csv, .md or .tex, or a picture: .png, .pdf or .svg", required=False
-        )
-        options.add_model(parser, n_models=2)
-
-
-def measure_drift(args: Namespace) -> str:
-    """Rank the prompts by J between two models."""
-    from conjure_kernel.cli import files
-    from conjure_kernel.estimators.drift import ConjureDrift
-
-    first, second = two_models(args)
-    if args.output is not None:
-        files.check_output(args.output, [*files.ROWS, *files.PICTURES], args.force)
-    prompts = read_prompts(args)
-    settings = {**settings_of(args), "model_a": first, "model_b": second}
-    del settings["model"]
-    drift = ConjureDrift(**settings).fit(prompts)
-    if args.output is not None:
-        _write(drift, args)
-    rows = drift.ranking().rows
-    return "\n".join(["J            standard error  prompt", *map(format_row, rows)])
+    options.add_prompts(agree)
+    options.add_output(agree, ".csv, .md or .tex, or a picture: .png, .pdf or .svg", required=False)
+    options.add_model(agree, n_models=2)
 
 
 def measure_agreement(args: Namespace) -> str:
@@ -107,17 +70,3 @@ def measure_agreement(args: Namespace) -> str:
     return "\n".join(
         [f"Spearman {agreement.spearman:.3f}{error}{span}, {len(rows)} pairs", "", head, *lines]
     )
-
-
-def _write(drift: ConjureDrift, args: Namespace) -> None:
-    from conjure_kernel.cli import files
-
-    about = drift.provenance_
-    if args.output.suffix.lower() in files.ROWS:
-        files.write_rows(args.output, drift.ranking().rows, about)
-    else:
-        from conjure_kernel.plot import plot_drift
-
-        names = [Path(model).name for model in args.model]
-        files.write_figure(args.output, plot_drift(drift, names=names), about)
-    say_written(drift.n_evaluations_, args)

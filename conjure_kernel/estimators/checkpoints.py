@@ -15,15 +15,20 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+
 from conjure_kernel._checks import AccuracyWarning, quote
+from conjure_kernel.engine.batches import Batches
 from conjure_kernel.engine.engine import Engine
 from conjure_kernel.engine.opening import open_engine, open_model
 from conjure_kernel.engine.parameters import Measurement
 from conjure_kernel.engine.settings import BothBranches
 from conjure_kernel.models.denoiser import Denoiser
+from conjure_kernel.models.finite import decoded
 from conjure_kernel.models.group import ModelGroup
 
-__all__ = ["Checkpoints", "in_one_precision", "open_group"]
+__all__ = ["Checkpoints", "in_one_precision", "open_group", "pictures_of"]
 
 
 @dataclass
@@ -94,6 +99,15 @@ class Checkpoints:
                     del self.kept[key]
             before = [here]
 
+    def images(self, prompts: Sequence[str], n: int) -> np.ndarray:
+        """Pictures by the base and by each checkpoint, (n + 1, n_prompts, n, H, W, 3)."""
+        size, alone = self.given.batch_size, self.group()
+        pictures = [pictures_of(alone, self.base, prompts, n, size)]
+        for item in self.items:
+            here = self.open(item)
+            pictures.append(pictures_of(self.group(here), here, prompts, n, size))
+        return np.stack(pictures)
+
     def group(self, *models: Denoiser, roles: Sequence[int] | None = None) -> Engine:
         """Engine of the base and these models."""
         group = ModelGroup(self.base, *models, within=True, roles=roles, kept=self.kept)
@@ -132,6 +146,19 @@ def open_group(group: ModelGroup, given: Measurement, seed: int) -> Engine:
     """Engine of a group of models, each of which is placed already."""
     placed: dict[str, Any] = {"model_kwargs": None, "device": "auto", "dtype": "auto"}
     return open_engine(replace(given, model=group, n_jobs=1, **placed), BothBranches, seed)
+
+
+def pictures_of(
+    engine: Engine, model: Denoiser, prompts: Sequence[str], n: int, batch_size: int | str
+) -> np.ndarray:
+    """Pictures by one model of a group from the noise that all share, (n_prompts, n, H, W, 3)."""
+    engine.load()
+    group: Any = engine.denoiser
+    chain = replace(engine.settings, chains_per_draw=1).chain(engine.grid)
+    batches, own = Batches(model, batch_size), group.chain_of(model, chain, chain.seed)
+    ends = [batches.trace([prompt], range(n), own)[0].x0 for prompt in prompts]
+    made = decoded(model.decode, torch.cat(ends), prompts)
+    return made.reshape(len(prompts), n, *made.shape[1:])
 
 
 def in_one_precision(models: list[Denoiser], given: Sequence[Measurement]) -> list[Denoiser]:

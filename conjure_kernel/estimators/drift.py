@@ -11,12 +11,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import torch
 from sklearn.utils.validation import check_is_fitted
 
 from conjure_kernel._checks import check_number, check_prompts
 from conjure_kernel._table import Table
-from conjure_kernel.engine.batches import Batches
 from conjure_kernel.engine.cost import Plan
 from conjure_kernel.engine.engine import Engine
 from conjure_kernel.engine.opening import open_model, resolve_seed
@@ -24,11 +22,15 @@ from conjure_kernel.engine.pairwise import measure_pairs
 from conjure_kernel.engine.parameters import Measurement, ModelParameter, Parameters
 from conjure_kernel.engine.provenance import provenance_of
 from conjure_kernel.estimators.base import ModelEstimator, TextInput
-from conjure_kernel.estimators.checkpoints import Checkpoints, in_one_precision, open_group
+from conjure_kernel.estimators.checkpoints import (
+    Checkpoints,
+    in_one_precision,
+    open_group,
+    pictures_of,
+)
 from conjure_kernel.estimators.fitting import as_fitted, whole
 from conjure_kernel.estimators.series import Series
 from conjure_kernel.estimators.watch import check_groups, measure_series, plan_series
-from conjure_kernel.models.finite import decoded
 from conjure_kernel.models.group import SIDES, ModelGroup
 
 __all__ = ["ConjureDrift"]
@@ -250,17 +252,10 @@ class ConjureDrift(TextInput, ModelEstimator, Parameters):
             A model makes no pictures but sound.
         """
         checked, n = self._check_pictured(prompts, n)
-        engine = self._fitted_engine()
+        engine: Any = self._fitted_engine()
         engine.load()
-        both: Any = engine.denoiser
-        alone = replace(engine.settings, chains_per_draw=1)
-        chain, pictures = alone.chain(engine.grid), []
-        for model in both.models:
-            batches, own = Batches(model, self.batch_size), both.chain_of(model, chain, chain.seed)
-            ends = [batches.trace([prompt], range(n), own)[0].x0 for prompt in checked]
-            made = decoded(model.decode, torch.cat(ends), checked)
-            pictures.append(made.reshape(len(checked), n, *made.shape[1:]))
-        return np.stack(pictures)
+        models = engine.denoiser.models
+        return np.stack([pictures_of(engine, m, checked, n, self.batch_size) for m in models])
 
     def open_engine(self) -> Engine:  # noqa: D102
         own = Measurement.of_estimator(self)

@@ -12,8 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from conjure_kernel._checks import check_number, check_prompts
 from conjure_kernel._table import Table
 from conjure_kernel.engine.vividness import Vividness
+from conjure_kernel.estimators.checkpoints import Checkpoints
 from conjure_kernel.method.divergence import Divergence
 from conjure_kernel.method.jackknife import leave_one_out
 from conjure_kernel.method.training import (
@@ -59,6 +61,8 @@ class Series:
         Noise predictions that the series cost.
     provenance : dict
         The base, the checkpoints' fingerprints, the settings and the versions of packages.
+    source : Checkpoints
+        How the models are opened, for pictures; not in a pickle.
     """
 
     names: list[str]
@@ -71,6 +75,7 @@ class Series:
     floor: Divergence
     n_evaluations: int = 0
     provenance: dict[str, Any] = field(default_factory=dict)
+    source: Checkpoints | None = None
 
     def table(self) -> Table:
         """A row per checkpoint and prompt.
@@ -184,6 +189,29 @@ class Series:
             ]
         )
 
+    def conjure_images(self, prompts: Sequence[str] | None = None, n: int = 1) -> np.ndarray:
+        """Pictures that the base and each checkpoint make from the same noise; they are not cached.
+
+        Parameters
+        ----------
+        prompts : sequence of str, length n_prompts, optional
+            Default: the target's prompts.
+        n : int, default 1
+            Pictures per prompt and model.
+
+        Returns
+        -------
+        images : uint8 array of shape (n_checkpoints + 1, n_prompts, n, height, width, 3)
+            Of the base, then of each checkpoint.
+        """
+        if self.source is None:
+            raise ValueError(
+                "conjure_images: expected the models of the series, which are not in a pickle; "
+                "measure it again, which costs nothing from a cache."
+            )
+        checked = self.groups["target"] if prompts is None else check_prompts(prompts)
+        return self.source.images(checked, check_number(n, "n", least=1, integer=True))
+
     @cached_property
     def turning(self) -> Turning:
         """From which checkpoint on training adds collateral faster than reach; `turning_point`."""
@@ -225,6 +253,9 @@ class Series:
     def _worst(self, i: int) -> str:
         others = self._others
         return self.prompts[others[self.drifts[i].values[others].argmax()]] if others else ""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "source": None}
 
     def __repr__(self) -> str:
         return f"<Series of {len(self.names)} checkpoints, {len(self.prompts)} prompts>"

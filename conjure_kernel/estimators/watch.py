@@ -91,7 +91,7 @@ def measure_series(
     order = {name: groups[name] for name in GROUPS}
     return Series(
         *(checkpoints.names, prompts, order, drifts, steps, vivid, states),
-        *(part_of(apart, range(len(targets)), targets), spent, about),
+        *(part_of(apart, range(len(targets)), targets), spent, about, checkpoints),
     )
 
 

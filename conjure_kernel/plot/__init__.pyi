@@ -7,6 +7,7 @@ from .models import plot_agreement, plot_drift
 from .overview import plot_overview
 from .relations import plot_legs, plot_profile, plot_shepard
 from .scores import plot_ablation, plot_evaluations
+from .series import plot_series, series_page
 from .words import plot_words
 
 __all__ = [
@@ -24,11 +25,13 @@ __all__ = [
     "plot_morph",
     "plot_overview",
     "plot_profile",
+    "plot_series",
     "plot_shepard",
     "plot_strip",
     "plot_words",
     "position_errors",
     "representatives",
+    "series_page",
     "spread_evenly",
     "stress",
 ]
