@@ -9,6 +9,7 @@ from .engine.words import WordExplanation, explain_words
 from .estimators.clusters import Clusters, find_clusters
 from .estimators.distance import ConjureDistance
 from .estimators.drift import ConjureDrift
+from .estimators.drift_logger import DriftLogger
 from .estimators.embedding import ConjureEmbedding
 from .estimators.erasure import ErasureAudit, audit_erasure
 from .estimators.folds import TextKFold
@@ -47,6 +48,7 @@ __all__ = [
     "ConjureWarning",
     "Denoiser",
     "Divergence",
+    "DriftLogger",
     "ErasureAudit",
     "Explanation",
     "GaussianDenoiser",

@@ -68,6 +68,13 @@ class Checkpoints:
             )
         if self.base is None:
             self.base = open_model(self.given)
+            objects = [
+                item for item in self.items if not isinstance(item, str | os.PathLike | Mapping)
+            ]
+            for item in objects[:1]:  # a base by name is loaded in its precision
+                given = self._given_for(item)
+                both = in_one_precision([self.base, open_model(given)], [self.given, given])
+                self.base = both[0]
 
     @property
     def names(self) -> list[str]:
@@ -80,10 +87,7 @@ class Checkpoints:
 
     def open(self, item: Any) -> Denoiser:
         """Open one checkpoint in the base's precision, without weights."""
-        of_base = self._of_base(item)
-        given = self.given if of_base is None else of_base
-        if of_base is None:
-            given = replace(given, model=item, model_kwargs=self._options(item))
+        given = self._of_base(item) or self._given_for(item)
         models = in_one_precision([self.base, open_model(given)], [self.given, given])
         return models[1]
 
@@ -130,16 +134,16 @@ class Checkpoints:
         adapters = {**(options.get("adapters") or {}), **item}
         return replace(self.given, model_kwargs={**options, "adapters": adapters})
 
-    def _options(self, item: Any) -> dict[str, Any] | None:
-        """Arguments of the checkpoint's loading: a single file has the configs of the base."""
+    def _given_for(self, item: Any) -> Measurement:
+        """Arguments of a checkpoint's loading: a single file has the configs of the base."""
+        if not isinstance(item, str | os.PathLike):  # it stays where and as it is
+            return replace(self.given, model=item, model_kwargs=None, device="auto", dtype="auto")
         options = dict(self.given.model_kwargs or {})
-        if not isinstance(item, str | os.PathLike):
-            return None
         if Path(item).suffix != ".safetensors":
             options.pop("config", None)
         elif isinstance(self.given.model, str | os.PathLike) and self.given.model != "embedded":
             options.setdefault("config", os.fspath(self.given.model))
-        return options or None
+        return replace(self.given, model=item, model_kwargs=options or None)
 
 
 def open_group(group: ModelGroup, given: Measurement, seed: int) -> Engine:

@@ -124,7 +124,7 @@ def _draw_drift(axes: Axes, series: Series) -> None:
         axes.axvline(turning.first, color=INK, lw=0.8, ls=":")
         text = f"collateral grows\nfaster from here\n({turning.share:.0%} of draws)"
         axes.annotate(text, (turning.first, 0.03), xycoords=("data", "axes fraction"), fontsize=5.5)
-    axes.set_yscale("log")
+    _stretch(axes.set_yscale, series.curves().rows, "drift")
     axes.set_title("Drift from the base, nats", loc="left")
     axes.legend(fontsize=6, frameon=False, loc="upper left")
     _finish(axes, series)
@@ -149,7 +149,7 @@ def _draw_state(axes: Axes, series: Series) -> None:
         if row["collapsed"]:
             axes.annotate("collapsed", (i, 0.02), xycoords=("data", "axes fraction"), fontsize=6,
                           ha="center")  # fmt: skip
-    axes.set_yscale("log")
+    _stretch(axes.set_yscale, rows, "spread")
     axes.set_title("The target, of the base's", loc="left")
     axes.legend(fontsize=6, frameon=False, loc="upper left")
     _finish(axes, series)
@@ -163,7 +163,7 @@ def _draw_worst(axes: Axes, series: Series) -> None:
         axes.plot([row["drift_low"], row["drift_high"]], [i, i], color=colour, lw=1)
         axes.plot(row["drift"], i, color=colour, marker=mark, ms=3.5)
     axes.set_yticks(range(len(rows)), shorten([row["prompt"] for row in rows], MOST_SHOWN))
-    axes.set_xscale("log")
+    _stretch(axes.set_xscale, rows, "drift")
     axes.set_title(f"Collateral at {_short(series)[-1]}, nats", loc="left")
     axes.spines[["top", "right"]].set_visible(False)
 
@@ -181,6 +181,12 @@ def _draw_pictures(figure: Any, series: Series, prompts: list[str]) -> None:
             if i == 0:
                 axes.set_title(name, fontsize=6.5)
         grid[i, 0].set_ylabel(prompt, fontsize=6, rotation=0, ha="right", va="center")
+
+
+def _stretch(scale: Any, rows: list[dict[str, Any]], name: str) -> None:
+    """Make a scale logarithmic, unless nothing on it is positive."""
+    if any(row[name] > 0 for row in rows):
+        scale("log")
 
 
 def _shown(series: Series) -> list[str]:
