@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from conjure_kernel.cli import options
 from conjure_kernel.cli.measure import measure, open_model
-from conjure_kernel.cli.vectors import embedding_of, loaded
+from conjure_kernel.cli.vectors import embedding_of
 
 if TYPE_CHECKING:
     from conjure_kernel.engine.engine import Engine
@@ -50,17 +50,16 @@ def compare(args: Namespace) -> str:
     from conjure_kernel._checks import check_prompts
     from conjure_kernel.engine.parameters import ORIGINS
     from conjure_kernel.engine.provenance import provenance_of
+    from conjure_kernel.estimators.directions import Directions
 
     a, b = check_prompts([args.a, args.b])
     engine = open_model(args)
-    vectors = embedding_of(args, origin="empty", **loaded(engine.denoiser))
     three = [a, b, ORIGINS["empty"]]
-    measured: Any = measure(engine, three, args, more=vectors.n_predictions(2))
+    measured: Any = measure(engine, three, args, more=lambda: _cost_of_cosine(args))
     facts = _facts(measured)
     if "relative_divergence" in facts:
-        vectors.fit([a, b])
-        facts["cosine"] = float(vectors.similarity([a], [b])[0])
-        facts["cosine_standard_error"] = float(vectors.similarity_standard_error([a], [b])[0])
+        directions = Directions(engine, list(dict.fromkeys([a, b])))
+        facts["cosine"], facts["cosine_standard_error"] = directions.cosine(a, b)
         facts |= _rank(engine, facts["relative_divergence"])
     if args.json:
         finite = {name: value if math.isfinite(value) else None for name, value in facts.items()}
@@ -68,6 +67,10 @@ def compare(args: Namespace) -> str:
         more = {"n_evaluations": spent, "provenance": provenance_of(engine)}
         return json.dumps({"prompt_a": a, "prompt_b": b, **finite, **more}, indent=1)
     return "\n".join(_sentences(facts, measured))
+
+
+def _cost_of_cosine(args: Namespace) -> int:
+    return embedding_of(args, origin="empty").n_predictions(2)
 
 
 def _facts(measured: Divergence) -> dict[str, float]:

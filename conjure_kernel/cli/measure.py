@@ -7,8 +7,8 @@ loads no torch.
 from __future__ import annotations
 
 import json
-import time
 from argparse import Namespace
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from conjure_kernel.cli import options
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from conjure_kernel.engine.pairwise import Measured
 
 __all__ = ["add_verbs", "measure", "open_model"]
-
-TIMED = 8  # prompts whose trajectories, which are needed anyway, show how long the rest takes
 
 MATRIX = """\
 examples:
@@ -180,7 +178,9 @@ def open_model(args: Namespace) -> Engine:
     return open_engine(settings_of(args))
 
 
-def measure(engine: Engine, prompts: list[str], args: Namespace, more: int = 0) -> Measured:
+def measure(
+    engine: Engine, prompts: list[str], args: Namespace, more: Callable[[], int] | None = None
+) -> Measured:
     """J of all pairs of prompts; before, a line tells the cost, with that of what follows."""
     from conjure_kernel._checks import check_prompts
     from conjure_kernel.engine.pairwise import measure_matrix
@@ -191,8 +191,8 @@ def measure(engine: Engine, prompts: list[str], args: Namespace, more: int = 0) 
     return measure_matrix(engine, prompts, prompts)
 
 
-def _tell_cost(engine: Engine, prompts: list[str], more: int) -> None:
-    """Say how many predictions are to come and, after the first ones, how long the rest takes."""
+def _tell_cost(engine: Engine, prompts: list[str], more: Callable[[], int] | None = None) -> None:
+    """Say how many predictions are to come and, after the first seconds, how long they take."""
     from conjure_kernel.engine.cost import duration
     from conjure_kernel.engine.ledger import requests_of_matrix
     from conjure_kernel.engine.steps import check_cost
@@ -200,13 +200,7 @@ def _tell_cost(engine: Engine, prompts: list[str], more: int) -> None:
     requests = requests_of_matrix(prompts, engine.origin)
     if (total := engine.cost(requests)) == 0:
         return
-    check = check_cost(engine, requests) + more
+    check = check_cost(engine, requests) + (more() if more else 0)
     most = "up to " if check else ""
     say(f"{most}{total + check:,} noise predictions for {len(prompts)} prompts")
-    engine.load()
-    untraced = [prompt for prompt in prompts if engine.cost({prompt: [prompt]})]
-    before, begun = engine.denoiser.n_evaluations, time.monotonic()
-    engine.measure({prompt: [prompt] for prompt in untraced[:TIMED]})
-    made, seconds = engine.denoiser.n_evaluations - before, time.monotonic() - begun
-    if made and (left := engine.cost(requests)):
-        say(f"about {duration(seconds / made * (left + check))} to go")
+    engine.tell_rate = lambda left, rate: say(f"about {duration((left + check) / rate)} to go")

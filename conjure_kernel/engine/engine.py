@@ -16,13 +16,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from tqdm.auto import tqdm
 
 from conjure_kernel.cache.store import DiskStore, MemoryStore, open_store
 from conjure_kernel.engine.batches import Batches
 from conjure_kernel.engine.behaviour import check_memory, check_unchanged, matching_store
 from conjure_kernel.engine.ledger import Known, Ledger, Requests, make_wanted
 from conjure_kernel.engine.parameters import Parameters
+from conjure_kernel.engine.progress import Progress, Tell
 from conjure_kernel.engine.settings import BothBranches, Settings
 from conjure_kernel.engine.tiles import Tile, cut_tiles, cut_waves, replayings, tracings
 from conjure_kernel.engine.turns import in_turn
@@ -78,6 +78,7 @@ class Engine:
         self.key, self._batch_size = settings.key(denoiser), batch_size
         self._memory = memory = check_memory(memory, denoiser)
         self._n_jobs, self._verbose, self._told = n_jobs, verbose, set[str]()
+        self.tell_rate: Tell | None = None  # how fast it goes, see `Progress`
         self._variants: dict[tuple[Settings, int], Engine] = {}
         store = open_store(memory, self.key)
         if denoiser.probe is not None:  # in memory: it is asked before anything is looked up
@@ -188,14 +189,18 @@ class Engine:
     @in_turn
     def trajectories(self, prompts: Sequence[str], n_draws: int) -> dict[str, Trajectory]:
         """Each prompt's trajectory with at least n_draws draws, from the cache or traced now."""
-        self.load()
-        trajectories = {}
-        for prompt in dict.fromkeys(prompts):
-            kept = self.store.read_trajectory(prompt, self.settings.n_nodes)
-            if kept is None or kept.n_draws < n_draws:
-                (kept,) = self.batches.trace([prompt], range(n_draws), self._chain)
-            trajectories[prompt] = kept
-        return trajectories
+
+        def read() -> dict[str, Trajectory | None]:
+            every = {p: self.store.read_trajectory(p, self.settings.n_nodes) for p in prompts}
+            return {p: t if t and t.n_draws >= n_draws else None for p, t in every.items()}
+
+        if None in (kept := read()).values():
+            self.load()  # another behaviour has trajectories of its own
+            kept = read()
+        return {
+            p: known or self.batches.trace([p], range(n_draws), self._chain)[0]
+            for p, known in kept.items()
+        }
 
     def do(self, jobs: Iterable[Job], n_predictions: int) -> Iterator[tuple[Any, list]]:
         """Do jobs other than energies with the same workers; yield each when it is done."""
@@ -289,12 +294,7 @@ class Engine:
                 flushed = time.monotonic()
 
     def _run(self, jobs: Iterable[Job]) -> Iterator[tuple[Any, list]]:
-        before = self.denoiser.n_evaluations
-        for done in self._workers.run(jobs):
-            self._bar.update(self.denoiser.n_evaluations - before)
-            before = self.denoiser.n_evaluations
-            yield done
+        return self._bar.along(self._workers.run(jobs), self.denoiser)
 
-    def _progress(self, total: int) -> tqdm:
-        options = {"unit": "pred", "unit_scale": True, "leave": False}
-        return tqdm(total=total, disable=not self._verbose, **options)
+    def _progress(self, total: int) -> Progress:
+        return Progress(total, bool(self._verbose), self.tell_rate)

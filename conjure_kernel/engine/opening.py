@@ -8,7 +8,6 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-from sklearn.utils import check_random_state
 
 from conjure_kernel._checks import (
     CacheWarning,
@@ -123,6 +122,8 @@ def resolve_seed(random_state: Any) -> int:
         return check_number(random_state, "random_state", least=0, integer=True)
     if random_state is None:
         return int(np.random.default_rng().integers(2**31))
+    from sklearn.utils import check_random_state  # which takes half a second to import
+
     return int(check_random_state(random_state).randint(2**31))
 
 

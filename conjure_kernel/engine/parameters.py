@@ -15,7 +15,7 @@ from conjure_kernel._checks import check_choice
 
 __all__ = ["EXPLAINED_DRAWS", "ORIGINS", "PAPER", "ChainParameters", "Measurement"]
 __all__ += ["MeasurementParameters", "ModelParameter", "OriginParameter", "Parameters"]
-__all__ += ["prompt_of_origin"]
+__all__ += ["PoolParameters", "prompt_of_origin"]
 
 ORIGINS = {"empty": ""}  # prompts that say nothing in particular, by name
 EXPLAINED_DRAWS = 4  # the default of `explain`, whose draws are one whole chain each
@@ -59,6 +59,16 @@ class ModelParameter:
     """The model, which may be passed by position."""
 
     model: Any = field(default="embedded", kw_only=False)
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class PoolParameters:
+    """The pool of noisy points on which vectors are made; see `ConjureEmbedding`."""
+
+    n_components: int | None = 1024
+    n_references: int = 16
+    n_points: int = 8
+    n_blocks: int = 8
 
 
 @dataclass(kw_only=True, repr=False, eq=False)

@@ -14,7 +14,7 @@ import math
 import warnings
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from conjure_kernel._checks import AccuracyWarning
 from conjure_kernel.engine.engine import Engine, Known, Requests
@@ -102,7 +102,7 @@ def longer(
         length = lengths[:, stream]
         weights = (np.arange(half) < length[:, None]) / length[:, None]
         relative, freedom = _relative_variance(parts[..., stream::2], weights)
-        factor = stats.t.ppf((1 + LEVEL) / 2, freedom) / stats.norm.ppf((1 + LEVEL) / 2)
+        factor = special.stdtrit(freedom, (1 + LEVEL) / 2) / special.ndtri((1 + LEVEL) / 2)
         needs.append(np.ceil(length * relative * factor**2 / (2 * tol**2)))
     errors = np.sqrt(_relative_variance(parts, _weights(lengths, half))[0])
     wanted = np.minimum(np.stack(needs, 1), np.ceil(GROWTH * lengths))

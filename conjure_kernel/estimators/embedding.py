@@ -15,12 +15,13 @@ from conjure_kernel.engine.parameters import (
     ChainParameters,
     ModelParameter,
     OriginParameter,
+    PoolParameters,
     prompt_of_origin,
 )
 from conjure_kernel.engine.provenance import provenance_of
 from conjure_kernel.engine.settings import Settings
 from conjure_kernel.engine.turns import turn
-from conjure_kernel.estimators.base import TextInput
+from conjure_kernel.estimators.base import ModelEstimator, TextInput
 from conjure_kernel.estimators.fitting import as_fitted, whole
 from conjure_kernel.estimators.vectors import PooledVectors, normalized
 from conjure_kernel.method import blocks
@@ -35,6 +36,8 @@ class ConjureEmbedding(
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
     PooledVectors,
+    ModelEstimator,
+    PoolParameters,
     OriginParameter,
     ModelParameter,
     ChainParameters,
@@ -102,10 +105,6 @@ class ConjureEmbedding(
     0.6
     """
 
-    n_components: int | None = 1024
-    n_references: int = 16
-    n_points: int = 8
-    n_blocks: int = 8
     normalize: bool = False
 
     @whole

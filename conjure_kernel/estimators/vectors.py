@@ -13,11 +13,10 @@ from conjure_kernel import _checks
 from conjure_kernel._checks import PromptWarning, quote
 from conjure_kernel.cache.vectors import VectorStore
 from conjure_kernel.engine import pool as pools
-from conjure_kernel.engine.engine import FLUSH_SECONDS
+from conjure_kernel.engine.engine import FLUSH_SECONDS, Engine
 from conjure_kernel.engine.parameters import prompt_of_origin
 from conjure_kernel.engine.pool import Pool
 from conjure_kernel.engine.turns import in_turn
-from conjure_kernel.estimators.base import ModelEstimator
 from conjure_kernel.method.relative import LEAST
 
 __all__ = ["PooledVectors", "normalized"]
@@ -26,8 +25,8 @@ COMPONENT_BYTES, POINT_BYTES = 32.0, 16.0  # in calls, cache and result; of the 
 NOTHING = 1e-12  # what `LEAST` is in units that are no nats
 
 
-class PooledVectors(ModelEstimator):
-    """Base of `ConjureEmbedding`, which has the parameters and chooses the references."""
+class PooledVectors:
+    """Mixin of what has an engine, references and the sizes of a pool; it needs no scikit-learn."""
 
     _pool = cast("Pool | None", None)  # an annotation would make these parameters
     _vectors = cast("VectorStore | None", None)
@@ -40,6 +39,9 @@ class PooledVectors(ModelEstimator):
         weighting: str
         origin: str | None
         memory: object
+        random_state: object
+
+        def _fitted_engine(self) -> Engine: ...
 
     def _check_memory(self, n_prompts: int) -> None:
         width, n_points = self.n_components or 0, self.n_points
@@ -118,7 +120,7 @@ class PooledVectors(ModelEstimator):
         return store
 
     def __getstate__(self) -> dict[str, Any]:
-        state = super().__getstate__()
+        state: Any = super().__getstate__()
         on_disk = self.memory is not None and self.random_state is not None
         gone = {"_pool", "_vectors"} if on_disk else {"_pool"}
         return {name: value for name, value in state.items() if name not in gone}

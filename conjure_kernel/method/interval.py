@@ -5,7 +5,7 @@ from __future__ import annotations
 from numbers import Real
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from conjure_kernel._checks import quote
 from conjure_kernel.method.draws import ratio
@@ -48,7 +48,7 @@ def positive_interval(
     if not isinstance(level, Real) or not 0 < level < 1:
         raise ValueError(f"level={quote(level)}: expected a number between 0 and 1, as 0.95.")
     skew = total_of(ratio(variances, means) ** 2) * n_draws / 2
-    quantile = stats.t.ppf((1 + level) / 2, freedom_of(variances, n_draws))
+    quantile = special.stdtrit(freedom_of(variances, n_draws), (1 + level) / 2)
     factor = np.exp(quantile * np.sqrt(total_of(variances) + skew))
     return values / factor, values * factor
 

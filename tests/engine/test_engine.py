@@ -275,12 +275,12 @@ def test_a_probe_within_tolerance_or_of_old_is_the_same_model(tmp_path):
 def test_progress_counts_up_to_the_cost(monkeypatch, capsys):
     bars = []
 
-    class Bar(energies.tqdm):
+    class Bar(energies.Progress):
         def __init__(self, *args, **options):
             super().__init__(*args, **options)
             bars.append(self)
 
-    monkeypatch.setattr(energies, "tqdm", Bar)
+    monkeypatch.setattr(energies, "Progress", Bar)
     world, prompts = make_world()
     for w in (1.0, 3.0):
         engine_of(world, None, w=w, verbose=1).measure(square(prompts))

@@ -13,7 +13,6 @@ from sklearn.base import clone
 import pipelines
 from conjure_kernel.method.reverse import ChainSettings
 from conjure_kernel.models.gaussian import GaussianDenoiser
-from conjure_kernel.models.pretrained import load as load_module
 from conjure_kernel.models.pretrained.load import load_denoiser, open_denoiser
 from measured import IGNORED, A, jeffreys, measured
 
@@ -222,6 +221,6 @@ def test_what_was_asked_for_reaches_the_hub(monkeypatch, folder):
 
 def test_a_token_that_is_not_set(monkeypatch):
     monkeypatch.delenv("NO_TOKEN", raising=False)
-    monkeypatch.setattr(load_module.DiffusionPipeline, "download", None)
+    monkeypatch.setattr(diffusers.DiffusionPipeline, "download", None)
     with pytest.raises(ValueError, match="token_env='NO_TOKEN': expected the name of"):
         load_denoiser("nobody/nothing", token_env="NO_TOKEN")

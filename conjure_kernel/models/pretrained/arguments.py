@@ -5,14 +5,16 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from diffusers import DiffusionPipeline
 
 from conjure_kernel.method.grid import Grid
 from conjure_kernel.method.reverse import keyed_generator
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
 
 __all__ = ["check_call", "for_prompts", "owned", "parameters_of", "rows_argument", "seeded"]
 __all__ += ["state_of", "steps_of"]

@@ -8,11 +8,10 @@ compared with the difference between two prompts, as that is what will be measur
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from diffusers import DiffusionPipeline
 
 from conjure_kernel.models.pretrained.arguments import check_call, rows_argument
 from conjure_kernel.models.pretrained.calibration import Calibration, warn_if_distilled
@@ -29,6 +28,9 @@ from conjure_kernel.models.pretrained.single_step import (
     compute_dtype,
 )
 from conjure_kernel.models.probe import PROMPTS, SAME, probe_of
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
 
 __all__ = ["COMPANION", "PROBE", "ask_again", "calibrate"]
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from diffusers import DiffusionPipeline
 
 from conjure_kernel._checks import ConjureWarning
 from conjure_kernel.models.pretrained.dialect import Dialect
 from conjure_kernel.models.pretrained.single_step import network_of
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
 
 __all__ = ["Calibration", "warn_if_distilled"]
 

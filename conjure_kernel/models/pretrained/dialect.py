@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from diffusers import SchedulerMixin
 
 from conjure_kernel.method.schedule import (
     FlowMatching,
@@ -16,6 +15,9 @@ from conjure_kernel.method.schedule import (
     VarianceExploding,
     VariancePreserving,
 )
+
+if TYPE_CHECKING:
+    from diffusers import SchedulerMixin
 
 __all__ = ["Dialect", "read_dialect"]
 

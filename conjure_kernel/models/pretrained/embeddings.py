@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from diffusers import DiffusionPipeline
 
 from conjure_kernel._checks import quote
 from conjure_kernel.models.pretrained.arguments import owned, parameters_of
 from conjure_kernel.models.pretrained.content import content_of
 from conjure_kernel.models.task import Reading
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
 
 __all__ = ["Embeddings", "check_embeddings", "reading_of", "text_arguments"]
 

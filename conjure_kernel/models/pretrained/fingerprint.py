@@ -11,14 +11,16 @@ import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from diffusers import DiffusionPipeline
 
 from conjure_kernel.models.pretrained.content import FUSED, bytes_of, content_of
 from conjure_kernel.models.pretrained.instrument import exclusively
 from conjure_kernel.models.pretrained.state import modules_of, read_facts
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
 
 __all__ = ["fingerprint_call", "fingerprint_file", "fingerprint_folder", "fingerprint_pipeline"]
 

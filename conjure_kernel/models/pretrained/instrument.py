@@ -10,19 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock, RLock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import torch
-from diffusers import DiffusionPipeline, SchedulerMixin
-from diffusers.utils import BaseOutput
-from diffusers.utils import logging as diffusers_logging
-from transformers.utils import logging as transformers_logging
 
 from conjure_kernel.method.prediction import to_eps
 from conjure_kernel.method.schedule import FlowMatching
 from conjure_kernel.models.pretrained.dialect import Dialect
 from conjure_kernel.models.task import Task
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline, SchedulerMixin
 
 __all__ = ["Instrument", "exclusively", "make_instrument", "measuring", "quiet"]
 
@@ -30,19 +29,11 @@ BUSY = (
     "{}: expected one measurement at a time, but another one of this pipeline goes on; wait for "
     "it, or load a second pipeline."
 )
-LIBRARIES = (diffusers_logging, transformers_logging)
 HALF = (torch.bfloat16, torch.float16)
 PATIENCE = 3600.0  # seconds for which a thread waits for another one that measures
 _LOCKS: WeakKeyDictionary[DiffusionPipeline, Any] = WeakKeyDictionary()
 _LEVELS: list[list[tuple[int, bool]]] = []
 _LOCKS_GUARD = Lock()
-
-
-class StepOutput(BaseOutput):
-    """Result of `step` with return_dict=True."""
-
-    prev_sample: torch.Tensor
-    pred_original_sample: torch.Tensor
 
 
 class Instrument:
@@ -107,7 +98,7 @@ class Instrument:
         *args: Any,
         return_dict: bool = True,
         **kwargs: Any,
-    ) -> StepOutput | tuple[torch.Tensor, torch.Tensor]:
+    ) -> Any:
         """Hand the prediction to the task; return the state that it chooses."""
         grid, i = self.task.grid, self.index
         if self.handed is not None and self.handed.shape == sample.shape:
@@ -125,7 +116,9 @@ class Instrument:
         self.handed = state.clone()
         if not return_dict:
             return state, x0
-        return StepOutput(prev_sample=state, pred_original_sample=x0)
+        from diffusers.schedulers.scheduling_ddim import DDIMSchedulerOutput
+
+        return DDIMSchedulerOutput(prev_sample=state, pred_original_sample=x0)
 
 
 def _differ(handed: torch.Tensor, sample: torch.Tensor) -> torch.Tensor:
@@ -207,15 +200,19 @@ def quiet() -> Iterator[None]:
     Levels are kept on a stack that all threads share, so the last of several threads to leave
     restores what the first one found.
     """
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    libraries = (diffusers_logging, transformers_logging)
     with _LOCKS_GUARD:
-        _LEVELS.append([(lib.get_verbosity(), lib.is_progress_bar_enabled()) for lib in LIBRARIES])
-        for library in LIBRARIES:
+        _LEVELS.append([(lib.get_verbosity(), lib.is_progress_bar_enabled()) for lib in libraries])
+        for library in libraries:
             library.set_verbosity_error()
             library.disable_progress_bar()
     try:
         yield
     finally:
         with _LOCKS_GUARD:
-            for library, (level, bars) in zip(LIBRARIES, _LEVELS.pop(), strict=True):
+            for library, (level, bars) in zip(libraries, _LEVELS.pop(), strict=True):
                 library.set_verbosity(level)
                 (library.enable_progress_bar if bars else library.disable_progress_bar)()

@@ -12,11 +12,10 @@ import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 import torch
-from diffusers import DiffusionPipeline
 from filelock import FileLock, Timeout
 
 from conjure_kernel._checks import quote
@@ -27,6 +26,9 @@ from conjure_kernel.models.pretrained.fingerprint import fingerprint_call
 from conjure_kernel.models.pretrained.pipeline import PretrainedDenoiser
 from conjure_kernel.models.pretrained.single_step import compute_dtype, networks_of
 from conjure_kernel.models.pretrained.sources import Source, find_source
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
 
 __all__ = ["load_denoiser", "open_denoiser"]
 
@@ -128,7 +130,8 @@ def open_denoiser(
     """Do what `load_denoiser` does, but read the weights only when they are needed."""
     given, embeddings = (device, dtype, compile, config, adapters), check_embeddings(embeddings)
     call_kwargs = owned(call_kwargs)
-    if isinstance(model, Denoiser | DiffusionPipeline) and given != UNTOUCHED:
+    is_pipeline = _is_pipeline(model)
+    if (is_pipeline or isinstance(model, Denoiser)) and given != UNTOUCHED:
         raise ValueError(
             f"device={device!r}, dtype={dtype!r}, compile={compile!r}: expected the defaults, as a "
             "model that is passed in stays where and as it is; move it or load its adapters "
@@ -136,7 +139,7 @@ def open_denoiser(
         )
     if isinstance(model, Denoiser):
         return model
-    if isinstance(model, DiffusionPipeline):
+    if is_pipeline:
         return _from_object(model, call_kwargs, embeddings)
     if not isinstance(model, str | os.PathLike):
         raise TypeError(
@@ -175,6 +178,15 @@ def open_denoiser(
         spare_dtype=torch.bfloat16 if overflows else None,
         embeddings=embeddings,
     )
+
+
+def _is_pipeline(model: Any) -> bool:
+    """Whether it is an object of diffusers, which is not imported for the sake of a name."""
+    if isinstance(model, str | os.PathLike | Denoiser):
+        return False
+    from diffusers import DiffusionPipeline
+
+    return isinstance(model, DiffusionPipeline)
 
 
 def _reopen(model: str, options: dict[str, Any], fingerprint: str) -> Denoiser:

@@ -12,11 +12,10 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from threading import RLock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from diffusers import DiffusionPipeline
 
 from conjure_kernel._checks import AccuracyWarning
 from conjure_kernel.method.grid import make_grid
@@ -45,6 +44,9 @@ from conjure_kernel.models.pretrained.state import (
 from conjure_kernel.models.pretrained.tokens import read, token_limits, watching
 from conjure_kernel.models.probe import same_answer
 from conjure_kernel.models.task import Filled, Reading, Task
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
 
 __all__ = ["PretrainedDenoiser"]
 

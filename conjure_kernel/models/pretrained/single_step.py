@@ -9,10 +9,9 @@ import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from diffusers import DiffusionPipeline
 
 from conjure_kernel.method.grid import Grid, make_grid
 from conjure_kernel.method.reverse import standard_normal
@@ -25,6 +24,9 @@ from conjure_kernel.models.pretrained.arguments import (
 from conjure_kernel.models.pretrained.dialect import read_dialect
 from conjure_kernel.models.pretrained.instrument import measuring
 from conjure_kernel.models.probe import N_LEVELS
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
 
 __all__ = ["Bench", "Seen", "check_loop", "check_rows", "compute_dtype", "counting"]
 __all__ += ["network_of", "networks_of"]

@@ -12,17 +12,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import diffusers
 import torch
-from diffusers import DiffusionPipeline
-from huggingface_hub.utils import HFValidationError, validate_repo_id
 from safetensors import safe_open
 
 from conjure_kernel._checks import check_number
 from conjure_kernel.models.pretrained.fingerprint import fingerprint_file, fingerprint_folder
 from conjure_kernel.models.pretrained.instrument import quiet
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
 
 __all__ = ["Source", "find_source", "is_adapter"]
 
@@ -72,9 +72,11 @@ class Source:
 
     def read(self, dtype: torch.dtype) -> DiffusionPipeline:
         """The pipeline in memory, in this dtype."""
+        import diffusers
+
         with quiet():
             if self.path.is_dir():
-                pipeline = DiffusionPipeline.from_pretrained(
+                pipeline = diffusers.DiffusionPipeline.from_pretrained(
                     self.path,
                     variant=self.variant,
                     dtype=dtype,
@@ -195,6 +197,8 @@ def _find_folder(
             f"model {model!r}: expected a folder or file that exists, got a path with nothing "
             "there; pass 'embedded', a hub id or a path that exists."
         )
+    from diffusers import DiffusionPipeline
+
     token = _token(token_env)
     try:
         snapshot = DiffusionPipeline.download(
@@ -217,6 +221,8 @@ def _find_folder(
 
 def _is_hub_id(name: str) -> bool:
     """Whether a name that is no file here may be one of the hub: no path, and no name of a file."""
+    from huggingface_hub.utils import HFValidationError, validate_repo_id
+
     try:
         validate_repo_id(name)
     except HFValidationError:

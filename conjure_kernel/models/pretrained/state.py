@@ -6,11 +6,10 @@ import hashlib
 import inspect
 import json
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import torch
-from diffusers import DiffusionPipeline
 
 from conjure_kernel.models.pretrained.content import (
     content_of,
@@ -19,6 +18,9 @@ from conjure_kernel.models.pretrained.content import (
     module_facts,
     parts_of,
 )
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
 
 __all__ = ["State", "check_evaluation_mode", "glance_at", "modules_of", "read_facts", "read_state"]
 
