@@ -20,6 +20,7 @@ from typing import Any
 
 from conjure_kernel import __version__
 from conjure_kernel.cli import (
+    ablation,
     check,
     compare,
     drift,
@@ -61,15 +62,16 @@ examples:
   conjure drift --model base-folder --series step-*/ --target "my cat" -o run.html
   conjure erasure --model embedded --model erased "a strawberry" --synonym "a red berry"
   conjure agree --model embedded --model my-fine-tune prompts.txt
-  conjure evaluate --task pairs.tsv
-  conjure ablate --task pairs.tsv
+  conjure evaluate pairs.tsv
+  conjure ablate pairs.tsv
   conjure embed prompts.txt -o vectors.npz
   conjure neighbors prompts.txt "a puppy"
   conjure vividness prompts.txt
 
 "conjure COMMAND --help" shows the options of a command, and more examples.
 """
-VERBS = (compare, measure, pairs, words, check, maps, drift, models, scores, vectors, vividness)
+VERBS = (compare, measure, pairs, words, check, maps, drift, models, scores, ablation, vectors)
+VERBS += (vividness,)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -62,7 +62,7 @@ OPTIONS = {
     "revision": "--revision",
     "sampler": "--sampler",
     "shapley": "--shapley",
-    "source": "--task",
+    "source": "PAIRS",
     "origin": "--origin",
     "split": "--split",
     "token_env": "--token-env",
@@ -135,14 +135,16 @@ def add_output(
 
 
 def add_model(
-    parser: Parser, n_models: int = 1, cached: bool = True, by_position: bool = False
+    parser: Parser, n_models: int | None = 1, cached: bool = True, by_position: bool = False
 ) -> None:
-    """Add one model, or one to be given several times, and how and where it is measured."""
+    """Add one model, two, or any number (None), and how and where they are measured."""
     group = parser.add_argument_group("model and measurement")
     add, default = group.add_argument, Measurement
     text = "embedded (the small one in the package), a hub id, a folder, or a .safetensors file"
     if by_position:
         parser.add_argument("model", metavar="MODEL", help=text)
+    elif n_models is None:
+        add("--model", action="append", help=f"{text}; may be given several times")
     elif n_models > 1:
         add("--model", action="append", required=True, help=f"{text}; give it twice, for A and B")
     else:

@@ -15,6 +15,7 @@ from .scorers import (
     TextEncoderScorer,
     score_divergence,
 )
+from .summary import disagreements, regression, summarize
 
 __all__ = [
     "SWEEPS",
@@ -34,10 +35,13 @@ __all__ = [
     "combine",
     "compare",
     "contrast",
+    "disagreements",
     "evaluate",
     "load_pairs",
     "model_agreement",
     "partial_agreement",
     "rank_agreement",
+    "regression",
     "score_divergence",
+    "summarize",
 ]

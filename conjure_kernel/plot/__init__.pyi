@@ -5,6 +5,7 @@ from .maps import placed_labels, plot_map
 from .matrix import plot_matrix
 from .models import plot_agreement, plot_drift
 from .overview import plot_overview
+from .ratings import plot_ratings
 from .relations import plot_legs, plot_profile, plot_shepard
 from .scores import plot_ablation, plot_evaluations
 from .series import plot_series, series_page
@@ -26,6 +27,7 @@ __all__ = [
     "plot_overview",
     "plot_profile",
     "plot_series",
+    "plot_ratings",
     "plot_shepard",
     "plot_strip",
     "plot_words",

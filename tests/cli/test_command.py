@@ -567,10 +567,10 @@ BAD = {
     "no components": (["embed", "p.txt", "-o", "o.npz", "--components", "9"], "--components=9"),
     "400 digits": (["compare", "a", "b", "--draws", "9" * 400], "--draws=an integer of 1329 bits"),
     "images": (["matrix", "p.txt", "-o", "o.npz", "--images", "-1"], "--images=-1: expected"),
-    "pairs": (["evaluate", "--task", "t.tsv", "--pairs", "0"], "--pairs=0: expected"),
-    "task": (["evaluate", "--task", "x"], "--task='x': expected"),
+    "pairs": (["evaluate", "t.tsv", "--pairs", "0"], "--pairs=0: expected"),
+    "task": (["evaluate", "x"], "PAIRS='x': expected"),
     "task columns": (
-        ["ablate", "--task", "t.tsv", "--columns", "a,b,c"],
+        ["ablate", "t.tsv", "--columns", "a,b,c"],
         "--columns='a': expected a",
     ),
     "draw": (["explain", "a", "b", "--draw", "9"], "--draw=9"),

@@ -1,5 +1,6 @@
 """`conjure evaluate` and `conjure ablate`: what they print and write, and bad input in one line."""
 
+import csv
 import json
 import re
 
@@ -30,12 +31,13 @@ def spearman(**options):
 
 def test_evaluate_prints_and_writes_what_the_library_finds(conjure, task, cache, tmp_path):
     output = tmp_path / "out.json"
-    code, out, err = conjure("evaluate", "--task", task, "--baseline", "text", "-o", output)
+    code, out, err = conjure("evaluate", task, "--baseline", "text", "-o", output)
     assert code == 0
     assert "7 texts" in err  # with the empty one
     assert "-log R on words: 15 pairs, 0 missing" in out
     assert "text encoder, cosine on words" in out
-    assert "Differences of Spearman" in out
+    assert "words: all pairs, and differences of Spearman from the first" in out
+    assert "Pairs that disagree most with the scores, -log R" in out
     facts = json.loads(output.read_text())
     assert facts["results"][0]["table"][0]["spearman"] == pytest.approx(
         spearman(memory=cache, origin="empty")
@@ -43,7 +45,7 @@ def test_evaluate_prints_and_writes_what_the_library_finds(conjure, task, cache,
     assert facts["differences"][0]["b"] == "text encoder, cosine"
     assert output.with_suffix(".md").read_text().strip() == out.strip()
     assert output.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
-    code, _, err = conjure("evaluate", "--task", task, "-o", output)
+    code, _, err = conjure("evaluate", task, "-o", output)
     assert code == 2
     assert "out.json': expected a new file, got one that exists; pass --force" in err
 
@@ -53,7 +55,7 @@ def test_a_reversed_scale_is_told(conjure, task, cache):
     for sign, told in ((1, True), (-1, False)):
         rows = [f"{a}\t{b}\t{sign * j}" for (a, b), j in zip(PAIRS, measured.values, strict=True)]
         task.write_text("\n".join(["word1\tword2\tscore", *rows]))
-        code, _, err = conjure("evaluate", "--task", task)
+        code, _, err = conjure("evaluate", task)
         assert code == 0, err
         assert ("words: similarity falls where scores rise (Spearman -1.00)" in err) == told
 
@@ -64,10 +66,10 @@ def test_a_reversed_scale_is_told(conjure, task, cache):
 )
 def test_tables_are_written_for_a_paper(conjure, task, cache, tmp_path, verb, name, start):
     output = tmp_path / name
-    code, _, err = conjure(*verb, "--task", task, "-o", output)
+    code, _, err = conjure(*verb, task, "-o", output)
     assert code == 0, err
     tables = output.read_text().split("\n\n")
-    assert len(tables) == (4 if verb[0] == "evaluate" else 2)  # the last is the provenance
+    assert len(tables) == (6 if verb[0] == "evaluate" else 2)  # the last is the provenance
     assert all(start in table for table in tables[:-1])
     assert '"task": ' in tables[-1]
     assert [path.name for path in tmp_path.glob("table*")] == [name]
@@ -75,15 +77,59 @@ def test_tables_are_written_for_a_paper(conjure, task, cache, tmp_path, verb, na
 
 def test_evaluate_again_costs_nothing_and_samples_by_seed(conjure, task, cache):
     for cost in (r"[1-9]\d", "0"):  # of a check of other pairs, the first time
-        code, out, err = conjure("evaluate", "--task", task, "--pairs", 12, "--seed", 0)
+        code, out, err = conjure("evaluate", task, "--pairs", 12, "--seed", 0)
         assert code == 0
         assert re.search(rf"12 pairs, 0 missing; {cost} noise predictions", out), out
     assert "noise predictions" not in err
 
 
+def test_several_models_are_one_table_with_differences(conjure, task, tmp_path):
+    from diffusers import DiffusionPipeline
+
+    from conjure_kernel import load_denoiser
+
+    pipeline: DiffusionPipeline = load_denoiser("embedded").pipeline
+    other = tmp_path / "other"
+    pipeline.save_pretrained(other)
+    output = tmp_path / "models.csv"
+    models = ["--model", "embedded", "--model", other, "--worst", 0]
+    code, out, err = conjure("evaluate", task, *models, "-o", output)
+    assert code == 0, err
+    assert "Pairs that disagree" not in out
+    rows = list(csv.DictReader(output.read_text().splitlines()))
+    assert [row["name"] for row in rows] == ["embedded", "other"]
+    assert rows[0]["difference"] == "nan"
+    assert float(rows[1]["difference"]) == 0
+    assert float(rows[1]["difference_p"]) == 1
+    assert float(rows[0]["spearman_low"]) < float(rows[0]["spearman"])
+    assert json.loads((tmp_path / "models.csv.json").read_text())["model"] == [
+        "embedded",
+        str(other),
+    ]
+
+
+def test_a_picture_of_scores_and_similarities(conjure, task, tmp_path):
+    output = tmp_path / "ratings.png"
+    code, out, err = conjure("evaluate", task, "-o", output, "--worst", 2)
+    assert code == 0, err
+    assert output.read_bytes().startswith(b"\x89PNG")
+    worst = out.rpartition("place by similarity |")[2].strip().splitlines()
+    assert len(worst) == 1 + 2
+    assert "probably unknown" not in err
+
+
+def test_words_that_the_text_encoder_does_not_know_are_told(call, task, tmp_path):
+    task.write_text("word1\tword2\tscore\nqwrtzx\tdog\t1\ncat\tdog\t2\na bus\tdog\t0\n")
+    code, _, err = call("evaluate", task, *SMALL, "--cache", tmp_path)
+    assert code == 0, err
+    assert "probably unknown, as its text encoder takes them for strings of letters: qwrtzx;" in err
+    _, _, err = call("evaluate", task, *SMALL, "--cache", tmp_path)  # no model is loaded
+    assert "unknown" not in err
+
+
 def test_image_baselines_and_legs(conjure, task):
     code, out, _ = conjure(
-        "evaluate", "--task", task, "--baseline", "kid", "--images", 8, "--leg", "ab", "--quiet"
+        "evaluate", task, "--baseline", "kid", "--images", 8, "--leg", "ab", "--quiet"
     )
     assert code == 0
     assert "images, kid on words" in out
@@ -92,7 +138,7 @@ def test_image_baselines_and_legs(conjure, task):
 
 def test_ablate_prints_and_writes(conjure, task, cache, tmp_path):
     output = tmp_path / "ablation.json"
-    args = ["--task", task, "--sweep", "n_draws=1,2,3", "--sweep", "leg", "-o", output]
+    args = [task, "--sweep", "n_draws=1,2,3", "--sweep", "leg", "-o", output]
     code, out, err = conjure("ablate", *args)
     assert code == 0, err
     assert "words: 15 pairs" in out
@@ -112,24 +158,24 @@ def test_ablate_prints_and_writes(conjure, task, cache, tmp_path):
     ("args", "message"),
     [
         (
-            ["evaluate", "--task", "nothing"],
-            "--task='nothing': expected a file, .* sts12",
+            ["evaluate", "nothing"],
+            "PAIRS='nothing': expected a file, .* sts12",
         ),
-        (["evaluate", "--task", "no.tsv"], "'no.tsv': No such file"),
-        (["evaluate", "--task", "TASK", "-o", "x.txt"], "'x.txt': expected a name .* .json"),
+        (["evaluate", "no.tsv"], "'no.tsv': No such file"),
+        (["evaluate", "TASK", "-o", "x.txt"], "'x.txt': expected a name .* .json"),
         (
-            ["evaluate", "--task", "TASK", "-o", "no/x.json"],
+            ["evaluate", "TASK", "-o", "no/x.json"],
             "'no/x.json': expected a folder",
         ),
         (
-            ["evaluate", "--task", "TASK", "--columns", "a,b,c"],
+            ["evaluate", "TASK", "--columns", "a,b,c"],
             "--columns='a': expected a",
         ),
-        (["evaluate", "--task", "TASK", "--leg", "kl"], "--leg='kl': expected one of"),
-        (["evaluate"], "--task"),
-        (["ablate", "--task", "TASK", "--sweep", "steps"], "--sweep='steps': expected one of"),
+        (["evaluate", "TASK", "--leg", "kl"], "--leg='kl': expected one of"),
+        (["evaluate"], "PAIRS"),
+        (["ablate", "TASK", "--sweep", "steps"], "--sweep='steps': expected one of"),
         (
-            ["ablate", "--task", "TASK", "--sweep", "n_draws=a"],
+            ["ablate", "TASK", "--sweep", "n_draws=a"],
             "--sweep='n_draws=a': expected 'n_dr",
         ),
     ],
@@ -142,13 +188,13 @@ def test_bad_input_is_one_line(conjure, task, args, message):
 
 def test_an_origin_of_none_and_baselines_of_j_and_cosines(conjure, task, cache):
     options = ["--baseline", "divergence", "--baseline", "cosine", "--quiet"]
-    code, out, _ = conjure("evaluate", "--task", task, *options)
+    code, out, _ = conjure("evaluate", task, *options)
     assert code == 0
     for name in ("-log R", "-log J", "cosine of vectors"):
         assert f"{name} on words: 15 pairs, 0 missing" in out
-    code, out, _ = conjure("evaluate", "--task", task, "--origin", "none", "--quiet")
+    code, out, _ = conjure("evaluate", task, "--origin", "none", "--quiet")
     assert code == 0
     assert "-log J on words" in out
-    code, _, err = conjure("evaluate", "--task", task, "--origin", "x", "--quiet")
+    code, _, err = conjure("evaluate", task, "--origin", "x", "--quiet")
     assert (code, len(err.splitlines())) == (2, 1)
     assert "--origin='x': expected one of 'empty'" in err

@@ -48,8 +48,8 @@ VERBS = {
     "embed": ["FILE", "-o", "OUT"],
     "neighbors": ["FILE", "A"],
     "agree": ["FILE", "--model", "embedded", "--model", "embedded"],
-    "evaluate": ["--task", "PAIRS"],
-    "ablate": ["--task", "PAIRS"],
+    "evaluate": ["PAIRS"],
+    "ablate": ["PAIRS"],
 }
 FILES = {
     "plain.txt": b"a dog\na cat\n",

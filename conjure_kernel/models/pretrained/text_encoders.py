@@ -11,7 +11,7 @@ import torch
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
-__all__ = ["text_features"]
+__all__ = ["text_features", "tokenizers_of"]
 
 LONGEST = 512  # tokens, where a tokenizer names no limit
 PROMPTS_A_CALL = 128
@@ -25,12 +25,22 @@ def text_features(pipeline: DiffusionPipeline, prompts: Sequence[str]) -> np.nda
     text. Begin and padding tokens are left out. The unit vectors of several encoders stand side by
     side, so that a cosine is the mean of theirs.
     """
+    units = [_encode(tokenizer, encoder, prompts) for tokenizer, encoder in _both(pipeline)]
+    return np.hstack(units) / np.sqrt(len(units))
+
+
+def tokenizers_of(pipeline: DiffusionPipeline) -> list[Any]:
+    """The tokenizers whose texts `text_features` encodes."""
+    return [tokenizer for tokenizer, _ in _both(pipeline)]
+
+
+def _both(pipeline: DiffusionPipeline) -> list[tuple[Any, torch.nn.Module]]:
+    """Each tokenizer with its text encoder."""
     slots = [name.removeprefix("tokenizer") for name in pipeline.components if "tokenizer" in name]
     both = [
         (getattr(pipeline, f"tokenizer{s}"), getattr(pipeline, f"text_encoder{s}")) for s in slots
     ]
-    units = [_encode(t, e, prompts) for t, e in both if t is not None and e is not None]
-    return np.hstack(units) / np.sqrt(len(units))
+    return [(t, e) for t, e in both if t is not None and e is not None]
 
 
 def _encode(tokenizer: Any, encoder: torch.nn.Module, prompts: Sequence[str]) -> np.ndarray:
