@@ -63,7 +63,15 @@ faults: $(VENV)/.dev
 clean:
 	rm -rf $(VENV) $(OLDEST) build dist docs/_build docs/gallery docs/reference map.png .pytest_cache .ruff_cache .mypy_cache
 
-$(VENV)/.core: pyproject.toml
+# What is ready is installed again only where pyproject.toml says something else than it did then,
+# whatever its time stamp.
+$(VENV)/.pyproject: FORCE
+	@mkdir -p $(VENV)
+	@cmp -s pyproject.toml $@ || cp pyproject.toml $@
+
+FORCE:
+
+$(VENV)/.core: $(VENV)/.pyproject
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install $(TORCH)
 	$(BIN)/pip install -e .

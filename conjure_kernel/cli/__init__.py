@@ -16,6 +16,7 @@ import sys
 import warnings
 from argparse import Namespace
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 from conjure_kernel import __version__
@@ -23,6 +24,7 @@ from conjure_kernel.cli import (
     ablation,
     check,
     compare,
+    completion,
     drift,
     maps,
     measure,
@@ -67,11 +69,13 @@ examples:
   conjure embed prompts.txt -o vectors.npz
   conjure neighbors prompts.txt "a puppy"
   conjure vividness prompts.txt
+  conjure completion bash
 
 "conjure COMMAND --help" shows the options of a command, and more examples.
 """
-VERBS = (compare, measure, pairs, words, check, maps, drift, models, scores, ablation, vectors)
-VERBS += (vividness,)
+VERBS: tuple[ModuleType, ...]
+VERBS = (compare, measure, pairs, words, check, maps, drift, models)
+VERBS += (scores, ablation, vectors, vividness, completion)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -129,12 +133,15 @@ def build_parser() -> Parser:
     def add(name: str, function: Callable[[Namespace], str], text: str, epilog: str) -> Parser:
         commands.append(f"  {name:<11}{text}")
         about = f"{text[0].upper()}{text[1:]}."
-        verb = parsers.add_parser(name, description=about, epilog=epilog, formatter_class=raw)
+        verb = parsers.add_parser(
+            name, help=text, description=about, epilog=epilog, formatter_class=raw
+        )
         verb.set_defaults(run=function)
         return verb
 
     for module in VERBS:
         module.add_verbs(add)
+    parser.set_defaults(parser=parser)
     parser.epilog = "\n".join([*commands, "", EXAMPLES])
     return parser
 

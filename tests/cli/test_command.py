@@ -687,7 +687,7 @@ def test_ctrl_c_without_a_cache(conjure, monkeypatch):
 
 
 VERBS = "compare matrix plan explain words cache map drift agree evaluate ablate embed neighbors "
-VERBS = [*VERBS.split(), "vividness"]
+VERBS = [*VERBS.split(), "vividness", "completion"]
 
 
 @pytest.mark.parametrize("command", [[], *([verb] for verb in VERBS)])
