@@ -9,9 +9,10 @@ Maps prompts of the embedded model (one draw, five noise levels: the page does n
 model; or with --many N random vectors (64 components, 40 clumps) whose representatives have random
 images of 64 x 64 pixels, which compress worse than any that a model makes. Opens the file in a
 headless Chromium that finds no host (Debian: chromium and chromium-driver, and selenium) and reads
-the browser's own clock: until everything is loaded, until the map is drawn, and from a click on a
-prompt until the others are coloured. Counts requests for anything but the file. Appends to
-benchmarks/results/html_map.csv.
+the browser's own clock: until everything is loaded, until the map is drawn, from a click on a
+prompt until the others are coloured, and for a step of the zoom (the median and the longest of 24,
+from the whole map to 20 times nearer and back, each until all is drawn). Counts requests for
+anything but the file. Appends to benchmarks/results/html_map.csv.
 """
 
 import argparse
@@ -33,9 +34,26 @@ from conjure_kernel.plot import representatives
 LOADED = "return performance.getEntriesByType('navigation')[0].loadEventEnd / 1000"
 DRAWN = """
 const done = arguments[0];
-const look = () => Bokeh.documents.length && Bokeh.documents[0].is_idle
+const look = () => document.documentElement.dataset.ready === "yes"
   ? done(performance.now() / 1000) : requestAnimationFrame(look);
 look();
+"""
+ZOOMED = """
+const done = arguments[0], times = [];
+const pen = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
+const step = () => {
+  if (times.length === 24) {
+    times.sort((a, b) => a - b);
+    return done([(times[11] + times[12]) / 2000, times[23] / 1000]);
+  }
+  const begun = performance.now(), turn = times.length < 12 ? times.length : 23 - times.length;
+  conjure.zoomTo(20 ** (turn / 11));
+  pen.drawImage(document.getElementById("canvas"), 0, 0, 1, 1, 0, 0, 1, 1);
+  pen.getImageData(0, 0, 1, 1); // waits until all is drawn
+  times.push(performance.now() - begun);
+  return requestAnimationFrame(step);
+};
+step();
 """
 PINNED = """
 const done = arguments[0], begun = performance.now();
@@ -67,7 +85,7 @@ def main() -> None:
             shutil.copy(path, given.keep)
         looks = [open_page(path) for _ in range(given.repeats)]
     *times, requests = zip(*looks, strict=True)
-    loaded, drawn, pinned = map(median, times)
+    loaded, drawn, pinned, zoomed, longest = map(median, times)
     row = {
         "kind": draw.__name__.removeprefix("map_"),
         "prompts": n_prompts,
@@ -77,6 +95,8 @@ def main() -> None:
         "loaded_seconds": round(loaded, 2),
         "drawn_seconds": round(drawn, 2),
         "pinned_seconds": round(pinned, 2),
+        "zoom_seconds": round(zoomed, 3),
+        "longest_zoom_seconds": round(longest, 3),
         "requests": sum(requests),
     }
     print(", ".join(f"{name} {value}" for name, value in row.items()))
@@ -114,7 +134,7 @@ def map_many(given):
 
 
 def open_page(path):
-    """Seconds until loaded, drawn, and from click to colours; requests: of a fresh browser."""
+    """Seconds until loaded, drawn, from click to colours and to zoom; requests: a fresh browser."""
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium")
     arguments = ["headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage"]
@@ -133,7 +153,8 @@ def open_page(path):
         sent = (e["params"]["request"]["url"] for e in entries if e["method"] == SENT)
         foreign = [url for url in sent if not url.startswith(("file:", "data:", "blob:", "chrome"))]
         loaded = browser.execute_script(LOADED)
-        return loaded, drawn, browser.execute_async_script(PINNED), len(foreign)
+        pinned = browser.execute_async_script(PINNED)
+        return loaded, drawn, pinned, *browser.execute_async_script(ZOOMED), len(foreign)
     finally:
         browser.quit()
 

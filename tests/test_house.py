@@ -18,7 +18,6 @@ FOLDERS = ["method", "models", "cache", "engine", "estimators", "evaluation", "p
 COMMON = ["_checks", "_table"]
 ROOF = ["__init__", "__main__"]  # the public names, and the command as a module
 HOMES = {
-    "bokeh": "plot/html",
     "diffusers": "models/pretrained",
     "filelock": "models/pretrained",
     "joblib": "engine/workers",
@@ -187,7 +186,6 @@ def find_circles(sources: dict[str, str]) -> list[str]:
         ("cli/files.py", "def f():\n    from transformers import X", "transformers outside"),
         ("cli/files.py", "import matplotlib.pyplot as plt", "matplotlib outside plot"),
         ("plot/maps.py", "from joblib import Parallel", "joblib outside engine/workers"),
-        ("plot/maps.py", "import bokeh", "bokeh outside plot/html"),
         ("method/kernels.py", "import torch.nn", "torch in method/kernels, which is numpy only"),
         ("estimators/base.py", "from sklearn.utils._tags import T", "name sklearn.utils._tags"),
         ("estimators/base.py", "from sklearn.utils import _safe", "name sklearn.utils._safe"),

@@ -2,7 +2,7 @@
 
 J is the Jeffreys divergence, half the sum of both legs, in nats where nothing else is said. Tree,
 map and colour scale all run with sqrt(J). The functions that plot one diagram take `ax=` and return
-it. This folder alone imports matplotlib and bokeh; `coordinates` and `labels` hold the geometry of
+it. This folder alone imports matplotlib; `coordinates` and `labels` hold the geometry of
 maps.
 """
 

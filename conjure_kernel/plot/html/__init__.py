@@ -1,18 +1,16 @@
-"""An interactive map in one HTML file that needs no network, as it holds Bokeh's own code.
+"""An interactive map in one HTML file that needs no network, as it holds its code: ours and D3's.
 
-Pointing at a prompt shows its images and nearest neighbours. A click pins it and colours the others
-by their distance from it, and a search dims what does not match. The table below holds the same
-data for screen readers and keyboards. `page.html`, `page.css` and `page.js` are the page, and
-`figure` plots the map.
+The far view shows names of clusters, the near one prompts. Pointing at a prompt shows its images
+and nearest neighbours, and a click pins it; search, lasso and colours are on the page as well. The
+table below holds the same data for screen readers and keyboards. `page.html` and `page.css` are the
+page, `parts/` what it does, and `d3.min.js` is a library (see NOTICE.md).
 """
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -20,17 +18,24 @@ from typing import Any
 
 import numpy as np
 
-from conjure_kernel._checks import check_coordinates, check_number, check_vectors, quote
-from conjure_kernel.plot._style import HUES, check, check_images, check_labels
+from conjure_kernel._checks import check_coordinates, check_number, check_vectors
+from conjure_kernel.estimators.clusters import Clusters
+from conjure_kernel.plot._style import HUES, check, check_labels
+from conjure_kernel.plot.canvas import spread_evenly
 from conjure_kernel.plot.coordinates import MANY
-from conjure_kernel.plot.html.figure import COLOURS, SHAPES, render_map
-from conjure_kernel.plot.html.sources import Matrix, Source, Vectors
+from conjure_kernel.plot.html.columns import describe_columns
+from conjure_kernel.plot.html.groups import COLOURS, describe_clusters
+from conjure_kernel.plot.html.pictures import choose_pictures
+from conjure_kernel.plot.html.sources import Matrix, Source, Vectors, pack
+from conjure_kernel.plot.labels import shorten
 
 __all__ = ["HtmlMap", "html_map"]
 
-MAX_IMAGE = 8192  # bytes of an image as it stands in the file
-MAX_SIDE = 96
-MAX_CLUSTERS = len(SHAPES)
+LABEL = 26  # letters of a prompt on the map
+CROWD = 0.5  # how far prompts go to their places where most of them are dots
+STRETCH = 1.35  # of a map whose pictures are spread evenly, onto the canvas that there is
+# They share one scope; the last one starts the page.
+PARTS = "data colours labels places view moves cards search selection table address".split()
 # HTML has no way to write these: it turns a return into a line feed, and drops NUL.
 CONTROLS = {code: 0x2400 + code for code in range(32) if code not in b"\t\n"} | {127: 0x2421}
 
@@ -67,7 +72,8 @@ def html_map(
     pictured: np.ndarray | None = None,
     standard_errors: np.ndarray | None = None,
     coordinates: np.ndarray | None = None,
-    clusters: np.ndarray | None = None,
+    clusters: Clusters | np.ndarray | None = None,
+    columns: Mapping[str, Sequence[Any]] | None = None,
     n_neighbors: int = 5,
     title: str = "Map of prompts",
     unit: str = "nats",
@@ -75,7 +81,7 @@ def html_map(
 ) -> HtmlMap:
     """Interactive map of prompts, as one HTML file.
 
-    Above 1,000 prompts all are dots, except 300 representatives with images and labels.
+    Above 1,000 prompts all are dots, except 300 representatives with images.
 
     Parameters
     ----------
@@ -84,21 +90,28 @@ def html_map(
     labels : sequence of str, length n
         The prompts; everything in them is shown as text.
     vectors : array of shape (n, d), optional
-        Vectors from `ConjureEmbedding`, whose squared distances are in nats. The file holds at most
-        64 principal components of them, so its size is linear in n. Default: divergences are used.
+        Vectors from `ConjureEmbedding`, whose squared distances are in nats; where all have the
+        length 1 (`normalize=True`), distances are shown as 1 - cosine. The file holds at most 64
+        principal components of them, so its size is linear in n. Default: divergences are used.
     images : uint8 array of shape (n, n_images, height, width, 3), optional
         What each prompt conjures: `ConjureDistance.conjure_images(n=4)`. The first image stands on
         the map. Each is shrunk to at most 96 pixels and 8 kB. Default: prompts are shapes.
     pictured : int array of shape (n_pictured,), optional
-        Positions of the prompts with images or labels; `images` then has n_pictured rows. Default:
-        all prompts, above 1,000 `plot.representatives`.
+        Positions of the prompts that have images, and labels before others; `images` then has
+        n_pictured rows. Default: all prompts, above 1,000 `plot.representatives`.
     standard_errors : array of shape (n, n), optional
         Standard errors of the divergences, in nats. Default: unknown.
     coordinates : array of shape (n, 2), optional
-        Points on the map. Default: `plot.layout`, for vectors `plot.layout_vectors`.
-    clusters : int array of shape (n,), optional
-        At most 7 different values, shown by colour and shape. Default: average linkage on sqrt(J),
-        for vectors k-means, with as many clusters as have the best silhouette.
+        Points on the map. With images they are moved to places of equal size, above 1,000 prompts
+        halfway there. Default: `plot.layout`, for vectors `plot.layout_vectors`.
+    clusters : Clusters, or array of shape (n,), optional
+        Named clusters at one level or more, or the cluster of each prompt, which is then called by
+        its medoid; -1 belongs to none. Default: average linkage on sqrt(J), for vectors k-means,
+        with as many clusters, up to 7, as have the best silhouette.
+    columns : dict of str to sequence of length n, optional
+        Numbers or categories by which the page can colour the prompts, say
+        ``{"vividness": vividness, "theme": themes}``; they are exported with what is selected. None
+        and NaN are missing. Default: none.
     n_neighbors : int, default 5
         Neighbours listed with each prompt.
     title : str, default "Map of prompts"
@@ -129,34 +142,25 @@ def html_map(
     check_number(n_neighbors, "n_neighbors", least=1, integer=True)
     points = source.layout() if coordinates is None else coordinates
     points = check_coordinates(points, len(names))
-    kept, pictures = _choose(images, pictured, source, points)
-    groups, medoids = _group(source, len(names), clusters)
-    script, div = render_map(points, names, groups, kept, bool(pictures))
-    page = (
-        _environment()
-        .from_string(_part("page.html"))
-        .render(
-            title=title,
-            unit=unit,
-            provenance=json.dumps(provenance or {}),
-            bokeh=_bokeh_source(),
-            css=_part("page.css"),
-            js=_part("page.js"),
-            script=script,
-            div=div,
-            data=_json(
-                {**source.data(), "hues": HUES.split(), "shown": kept.tolist(), "most_rows": MANY}
-            ),
-            legend=[(SHAPES[g], COLOURS[g], names[m]) for g, m in enumerate(medoids)],
-            rows=_rows(names, source, groups, pictures, n_neighbors),
-            stress=source.stress(points),
-            has_errors=bool(np.isfinite(source.errors).any()),
-            note=source.note,
-            most_rows=MANY,
-            n_pictures=len(pictures),
-        )
-    )
-    return HtmlMap(page)
+    kept, pictures = choose_pictures(images, pictured, source, points)
+    if pictures:
+        points = _use_canvas(points, 1.0 if len(names) <= MANY else CROWD)
+    data = {
+        "prompts": names,
+        "short": shorten(names, LABEL),
+        "points": pack(points),
+        "stretch": STRETCH if pictures else 1,
+        "pictured": kept.tolist(),
+        "pictures": pictures,
+        "levels": describe_clusters(clusters, source, names),
+        "columns": describe_columns(columns, len(names)),
+        "neighbors": _neighbors(source, min(n_neighbors, len(names) - 1)),
+        **source.data(),
+        "measure": source.measure,
+        "hues": HUES.split(),
+        "palette": COLOURS,
+    }
+    return HtmlMap(_render(data, source, points, title, unit, provenance))
 
 
 def _source_of(
@@ -181,96 +185,52 @@ def _source_of(
     return Vectors(rows), check_labels(labels, len(rows))
 
 
-def _choose(
-    images: np.ndarray | None, pictured: np.ndarray | None, source: Source, points: np.ndarray
-) -> tuple[np.ndarray, dict[int, list[str]]]:
-    """Positions of the prompts with an image or a label, and the images of each as data URIs."""
-    n = len(points)
-    if pictured is None:
-        kept = np.arange(n) if n <= MANY else source.representatives(points)
-        rgb = None if images is None else check_images(images, n, several=True)[kept]
-    else:
-        kept = np.asarray(pictured)
-        whole = kept.ndim == 1 and kept.size and kept.dtype.kind in "iu"
-        if not whole or len(set(kept)) < len(kept) or kept.min() < 0 or kept.max() >= n:
-            raise ValueError(
-                f"pictured={quote(pictured)}: expected different positions from 0 to {n - 1}."
-            )
-        rgb = None if images is None else check_images(images, len(kept), several=True)
-    pairs = () if rgb is None else zip(kept, rgb, strict=True)
-    return kept, {int(i): [_encode(picture) for picture in of_one] for i, of_one in pairs}
+def _use_canvas(points: np.ndarray, share: float) -> np.ndarray:
+    """The points, moved by a share of their way to places that fill a canvas evenly."""
+    places = spread_evenly(points)
+    low, extent = points.min(0), np.ptp(points, axis=0)
+    stretched = (points - low) / np.where(extent > 0, extent, 1) * np.ptp(places, axis=0)
+    return share * places + (1 - share) * (places.min(0) + stretched)
 
 
-def _group(source: Source, n: int, clusters: np.ndarray | None) -> tuple[np.ndarray, list[int]]:
-    """Clusters 0, 1, ... by size, and the prompt at the middle of each."""
-    cluster_of = source.cluster(MAX_CLUSTERS) if clusters is None else np.asarray(clusters)
-    if cluster_of.shape != (n,):
-        raise ValueError(f"clusters: expected the shape ({n},), got {cluster_of.shape}.")
-    values, sizes = np.unique(cluster_of, return_counts=True)
-    if len(values) > MAX_CLUSTERS:
-        raise ValueError(
-            f"clusters: expected at most {MAX_CLUSTERS} different ones, as many as there are "
-            f"shapes, got {len(values)}; merge some."
+def _neighbors(source: Source, k: int) -> dict[str, Any]:
+    """The k nearest prompts of each, with distances and known errors."""
+    at, distances, errors = source.nearest(k)
+    known = {"errors": pack(errors)} if np.isfinite(errors).any() else {}
+    return {"k": k, "at": pack(at, "<i4"), "distances": pack(distances), **known}
+
+
+def _render(
+    data: dict[str, Any],
+    source: Source,
+    points: np.ndarray,
+    title: str,
+    unit: str,
+    provenance: dict[str, Any] | None,
+) -> str:
+    from jinja2 import Environment
+
+    return (
+        Environment(autoescape=True)
+        .from_string(_part("page.html"))
+        .render(
+            title=title,
+            unit=unit,
+            measure=source.measure,
+            provenance=json.dumps(provenance or {}),
+            notice=_part("NOTICE.md"),
+            library=_part("d3.min.js"),
+            css=_part("page.css"),
+            js="".join(_part(f"parts/{name}.js") for name in PARTS),
+            data=json.dumps(data).replace("<", "\\u003c"),
+            n_prompts=len(points),
+            n_pictures=len(data["pictures"]),
+            stress=source.stress(points),
+            has_errors=bool(np.isfinite(source.errors).any()),
+            note=source.note,
         )
-    order = values[np.argsort(-sizes, kind="stable")]
-    groups = np.array([int(np.flatnonzero(order == value)[0]) for value in cluster_of])
-    return groups, [source.middle(np.flatnonzero(groups == g)) for g in range(len(order))]
-
-
-def _rows(
-    names: list[str], source: Source, groups: np.ndarray, images: dict[int, list[str]], k: int
-) -> list[dict[str, Any]]:
-    """Rows of the page's table, one per prompt."""
-    neighbors = source.nearest(min(k, len(names) - 1))
-
-    def describe(distance: float, error: float) -> str:
-        return f"{distance:.2f}" + (f" ± {error:.2f}" if np.isfinite(error) else "")
-
-    return [
-        {
-            "prompt": name,
-            "shape": SHAPES[group],
-            "colour": COLOURS[group],
-            "cluster": int(group) + 1,
-            "images": images.get(i, []),
-            "neighbors": [(names[j], describe(d, e)) for j, d, e in zip(*nearest, strict=True)],
-        }
-        for i, (name, group, *nearest) in enumerate(zip(names, groups, *neighbors, strict=True))
-    ]
-
-
-def _encode(picture: np.ndarray) -> str:
-    """Data URI of at most MAX_IMAGE bytes, as PNG if it fits, else as the best JPEG that does."""
-    from PIL import Image
-
-    image = Image.fromarray(picture)
-    image.thumbnail((MAX_SIDE, MAX_SIDE))
-    ways: list[tuple[str, dict[str, Any]]] = [("png", {"optimize": True})]
-    ways += [("jpeg", {"quality": quality}) for quality in (90, 75, 60, 40, 20)]
-    for kind, options in ways:
-        buffer = io.BytesIO()
-        image.save(buffer, kind, **options)
-        uri = f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
-        if len(uri) <= MAX_IMAGE:
-            break
-    return uri
-
-
-def _json(data: dict[str, Any]) -> str:
-    return json.dumps(data).replace("<", "\\u003c")
+    )
 
 
 def _part(name: str) -> str:
     return (files(__package__) / name).read_text("utf-8")
-
-
-def _bokeh_source() -> str:
-    from bokeh.resources import Resources
-
-    return "\n".join(Resources(mode="inline", components=["bokeh"]).js_raw)
-
-
-def _environment() -> Any:
-    from jinja2 import Environment
-
-    return Environment(autoescape=True)

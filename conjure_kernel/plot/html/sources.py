@@ -15,7 +15,7 @@ from conjure_kernel.plot.coordinates import (
     stress,
 )
 
-__all__ = ["Matrix", "Source", "Vectors"]
+__all__ = ["Matrix", "Source", "Vectors", "pack"]
 
 SAMPLE = 1000  # vectors by which a layout or a clustering is judged
 
@@ -26,7 +26,7 @@ class Matrix:
     def __init__(self, divergences: np.ndarray, errors: np.ndarray) -> None:
         self.squares, self.distances = divergences, np.sqrt(divergences)
         self.errors = errors / (2 * np.where(self.distances > 0, self.distances, np.nan))
-        self.note = ""
+        self.measure, self.note = "√J", ""
 
     def layout(self) -> np.ndarray:
         """Default coordinates (n, 2)."""
@@ -55,9 +55,10 @@ class Matrix:
         scored = [silhouette_score(self.distances, cut, metric="precomputed") for cut in cuts]
         return cuts[int(np.argmax(scored))] if cuts else np.zeros(n, dtype=int)
 
-    def middle(self, members: np.ndarray) -> int:
-        """The medoid of some prompts."""
-        return int(members[self.squares[np.ix_(members, members)].sum(1).argmin()])
+    def middle(self, members: np.ndarray) -> tuple[int, ...]:
+        """The three most central of some prompts, the medoid first."""
+        order = self.squares[np.ix_(members, members)].sum(1).argsort(kind="stable")
+        return tuple(members[order[:3]].tolist())
 
     def nearest(self, n_neighbors: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Positions, distances and standard errors of each prompt's neighbours, nearest first."""
@@ -69,16 +70,22 @@ class Matrix:
 
     def data(self) -> dict[str, Any]:
         """The data from which the page computes distances."""
-        return {"distances": _pack(self.distances), "errors": _pack(self.errors)}
+        known = {"errors": pack(self.errors)} if np.isfinite(self.errors).any() else {}
+        return {"distances": pack(self.distances), **known}
 
 
 class Vectors:
-    """Vectors (n, d) whose squared distances estimate J; the page gets principal components."""
+    """Vectors (n, d) whose squared distances estimate J; the page gets principal components.
+
+    Of vectors of unit length the cosine is shown, as 1 - cosine: half their squared distance.
+    """
 
     def __init__(self, vectors: np.ndarray) -> None:
         self.rows = vectors
         self.reduced, share = principal_components(vectors)
         self.errors = np.full((1, 1), np.nan)
+        self.unit = bool(np.allclose((vectors.astype(float) ** 2).sum(1), 1, atol=1e-3))
+        self.measure = "1 − cosine" if self.unit else "√J"
         self.note = (
             f"Those from a pinned prompt are computed from {self.reduced.shape[1]} principal "
             f"components, with {share:.0%} of the variance."
@@ -115,10 +122,11 @@ class Vectors:
         scored = [silhouette_score(self.reduced[kept], cut[kept]) for cut in cuts]
         return cuts[int(np.argmax(scored))] if cuts else np.zeros(n, dtype=int)
 
-    def middle(self, members: np.ndarray) -> int:
-        """The member nearest to the mean of some prompts: their medoid in squared distances."""
+    def middle(self, members: np.ndarray) -> tuple[int, ...]:
+        """The three of some prompts that are nearest to their mean, the medoid first."""
         rows = self.reduced[members]
-        return int(members[((rows - rows.mean(0)) ** 2).sum(1).argmin()])
+        order = ((rows - rows.mean(0)) ** 2).sum(1).argsort(kind="stable")
+        return tuple(members[order[:3]].tolist())
 
     def nearest(self, n_neighbors: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Positions, distances and (unknown) errors of each prompt's neighbours, nearest first."""
@@ -128,11 +136,12 @@ class Vectors:
             return np.zeros((len(self.rows), 0), int), *np.full((2, len(self.rows), 0), np.nan)
         fitted = NearestNeighbors(n_neighbors=n_neighbors).fit(self.rows)
         distances, nearest = fitted.kneighbors()
+        distances = distances**2 / 2 if self.unit else distances
         return nearest, distances, np.full(nearest.shape, np.nan)
 
     def data(self) -> dict[str, Any]:
         """The data from which the page computes distances."""
-        return {"vectors": _pack(self.reduced)}
+        return {"vectors": pack(self.reduced), "unit_length": self.unit}
 
     def _sample(self) -> np.ndarray:
         n = len(self.rows)
@@ -142,5 +151,6 @@ class Vectors:
 Source = Matrix | Vectors
 
 
-def _pack(matrix: np.ndarray) -> str:
-    return base64.b64encode(np.ascontiguousarray(matrix, "<f4").tobytes()).decode()
+def pack(matrix: np.ndarray, kind: str = "<f4") -> str:
+    """Numbers as the page reads them."""
+    return base64.b64encode(np.ascontiguousarray(matrix, kind).tobytes()).decode()

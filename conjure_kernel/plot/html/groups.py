@@ -1,0 +1,61 @@
+"""Clusters as the page shows them: levels from coarse to fine, with names and typical prompts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from conjure_kernel.estimators.clusters import Clusters
+from conjure_kernel.plot.html.sources import Source
+
+__all__ = ["COLOURS", "describe_clusters", "name_groups"]
+
+# Their contrast is at least 3:1 on the light and the dark page. The colour-blind can tell the first
+# seven apart, as many as there are shapes; those after them are as different as they can be.
+COLOURS = (
+    *("#0072b2", "#d55e00", "#009e73", "#b8609a", "#8c6d31", "#7f7f7f", "#4f8fd0"),
+    *("#8243ef", "#d358f5", "#fa2564", "#227727", "#205bf7", "#bb1cb5", "#8c9510"),
+    *("#bb3a49", "#9079fe", "#795ea7", "#f942b2", "#c37c77", "#0e7f7c", "#ca1e7d"),
+)
+MOST_CLUSTERS = 7  # of those that are found by the silhouette
+
+
+def describe_clusters(
+    clusters: Clusters | np.ndarray | None, source: Source, names: list[str]
+) -> list[dict[str, Any]]:
+    """The levels as the page reads them: the cluster of each prompt, names and typical prompts."""
+    n = len(names)
+    if not isinstance(clusters, Clusters):
+        found = _find(source) if clusters is None else np.asarray(clusters)
+        if found.shape != (n,):
+            raise ValueError(f"clusters: expected the shape ({n},), got {found.shape}.")
+        clusters = name_groups(found, source, names)
+    for level in clusters.levels:
+        if len(level) != n:
+            raise ValueError(f"clusters: expected levels of {n} prompts, got {len(level)}.")
+    return [
+        {
+            "of": np.asarray(level).tolist(),
+            "names": list(clusters.names[k]),
+            "typical": [[int(i) for i in members] for members in clusters.typical[k]],
+        }
+        for k, level in enumerate(clusters.levels)
+    ]
+
+
+def name_groups(groups: np.ndarray, source: Source, names: list[str]) -> Clusters:
+    """One level of groups, which are called by the prompts at their middle; -1 belongs to none."""
+    values, sizes = np.unique(groups, return_counts=True)
+    noise = values == -1 if groups.dtype.kind in "iu" else np.zeros(len(values), dtype=bool)
+    values, sizes = values[~noise], sizes[~noise]
+    order = values[np.argsort(-sizes, kind="stable")]
+    place = {value: g for g, value in enumerate(order.tolist())}
+    level = np.array([place.get(value, -1) for value in groups.tolist()])
+    typical = tuple(source.middle(np.flatnonzero(level == g)) for g in range(len(order)))
+    called = tuple(f"like “{names[members[0]]}”" for members in typical)
+    return Clusters((level,), (called,), (typical,))
+
+
+def _find(source: Source) -> np.ndarray:
+    return source.cluster(MOST_CLUSTERS)
