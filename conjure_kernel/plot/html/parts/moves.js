@@ -40,10 +40,13 @@ const resize = () => {
   frame = [width, height];
   ratio = window.devicePixelRatio || 1;
   Object.assign(canvas, { width: Math.round(width * ratio), height: Math.round(height * ratio) });
+  gaps = [];
+  chooseSide();
   fit = measureFit();
   for (let i = 0; i < n; i += 1) places.set(toPlace(points[2 * i], points[2 * i + 1]), 2 * i);
   tree = d3.quadtree(d3.range(n), (i) => places[2 * i], (i) => places[2 * i + 1]);
   arrange();
+  chooseSide();
   groups = levels.map((_, level) => middles(level, places));
   zoom.extent([[0, 0], frame]).scaleExtent([0.7, Math.max(20, 4 * near())])
     .translateExtent([[-frame[0] / 2, -frame[1] / 2], [1.5 * frame[0], 1.5 * frame[1]]]);

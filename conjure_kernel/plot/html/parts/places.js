@@ -11,12 +11,13 @@ let places = new Float32Array(2 * n); // of prompts at zoom 1, in CSS pixels
 let tree = null; // to find places
 let order = []; // of pictured prompts: each is as far from those before it as can be
 let gaps = []; // of each in that order, how far it is from those before it
+let side = 0; // of a picture at zoom 1
 let groups = []; // middles of the clusters, by level
 let transform = d3.zoomIdentity;
 
 const room = (count) => Math.sqrt((frame[0] * frame[1]) / count); // for each of so many, at zoom 1
 const near = () => Math.max(1.6, 90 / room(n)); // the zoom at which prompts take over from clusters
-const sideOf = (k) => Math.min(132, Math.max(16, Math.min(110, 0.74 * room(pictured.length))) * k ** 0.7);
+const sideOf = (k) => Math.min(132, side * k ** 0.7);
 const radiusOf = (k) => Math.min(9, (n > 1000 ? 2.6 : pictures.length ? 4 : 6) * k ** 0.4);
 
 // Where distances on the map mean nothing (`stretch` > 1), it may fill the canvas by so much more.
@@ -31,6 +32,13 @@ const measureFit = () => {
   const size = sizes.map((one) => (Number.isFinite(least) ? Math.min(one, least * data.stretch) : 1));
   return { turned, size, middle: [(xs[0] + xs[1]) / 2, (ys[0] + ys[1]) / 2] };
 };
+// As large as there is room for each; where all are about as far apart, none has to become a dot.
+const chooseSide = () => {
+  side = Math.max(16, Math.min(110, 0.74 * room(pictured.length)));
+  const closest = gaps.at(-1);
+  if (closest > side / 2) side = Math.min(side, 0.92 * closest);
+};
+
 const toPlace = (x, y) => {
   const [right, up] = [x - fit.middle[0], y - fit.middle[1]];
   const [across, down] = fit.turned ? [up, right] : [right, -up];
