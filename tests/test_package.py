@@ -16,8 +16,8 @@ NAME = f"conjure_kernel-{__version__}"
 # Not Python, and needed all the same.
 DATA = {
     *("__init__.pyi", "evaluation/__init__.pyi", "plot/__init__.pyi", "py.typed"),
-    *("cli/prompts.txt", "plot/html/page.css", "plot/html/page.html", "plot/html/parts/view.js"),
-    *("plot/html/NOTICE.md", "plot/html/d3.min.js"),
+    *("cli/names.tsv", "cli/prompts.txt", "plot/html/page.css", "plot/html/page.html"),
+    *("plot/html/NOTICE.md", "plot/html/d3.min.js", "plot/html/parts/view.js"),
     *("models/embedded/NOTICE.md", "models/embedded/README.md"),
     "models/embedded/vocabulary.txt",
     "models/embedded/model/unet/diffusion_pytorch_model.safetensors",

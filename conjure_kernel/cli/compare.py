@@ -29,11 +29,11 @@ examples:
   conjure compare "a doctor" "a man" --model stable-diffusion-v1-5/stable-diffusion-v1-5
 
 relative is J over how far both prompts are from the empty one: 1 is as far apart as each is from
-nothing in particular. Once `conjure map --origin empty` has measured the list in the package with
-the same options, a line says where it lies among pairs of everyday things. cosine is that of the
-directions in which guidance pulls, from -1 to 1. The last two lines say how well a viewer can tell
-from one image which of two equally likely prompts made it: from the image itself, and from the
-image with noise added.
+nothing in particular. Once `conjure map --exact --origin empty` has measured the short list in the
+package with the same options, a line says where it lies among pairs of everyday things. cosine is
+that of the directions in which guidance pulls, from -1 to 1. The last two lines say how well a
+viewer can tell from one image which of two equally likely prompts made it: from the image itself,
+and from the image with noise added.
 """
 
 
@@ -95,7 +95,7 @@ def _facts(measured: Divergence) -> dict[str, float]:
 
 
 def _rank(engine: Engine, relative: float) -> dict[str, float]:
-    """Share of the pairs of the list in the package that are further apart, where it is free."""
+    """Share of the pairs of the short list that are further apart, where it is free."""
     from conjure_kernel.cli.prompts import listed_prompts
     from conjure_kernel.engine.ledger import requests_of_matrix
     from conjure_kernel.engine.pairwise import measure_matrix

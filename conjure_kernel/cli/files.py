@@ -39,7 +39,6 @@ __all__ += [
     "write_rows",
     "write_table",
     "write_tables",
-    "write_vectors",
 ]
 
 PAPER = (".md", ".tex")
@@ -140,25 +139,6 @@ def rows_of(measured: Measured) -> list[dict[str, Any]]:
     """A row for each pair, or each cell, of plain Python values."""
     long = {n: np.asarray(column, object).tolist() for n, column in measured.columns().items()}
     return [dict(zip(long, row, strict=True)) for row in zip(*long.values(), strict=True)]
-
-
-def write_vectors(
-    path: Path, prompts: Sequence[str], vectors: np.ndarray, provenance: dict[str, Any]
-) -> None:
-    """Write vectors (n, n_components) as .npz, or as .parquet with places on a map."""
-    if path.suffix.lower() != ".npz":
-        from conjure_kernel.plot.atlas import atlas_table
-
-        return write_frame(path, atlas_table(prompts, vectors=vectors), provenance)
-    buffer = io.BytesIO()
-    np.savez_compressed(
-        buffer,
-        prompts=np.array(prompts),
-        vectors=vectors,
-        references=np.array(provenance["references"]),
-        provenance=np.array(json.dumps(provenance, indent=1)),
-    )
-    write_output(path, buffer.getvalue())
 
 
 def write_frame(path: Path, frame: Any, provenance: dict[str, Any]) -> None:

@@ -1,14 +1,17 @@
-"""`conjure map`: a map from a matrix, or from the vectors of very many prompts."""
+"""`conjure map`: a map from a matrix, or from the vectors of many prompts."""
 
 from __future__ import annotations
 
 from argparse import Namespace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from conjure_kernel.cli import options
+from conjure_kernel.cli.embedded import holds_vectors
 from conjure_kernel.cli.measure import measure, open_model
-from conjure_kernel.cli.options import say, say_written
-from conjure_kernel.cli.prompts import read_prompts
+from conjure_kernel.cli.options import say, say_written, settings_of
+from conjure_kernel.cli.prompts import listed_prompts, read_prompts
 from conjure_kernel.cli.vectors import embedding_of
 
 if TYPE_CHECKING:
@@ -16,21 +19,27 @@ if TYPE_CHECKING:
 
 __all__ = ["add_verbs"]
 
+FEW = 60  # prompts up to which a map is made of J of all pairs, unless --exact asks for it
+# Four noisy points a level rank prompts as eight do (docs/embedding.md), at half the price.
+OF_A_MAP: dict[str, Any] = {"origin": "empty", "normalize": True, "n_points": 4, "n_blocks": 4}
+
 MAP = """\
 examples:
-  conjure map                                         a list in the package; writes map.png
+  conjure map                                         436 names in the package; writes map.png
+  conjure map --exact                                 24 everyday things, with the matrix of J
   conjure map prompts.txt -o map.pdf --layout umap
   conjure map prompts.txt -o map.html                 one file to explore in a browser
   conjure map prompts.txt -o map.png --guidance 3 --force
-  conjure map matrix.npz -o map.html                  a matrix that was saved
+  conjure map matrix.npz -o map.html                  a matrix or vectors that were saved
   conjure map prompts.txt -o atlas.parquet            a table for Embedding Atlas
 
-FILE may be a matrix that `conjure matrix` wrote as .npz; its map has images if it was made with
---images, and dots otherwise.
+Up to 60 prompts get a matrix of J. More get vectors, seen from the empty prompt, at a price that
+grows with their number and not with its square (see `conjure embed`); --exact gives them a matrix,
+too. --draws and --origin have no effect on vectors. Above 1,000 prompts 300 that represent all have
+images; the others are dots on the page, and are not in a picture.
 
-The map of more than 1,000 prompts is made from vectors (see `conjure embed`) and goes into .html
-or .parquet only: dots for all, and images for 300 prompts that represent them. --draws has no
-effect then.
+FILE may be what `conjure matrix` or `conjure embed` wrote as .npz. Such a map needs no model, and
+has images if the file was made with --images.
 
 .parquet holds text, x, y, neighbors and thumbnail: embedding-atlas atlas.parquet --text text
 --x x --y y --neighbors neighbors --image thumbnail. pip install "conjure-kernel[tables]"
@@ -43,11 +52,13 @@ def add_verbs(add: options.Add) -> None:
     parser = add("map", render_map, text, MAP)
     options.add_prompts(parser, required=False)
     options.add_output(parser, ".png, .pdf, .svg, .html or .parquet", default="map.png")
-    text = "images of each prompt in .html (default: as many as --draws, at most 4)"
+    text = "images of each prompt in .html (default: as many as --draws, at most 4; of vectors 1)"
     parser.add_argument("--images", metavar="N", type=int, help=text)
     options.add_origin(parser)
-    text = "mds or umap (default: mds; for more than 1,000 prompts umap)"
+    text = "mds or umap (default: mds; of vectors umap)"
     parser.add_argument("--layout", help=text)
+    text = "measure J of all pairs, however many prompts there are"
+    parser.add_argument("--exact", action="store_true", help=text)
     options.add_model(parser)
 
 
@@ -56,18 +67,22 @@ def render_map(args: Namespace) -> str:
     from conjure_kernel._checks import check_choice, check_number
     from conjure_kernel.cli import files
     from conjure_kernel.engine.provenance import provenance_of
-    from conjure_kernel.plot.coordinates import MANY, METHODS
+    from conjure_kernel.plot.coordinates import METHODS
 
     files.check_output(args.output, [*files.PICTURES, ".html", ".parquet"], args.force)
     check_choice(args.layout or "mds", "--layout", METHODS)
-    n_images = min(4, args.draws) if args.images is None else args.images
-    check_number(n_images, "--images", least=0, integer=True)
+    if args.images is not None:
+        check_number(args.images, "--images", least=0, integer=True)
     if (args.prompts or "").lower().endswith(".npz"):
+        if holds_vectors(args.prompts):
+            return _redraw_vectors(args)
         _write_map(args, replicates=None, **files.read_matrix(args.prompts))
         return ""
-    prompts = read_prompts(args)
-    if len(distinct := list(dict.fromkeys(prompts))) > MANY:
-        return _write_map_of_many(args, distinct, n_images)
+    bundled = args.prompts is None and args.exact
+    prompts = listed_prompts() if bundled else read_prompts(args)
+    if len(distinct := list(dict.fromkeys(prompts))) > FEW and not args.exact:
+        return _map_vectors(args, distinct, 1 if args.images is None else args.images)
+    n_images = min(4, args.draws) if args.images is None else args.images
     engine = open_model(args)
     measured = measure(engine, prompts, args)
     _write_map(
@@ -131,32 +146,76 @@ def _write_atlas(
     files.write_frame(args.output, atlas_table(prompts, images=first, **shown), provenance)
 
 
-def _write_map_of_many(args: Namespace, prompts: list[str], n_images: int) -> str:
-    """Write a page, or a table, of more prompts than a matrix is for, from their vectors."""
-    from conjure_kernel.cli import files
-    from conjure_kernel.plot.coordinates import MANY, layout_vectors, representatives
-    from conjure_kernel.plot.html import html_map
+def _map_vectors(args: Namespace, prompts: list[str], n_images: int) -> str:
+    """Write a map of prompts from their vectors, which cost less than a matrix."""
+    from conjure_kernel.engine.opening import open_engine
+    from conjure_kernel.plot.coordinates import MANY, N_REPRESENTATIVES, representatives
 
-    if args.output.suffix.lower() not in (".html", ".parquet"):
-        raise ValueError(
-            f"'{args.output}': expected a name that ends in .html or .parquet, as "
-            f"{len(prompts):,} prompts are more than {MANY:,} and make a page that can "
-            "be searched; name one."
-        )
-    model = embedding_of(args)
+    n, model = len(prompts), embedding_of(args, **OF_A_MAP)
+    n_pictured = n if n <= MANY else N_REPRESENTATIVES
     if not args.quiet:
-        cost = f"up to {model.n_predictions(len(prompts)):,} noise predictions"
-        say(f"{len(prompts):,} prompts get vectors instead of a matrix: {cost}")
+        cost, pictures = model.n_predictions(n), model.n_predictions(n_pictured, n_images)
+        cost += pictures - model.n_predictions(n_pictured)
+        engine = open_engine(settings_of(args))
+        exact = engine.n_predictions(n * args.draws, n * (n - 1) * args.draws)
+        say(
+            f"{n:,} prompts: a map of vectors, up to {cost:,} noise predictions; --exact makes one "
+            f"of J of all pairs, for {exact:,}"
+        )
     vectors = model.fit_transform(prompts)
-    kept = representatives(vectors)
+    kept = np.arange(n) if n <= MANY else representatives(vectors)
     chosen = [prompts[i] for i in kept]
     images = model.conjure_images(chosen, n_images) if n_images else None
-    points = layout_vectors(vectors, method=args.layout or "umap")
-    shown: dict[str, Any] = {"images": images, "pictured": kept, "coordinates": points}
-    if args.output.suffix.lower() == ".parquet":
-        _write_atlas(args, prompts, model.provenance_, vectors=vectors, **shown)
-    else:
-        page = html_map(None, prompts, vectors=vectors, provenance=model.provenance_, **shown).page
-        files.write_page(args.output, page)
+    _write_vectors(args, prompts, vectors, kept, images, model.provenance_, n)
     say_written(model.denoiser.n_evaluations, args)
     return ""
+
+
+def _redraw_vectors(args: Namespace) -> str:
+    """Write a map of the vectors in a file, without a model."""
+    from conjure_kernel.cli.embedded import read_embedded
+    from conjure_kernel.plot.coordinates import MANY, representatives
+
+    read = read_embedded(args.prompts)
+    n, images = len(read.prompts), read.images
+    kept = np.arange(n) if n <= MANY else representatives(read.vectors)
+    pictures = None if images is None else images[kept]
+    known = (args, read.prompts, read.vectors, kept, pictures)
+    _write_vectors(*known, read.provenance, read.n_first)
+    return ""
+
+
+def _write_vectors(
+    args: Namespace,
+    prompts: list[str],
+    vectors: np.ndarray,
+    kept: np.ndarray,
+    images: np.ndarray | None,
+    provenance: dict[str, Any],
+    n_first: int,
+) -> None:
+    """Write a page, a picture or a table of vectors; the prompts `kept` have images."""
+    from conjure_kernel.cli import files
+    from conjure_kernel.plot import layout_vectors, neighbors_of, plot_map, plot_mosaic
+
+    points = layout_vectors(vectors, method=args.layout or "umap", n_first=n_first)
+    kind = args.output.suffix.lower()
+    shown: dict[str, Any] = {"images": images, "pictured": kept}
+    more: dict[str, Any]
+    if kind == ".parquet":
+        more = {"vectors": vectors, "coordinates": points}
+        return _write_atlas(args, prompts, provenance, **shown, **more)
+    if kind == ".html":
+        from conjure_kernel.plot.html import html_map
+
+        more = {"coordinates": points, "provenance": provenance}
+        page = html_map(None, prompts, vectors=vectors, **shown, **more).page
+        return files.write_page(args.output, page)
+    names = [prompts[i] for i in kept]
+    if images is None:
+        figure: Any = plot_map(points[kept], names).figure
+    else:
+        n_together = n_first if len(kept) == len(prompts) else len(kept)
+        more = {"near": neighbors_of(vectors[kept], 10, n_together), "n_first": n_together}
+        figure = plot_mosaic(points[kept], names, images[:, 0], **more)
+    files.write_figure(args.output, figure, provenance)

@@ -13,7 +13,7 @@ from conjure_kernel._checks import PromptWarning, check_prompts, quote
 if TYPE_CHECKING:
     from conjure_kernel.evaluation.records import Records
 
-__all__ = ["listed_prompts", "read_prompts", "reading_of"]
+__all__ = ["listed_names", "listed_prompts", "read_prompts", "reading_of"]
 
 NAMES = ("prompt", "prompts", "text", "caption")  # columns that need no --column
 TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".xlsx")
@@ -25,13 +25,19 @@ def reading_of(args: Namespace) -> dict[str, Any]:
     return {**given, "quoting": args.quote}
 
 
+def listed_names() -> dict[str, str]:
+    """The names in the package, each with what it is a kind of."""
+    text = (files("conjure_kernel.cli") / "names.tsv").read_text("utf-8")
+    return dict(line.split("\t") for line in text.splitlines()[1:])
+
+
 def listed_prompts() -> list[str]:
-    """The list in the package."""
+    """The short list in the package."""
     return (files("conjure_kernel.cli") / "prompts.txt").read_text("utf-8").splitlines()
 
 
 def read_prompts(args: Namespace) -> list[str]:
-    """Prompts of a file: one a line, or a column; "-" is stdin, None the list in the package.
+    """Prompts of a file: one a line, or a column; "-" is stdin, None the names in the package.
 
     Space around prompts, and lines of nothing else, are left out, and quotes around every line.
     """
@@ -39,7 +45,7 @@ def read_prompts(args: Namespace) -> list[str]:
     if source is None:
         if column is not None:
             raise ValueError(f"--column={column!r}: expected a file with it, got no FILE.")
-        return listed_prompts()
+        return list(listed_names())
     name = "stdin" if source == "-" else repr(source)
     is_table = Path(source.removesuffix(".gz")).suffix.lower() in TABLES
     if column is not None or is_table or args.delimiter:

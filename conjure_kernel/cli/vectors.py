@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 from argparse import Namespace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from conjure_kernel.cli import options
 from conjure_kernel.cli.options import format_row, say, say_written, settings_of
 from conjure_kernel.cli.prompts import read_prompts
+from conjure_kernel.engine.parameters import Measurement
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from conjure_kernel.estimators.embedding import ConjureEmbedding
 
 __all__ = ["add_verbs", "embedding_of", "loaded"]
@@ -19,11 +24,14 @@ EMBED = """\
 examples:
   conjure embed prompts.txt -o vectors.npz
   conjure embed words.csv --column word -o vectors.parquet --components 512
+  conjure embed prompts.txt -o vectors.npz --normalize --images 1
+  conjure map vectors.npz -o map.html                 a map of them, without a model
+  conjure embed more.txt --into vectors.npz           only new prompts cost anything
 
 Squared Euclidean distances of the vectors estimate J on one shared pool of noisy points, at a cost
 of --steps * --points noise predictions for each prompt. --draws has no effect here.
 
-.npz      arrays prompts, vectors (float32), references and provenance (JSON)
+.npz      arrays prompts, vectors (float32), images, references, n_first and provenance (JSON)
 .parquet  text, vector, place on a map (x, y) and neighbors of each prompt, as Embedding Atlas reads
           them; pip install "conjure-kernel[tables]"
 """
@@ -36,18 +44,32 @@ The nearest vectors (see `conjure embed`) give 5 candidates for each neighbor th
 each of them is measured, with its standard error, and decides.
 """
 
+COMPONENTS, POINTS = 1024, 8
+DEFAULTS = {
+    "steps": Measurement.n_steps,
+    "guidance": Measurement.guidance_scale,
+    "sampler": Measurement.sampler,
+    "seed": Measurement.random_state,
+    "components": COMPONENTS,
+    "points": POINTS,
+}
+
 
 def add_verbs(add: options.Add) -> None:
     """Add both commands; `add` makes a parser of a name, a function, a line and an epilog."""
     parser = add("embed", write_vectors, "write a vector for each prompt into a file", EMBED)
     options.add_prompts(parser)
-    options.add_output(parser, ".npz or .parquet")
+    options.add_output(parser, ".npz or .parquet", required=False)
+    text = "add the prompts that it lacks to an .npz of this command, with its settings"
+    parser.add_argument("--into", metavar="VECTORS", type=Path, help=text)
+    text = "images of each prompt, for .npz and .parquet (default: 0)"
+    parser.add_argument("--images", metavar="N", type=int, default=0, help=text)
     text = "length of a vector (default: %(default)s)"
-    parser.add_argument("--components", metavar="N", type=int, default=1024, help=text)
+    parser.add_argument("--components", metavar="N", type=int, default=COMPONENTS, help=text)
     text = "write vectors of length 1, seen from the empty prompt, so that products are cosines"
     parser.add_argument("--normalize", action="store_true", help=text)
     text = "noisy points at each noise level (default: %(default)s)"
-    parser.add_argument("--points", metavar="M", type=int, default=8, help=text)
+    parser.add_argument("--points", metavar="M", type=int, default=POINTS, help=text)
     options.add_model(parser)
     text = "list the prompts of a file that are nearest to a query"
     parser = add("neighbors", find_neighbors, text, NEIGHBORS)
@@ -62,21 +84,73 @@ def add_verbs(add: options.Add) -> None:
 
 
 def write_vectors(args: Namespace) -> str:
-    """Write the vectors of all prompts into a file."""
+    """Write the vectors of all prompts into a file, or of new ones into one that is there."""
+    from conjure_kernel._checks import check_number
     from conjure_kernel.cli import files
+    from conjure_kernel.cli.embedded import Embedded, write_embedded
 
+    n_images = check_number(args.images, "--images", least=0, integer=True)
+    if args.into is not None:
+        return _add_vectors(args, n_images)
+    if args.output is None:
+        raise ValueError("-o, --into: expected one of them, got none; name a file to write.")
     files.check_output(args.output, [".npz", ".parquet"], args.force)
     prompts = read_prompts(args)
     sizes = {"n_components": args.components, "n_points": args.points}
+    sizes["n_blocks"] = math.gcd(args.points, POINTS) or 1
     origin = {"origin": "empty", "normalize": True} if args.normalize else {}
     model = embedding_of(args, **sizes, **origin)
+    vectors, images = _embed(args, model, prompts, n_images)
+    made = Embedded(prompts, vectors, images, model.provenance_, len(prompts))
+    write_embedded(args.output, made)
+    say_written(model.denoiser.n_evaluations, args)
+    return ""
+
+
+def _add_vectors(args: Namespace, n_images: int) -> str:
+    """Write the vectors of the prompts that a file lacks into it, with the settings of its own."""
+    from conjure_kernel.cli import files
+    from conjure_kernel.cli.embedded import read_embedded, write_embedded
+
+    if args.output is not None:
+        raise ValueError("-o, --into: expected one of them, got both; leave -o out.")
+    args.output = args.into
+    files.check_output(args.into, [".npz"], force=True)
+    known = read_embedded(args.into)
+    known.check_options(vars(args), DEFAULTS, str(args.into))
+    if n_images not in (0, known.n_images):
+        raise ValueError(
+            f"--images={n_images}: expected {known.n_images}, as of the prompts in '{args.into}'; "
+            "leave it out."
+        )
+    listed = dict.fromkeys(read_prompts(args))
+    if not (prompts := [prompt for prompt in listed if prompt not in set(known.prompts)]):
+        say(f"'{args.into}' has all {len(listed)} prompts; nothing is to be done")
+        return ""
+    model = embedding_of(args, **known.settings())
+    found, wanted = model.open_engine().key, known.provenance
+    for name in ("fingerprint", "dtype"):
+        if found[name] != wanted[name]:
+            raise ValueError(
+                f"--model: expected the model of '{args.into}', {wanted['model']!r} with {name} "
+                f"{wanted[name]}, got {found[name]}; name that one, or embed all prompts anew "
+                "with -o."
+            )
+    vectors, images = _embed(args, model, prompts, known.n_images)
+    write_embedded(args.into, known.add(prompts, vectors, images))
+    say_written(model.denoiser.n_evaluations, args)
+    return ""
+
+
+def _embed(
+    args: Namespace, model: ConjureEmbedding, prompts: list[str], n_images: int
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Vectors and images of prompts, after a line with the price."""
     if not args.quiet:
         n = len(set(prompts))
-        say(f"up to {model.n_predictions(n):,} noise predictions for {n} prompts")
+        say(f"up to {model.n_predictions(n, n_images):,} noise predictions for {n} prompts")
     vectors = model.fit_transform(prompts)
-    files.write_vectors(args.output, prompts, vectors, model.provenance_)
-    say_written(model.n_evaluations_, args)
-    return ""
+    return vectors, model.conjure_images(prompts, n_images) if n_images else None
 
 
 def find_neighbors(args: Namespace) -> str:

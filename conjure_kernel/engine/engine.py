@@ -10,18 +10,17 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from conjure_kernel.cache.store import DiskStore, MemoryStore, open_store
 from conjure_kernel.engine.batches import Batches
 from conjure_kernel.engine.behaviour import check_memory, check_unchanged, matching_store
 from conjure_kernel.engine.ledger import Known, Ledger, Requests, make_wanted
 from conjure_kernel.engine.parameters import Parameters
+from conjure_kernel.engine.pictures import end_states
 from conjure_kernel.engine.progress import Progress, Tell
 from conjure_kernel.engine.settings import BothBranches, Settings
 from conjure_kernel.engine.tiles import Tile, cut_tiles, cut_waves, replayings, tracings
@@ -176,14 +175,8 @@ class Engine:
     def images(self, prompts: Sequence[str], n: int = 1) -> np.ndarray:
         """Pictures at the ends of the first n draws: uint8 (n_prompts, n, H, W, 3)."""
         self.load()
-        alone, ends = replace(self._chain, chains_per_draw=1), []
-        for prompt in prompts:
-            kept = self.store.read_trajectory(prompt, self.settings.n_nodes)
-            known = [] if kept is None else [kept.x0[:n]]
-            missing = range(0 if kept is None else kept.n_draws, n)
-            traced = self.batches.trace([prompt], missing, alone) if missing else []
-            ends += [*known, *(trajectory.x0 for trajectory in traced)]
-        pictures = decoded(self.denoiser.decode, torch.cat(ends), prompts)
+        ends = end_states(prompts, n, self.store, self.batches, self._chain)
+        pictures = decoded(self.denoiser.decode, ends, prompts)
         return pictures.reshape(len(prompts), n, *pictures.shape[1:])
 
     @in_turn

@@ -19,16 +19,12 @@ import numpy as np
 import torch
 
 from conjure_kernel.engine.batches import Batches
-from conjure_kernel.engine.engine import Engine
 from conjure_kernel.method.grid import Grid
 from conjure_kernel.method.reverse import ChainSettings, random_signs
 from conjure_kernel.models.finite import check_finite, repeated
 from conjure_kernel.models.task import Reading, Trajectory
 
-__all__ = ["MOST_CANDIDATES", "Pool", "Sketching", "choose_references", "make_pool"]
-__all__ += ["n_draws_needed"]
-
-MOST_CANDIDATES = 256  # prompts among which references are chosen
+__all__ = ["Pool", "Sketching", "choose_references", "make_pool", "n_draws_needed"]
 
 
 @dataclass(frozen=True)
@@ -144,48 +140,28 @@ class _Sketch:
         return self.state, eps
 
 
-def choose_references(
-    engine: Engine, prompts: Sequence[str], n_references: int, seed: int
-) -> list[str]:
-    """Choose some of `prompts`, as k-means++ chooses its seeds (Arthur & Vassilvitskii 2007).
+def choose_references(prompts: Sequence[str], n_references: int, seed: int) -> list[str]:
+    """Some of the prompts, drawn at random: all have equal chances, and no prediction is made.
 
-    The first is chosen at random. Each other one is chosen with probability proportional to
-    KL(P_r || P_y) from the nearest r of those before, estimated along one chain. This costs at most
-    256 * n_references * T predictions.
+    Choosing them far apart, by k-means++, finds no more neighbours (docs/embedding.md).
 
     Parameters
     ----------
-    engine : Engine
     prompts : sequence of str
-        The distinct prompts. If they are no more than `n_references`, all of them are chosen; if
-        they are more than 256, a random 256 of them are candidates.
+        The distinct prompts. If they are no more than `n_references`, all of them are chosen.
     n_references : int
-        How many to choose.
     seed : int
         The seed of the choice.
 
     Returns
     -------
     references : list of str
-        Fewer than `n_references` if the model cannot tell more of them apart.
+        In the order of the prompts.
     """
     if len(prompts) <= n_references:
         return list(prompts)
-    random = np.random.default_rng(seed)
-    if len(prompts) > MOST_CANDIDATES:
-        candidates = random.choice(len(prompts), MOST_CANDIDATES, replace=False)
-        prompts = [prompts[i] for i in sorted(candidates)]
-    weights, one_draw = engine.grid.weights(engine.weighting), np.ones((len(prompts), 1), bool)
-    chosen, nearest = [int(random.integers(len(prompts)))], np.full(len(prompts), np.inf)
-    while len(chosen) < n_references:
-        reference = prompts[chosen[-1]]
-        known = engine.measure({reference: prompts}, {reference: one_draw})
-        nearest = np.minimum(nearest, known[reference].energies[:, 0].astype(float) @ weights)
-        nearest[chosen] = 0
-        if not nearest.any():
-            break
-        chosen.append(int(random.choice(len(prompts), p=nearest / nearest.sum())))
-    return [prompts[i] for i in chosen]
+    chosen = np.random.default_rng(seed).choice(len(prompts), n_references, replace=False)
+    return [prompts[i] for i in sorted(chosen)]
 
 
 def make_pool(

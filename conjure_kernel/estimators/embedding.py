@@ -59,9 +59,11 @@ class ConjureEmbedding(
         error of sqrt(2 / n_components). None keeps every entry of every prediction, which is exact
         and for small models only.
     n_references : int, default 16
-        Prompts whose chains make the pool. If `fit` is given more, it chooses among at most 256 of
-        them as k-means++ chooses its seeds: each next one y with a probability proportional to
-        KL(r || y) from the nearest reference r so far.
+        Prompts whose chains make the pool. If `fit` is given more, it draws some at random.
+    references : sequence of str, optional
+        Prompts whose chains make the pool, in the place of a choice: `references_` of an earlier
+        fit with the same settings gives prompts of today vectors that belong to those of then.
+        Default: `fit` chooses.
     n_points : int, default 8
         Noisy points at each noise level, a multiple of `n_blocks`; the references take turns. A
         prompt costs n_steps * n_points noise predictions.
@@ -105,11 +107,12 @@ class ConjureEmbedding(
     0.6
     """
 
+    references: Sequence[str] | None = None
     normalize: bool = False
 
     @whole
     def fit(self, X: Sequence[str], y: Any = None) -> ConjureEmbedding:
-        """Choose references among the prompts and run their chains.
+        """Draw references among the prompts, if none are given, and run their chains.
 
         Parameters
         ----------
@@ -126,8 +129,8 @@ class ConjureEmbedding(
         self._check_memory(len(distinct))
         with turn(engine.denoiser):
             before = engine.denoiser.n_evaluations
-            self.references_ = pools.choose_references(
-                engine, distinct, self.n_references, self.seed_
+            self.references_ = self._given_references() or pools.choose_references(
+                distinct, self.n_references, self.seed_
             )
             self._n_features_out = self._fitted_pool().n_components
             self.n_evaluations_ = engine.denoiser.n_evaluations - before
@@ -138,29 +141,31 @@ class ConjureEmbedding(
             n_points=self.n_points,
             n_blocks=self.n_blocks,
             n_components=self.n_components,
+            normalize=bool(self.normalize),
         )
         return self
 
-    def n_predictions(self, n_prompts: int) -> int:
+    def n_predictions(self, n_prompts: int, n_images: int = 0) -> int:
         """Most noise predictions of `fit_transform`, from an empty cache.
 
         Parameters
         ----------
         n_prompts : int
+        n_images : int, default 0
+            Images of each prompt that `conjure_images` is to make, too.
 
         Returns
         -------
         n_predictions : int
-            To choose references, run their chains and make vectors.
+            To run the references' chains, and make vectors and images.
         """
         self._check_parameters()
-        n_references = min(self.n_references, n_prompts)
-        n_tried = min(n_prompts, pools.MOST_CANDIDATES) - 1 if n_prompts > n_references else 0
+        n_references = len(self._given_references()) or min(self.n_references, n_prompts)
         lengths, w = (self.n_steps, self.substeps), self.guidance_scale
         settings = Settings(*lengths, guidance_scale=w, chains_per_draw=1)
         n_vectors = n_prompts + (self.origin is not None)
-        n_replays = n_tried * (n_references - 1) + n_vectors * self.n_points
-        return settings.n_predictions(n_references * self._n_draws(n_references), n_replays)
+        n_chains = n_references * self._n_draws(n_references) + n_images * n_prompts
+        return settings.n_predictions(n_chains, n_vectors * self.n_points)
 
     @as_fitted
     def transform(self, X: Sequence[str]) -> np.ndarray:
@@ -242,6 +247,12 @@ class ConjureEmbedding(
         """
         left, right = self._embed_pairs(a, b, directed=True)
         return blocks.cosine_errors(left, right, self.n_blocks)
+
+    def _given_references(self) -> list[str]:
+        """The references that were given; none if they are to be chosen."""
+        if self.references is None:
+            return []
+        return list(dict.fromkeys(check_prompts(self.references, "references")))
 
     def _check_parameters(self) -> None:
         check_choice(self.weighting, "weighting", tuple(WEIGHTINGS))

@@ -1,9 +1,10 @@
-from .canvas import spread_evenly
+from .canvas import neighbors_of, spread_evenly
 from .coordinates import layout, layout_vectors, position_errors, representatives, stress
 from .explanation import plot_explanation, plot_morph, plot_strip
 from .maps import placed_labels, plot_map
 from .matrix import plot_matrix
 from .models import plot_agreement, plot_drift
+from .mosaic import plot_mosaic
 from .overview import plot_overview
 from .ratings import plot_ratings
 from .relations import plot_legs, plot_profile, plot_shepard
@@ -14,6 +15,7 @@ from .words import plot_words
 __all__ = [
     "layout",
     "layout_vectors",
+    "neighbors_of",
     "placed_labels",
     "plot_ablation",
     "plot_agreement",
@@ -24,10 +26,11 @@ __all__ = [
     "plot_map",
     "plot_matrix",
     "plot_morph",
+    "plot_mosaic",
     "plot_overview",
     "plot_profile",
-    "plot_series",
     "plot_ratings",
+    "plot_series",
     "plot_shepard",
     "plot_strip",
     "plot_words",

@@ -12,9 +12,9 @@ from scipy.optimize import linear_sum_assignment, quadratic_assignment
 from scipy.spatial.distance import cdist
 from scipy.stats import rankdata
 
-from conjure_kernel._checks import check_coordinates, check_number
+from conjure_kernel._checks import check_coordinates, check_number, check_vectors
 
-__all__ = ["spread_evenly"]
+__all__ = ["neighbors_of", "spread_evenly"]
 
 TOGETHER = 1000  # points that are assigned at once, which takes a matrix of them and the cells
 EXCHANGED = 700  # points among which neighbours are brought together, which takes cubic time
@@ -27,6 +27,7 @@ def spread_evenly(
     *,
     aspect: float = 1.5,
     free: float = 0.1,
+    n_first: int | None = None,
 ) -> np.ndarray:
     """Move the points of a map onto the cells of a grid that fills a canvas.
 
@@ -46,6 +47,10 @@ def spread_evenly(
         Width of the canvas divided by its height, both in cells.
     free : float, default 0.1
         Share of cells that stay empty, at least; from 0 to below 1.
+    n_first : int, optional
+        Points that are moved together. Each of the others then goes to the free cell nearest to
+        the middle of those of the first that are `near`, or to a new row where none is free, so
+        that places stay when points are added. Default: all.
 
     Returns
     -------
@@ -63,8 +68,15 @@ def spread_evenly(
     check_number(free, "free", least=0)
     if free >= 1:
         raise ValueError(f"free={free}: expected a share below 1, got one that leaves no cell.")
-    points = check_coordinates(coordinates, len(coordinates))
-    n, (columns, rows) = len(points), _shape(len(points) / (1 - free), aspect)
+    points, n = check_coordinates(coordinates, len(coordinates)), len(coordinates)
+    first = n if n_first is None else check_number(n_first, "n_first", least=1, integer=True)
+    if near is not None:
+        near = _check_near(near, n, min(n, first))
+    if first < n:
+        if near is None:
+            raise ValueError(f"n_first={n_first}: expected `near` with it, got none; pass both.")
+        return _join(points, near, first, aspect, free)
+    columns, rows = _shape(n / (1 - free), aspect)
     extent = np.ptp(points, axis=0)
     values = (points - points.min(axis=0)) / np.where(extent > 0, extent, 1)
     ranks = (rankdata(points, axis=0) - 0.5) / n
@@ -72,24 +84,76 @@ def spread_evenly(
     places = _assign(wanted, np.array([0, 0]), columns, rows)
     if near is None or n > EXCHANGED or n < 3:
         return places
-    return _exchange(places, _check_near(near, n), columns, rows)
+    return _exchange(places, near, columns, rows)
+
+
+def _join(
+    points: np.ndarray, near: np.ndarray, n_first: int, aspect: float, free: float
+) -> np.ndarray:
+    """Places of the first points, and then of the others, one by one."""
+    places = spread_evenly(points[:n_first], near[:n_first], aspect=aspect, free=free)
+    columns, rows = (places.max(axis=0) + 0.5).astype(int)
+    for row in near[n_first:]:
+        rows += len(places) == columns * rows
+        taken = np.ravel_multi_index((places - 0.5).astype(int).T, (columns, rows))
+        empty = np.delete(_cells(columns, rows), taken, axis=0)
+        ways = ((empty - places[row].mean(axis=0)) ** 2).sum(axis=1)
+        places = np.vstack([places, empty[ways.argmin()]])
+    return places
+
+
+def neighbors_of(vectors: np.ndarray, n: int, n_first: int | None = None) -> np.ndarray:
+    """Positions (n_prompts, at most n) of the vectors nearest to each, other ones among the first.
+
+    Parameters
+    ----------
+    vectors : array of shape (n_prompts, d)
+        Vectors from `ConjureEmbedding`.
+    n : int
+        Neighbours that are wanted.
+    n_first : int, optional
+        As in `spread_evenly`: neighbours are among these alone. Default: among all.
+
+    Returns
+    -------
+    near : int array of shape (n_prompts, k)
+        Nearest first.
+
+    Examples
+    --------
+    >>> neighbors_of(np.array([[0.0], [1.0], [3.0], [2.9]]), 1).ravel()
+    array([1, 0, 3, 2])
+    """
+    from sklearn.neighbors import NearestNeighbors
+
+    rows = check_vectors(vectors)
+    first = rows[:n_first]
+    search = NearestNeighbors(n_neighbors=min(n, max(1, len(first) - 1))).fit(first)
+    if len(first) < 2:
+        return np.zeros((len(rows), 1), dtype=int)
+    near = search.kneighbors(return_distance=False)
+    if len(first) == len(rows):
+        return near
+    return np.concatenate([near, search.kneighbors(rows[n_first:], return_distance=False)])
 
 
 def _shape(n_cells: float, aspect: float) -> tuple[int, int]:
-    """Columns and rows of a grid of at least so many cells."""
+    """Columns and rows of a grid of at least so many cells, and few more."""
     rows = max(1, round(math.sqrt(n_cells / aspect)))
-    return math.ceil(n_cells / rows - 1e-9), rows
+    fewest = [rows, rows + 1, rows - 1] if rows >= 8 else [rows]  # where that changes little
+    sizes = [(math.ceil(n_cells / n_rows - 1e-9), n_rows) for n_rows in fewest]
+    return min(sizes, key=math.prod)
 
 
-def _check_near(near: np.ndarray, n: int) -> np.ndarray:
+def _check_near(near: np.ndarray, n: int, first: int) -> np.ndarray:
     rows = np.asarray(near)
     if rows.ndim != 2 or len(rows) != n or rows.dtype.kind not in "iu":
         raise ValueError(
             f"near: expected integers of shape ({n}, k), got {rows.dtype} of shape {rows.shape}."
         )
-    if rows.size and not 0 <= rows.min() <= rows.max() < n:
+    if rows.size and not 0 <= rows.min() <= rows.max() < first:
         raise ValueError(
-            f"near: expected positions from 0 to {n - 1}, got {rows.min()} to {rows.max()}."
+            f"near: expected positions from 0 to {first - 1}, got {rows.min()} to {rows.max()}."
         )
     return rows
 

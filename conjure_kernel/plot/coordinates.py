@@ -1,9 +1,7 @@
 """Coordinates of prompts on a map, and how much to trust them.
 
-`layout`, `stress` and `position_errors` are for a matrix of J: points whose distances resemble
-sqrt(J). `layout_vectors` and `representatives` are for thousands of vectors and take time that is
-about linear in their number. All are public through `plot`. scikit-learn and umap are imported
-where they are used.
+`layout`, `stress` and `position_errors` are for a matrix of J. `layout_vectors` and
+`representatives` are for thousands of vectors. scikit-learn and umap are imported where needed.
 """
 
 from __future__ import annotations
@@ -12,7 +10,7 @@ import warnings
 
 import numpy as np
 from scipy.linalg import orthogonal_procrustes
-from scipy.spatial.distance import pdist, squareform
+from scipy.spatial.distance import cdist, pdist, squareform
 
 from conjure_kernel._checks import (
     ConjureWarning,
@@ -34,6 +32,7 @@ ONE_START = 200  # prompts from which one random start is enough
 MANY = 1000  # prompts above which a map shows dots, and images of some
 N_REPRESENTATIVES = 300
 MOST_COMPONENTS = 64
+NEAREST = 3  # vectors in whose middle one that was added goes
 
 
 def layout(
@@ -164,7 +163,11 @@ def position_errors(replicates: np.ndarray, coordinates: np.ndarray) -> np.ndarr
 
 
 def layout_vectors(
-    vectors: np.ndarray, *, method: str = "umap", random_state: RandomState = 0
+    vectors: np.ndarray,
+    *,
+    method: str = "umap",
+    n_first: int | None = None,
+    random_state: RandomState = 0,
 ) -> np.ndarray:
     """Points in the plane whose neighbourhoods resemble those of many vectors.
 
@@ -176,6 +179,9 @@ def layout_vectors(
         "mds" gives the first two principal components, which is classical scaling of the distances.
         "umap" starts from these and keeps neighbourhoods of 15 within the first 64 principal
         components; its distances mean little. With fewer than five vectors it gives "mds".
+    n_first : int, optional
+        Vectors that are laid out together. Each of the others goes to the middle of the places of
+        the three that are nearest to it, so that places stay when vectors are added. Default: all.
     random_state : int, RandomState or None, default 0
         Seed; the same one gives the same coordinates on the same machine.
 
@@ -190,7 +196,12 @@ def layout_vectors(
     (4, 2)
     """
     check_choice(method, "method", METHODS)
-    reduced, _ = principal_components(check_vectors(vectors))
+    rows = check_vectors(vectors)
+    if n_first is not None and check_number(n_first, "n_first", least=1, integer=True) < len(rows):
+        points = layout_vectors(rows[:n_first], method=method, random_state=random_state)
+        near = cdist(rows[n_first:], rows[:n_first]).argsort(axis=1, kind="stable")[:, :NEAREST]
+        return np.concatenate([points, points[near].mean(axis=1)])
+    reduced, _ = principal_components(rows)
     start = np.zeros((len(reduced), 2))
     start[:, : reduced.shape[1]] = reduced[:, :2]
     if method == "mds" or len(reduced) < FEWEST_FOR_UMAP or not reduced.any():

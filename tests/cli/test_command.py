@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 
 from commands import prompts_in
-from conjure_kernel import ConjureDistance, accuracy_bound, cli, pairwise_divergence
+from conjure_kernel import ConjureDistance, accuracy_bound, cli, pairwise_divergence, plot
 from conjure_kernel.cache.upkeep import cache_info
 from conjure_kernel.cli import build_parser
 from conjure_kernel.cli import prompts as command_prompts
@@ -453,18 +453,35 @@ def test_a_saved_matrix_is_redrawn_without_a_model(conjure, expected, prompts, t
         assert (tmp_path / name).stat().st_size > 10_000
 
 
-def test_map_without_a_file_is_of_the_bundled_list(conjure, tmp_path, monkeypatch):
+def test_map_without_a_file_is_of_the_bundled_names(conjure, tmp_path, monkeypatch):
+    names = command_prompts.listed_names()
+    assert 400 <= len(names) <= 450
+    assert prompts_in(None) == list(names)
+    assert len(set(names.values())) < 30
+    assert all(text == text.strip() != "" for pair in names.items() for text in pair)
+    few = dict(list(names.items())[:80:6])
+    monkeypatch.setattr(command_prompts, "listed_names", lambda: few)
+    monkeypatch.setattr("conjure_kernel.cli.maps.FEW", 4)
     monkeypatch.chdir(tmp_path)
-    cheap = ["--steps", 1, "--draws", 1, "--cache", tmp_path / "cache"]
-    bundled = prompts_in(None)
-    assert 20 <= len(bundled) == len(set(bundled)) <= 24
-    assert all(prompt == prompt.strip() != "" for prompt in bundled)
+    seen = []
+    original = plot.plot_mosaic
+    monkeypatch.setattr(
+        plot, "plot_mosaic", lambda *a, **more: seen.append((a, more)) or original(*a, **more)
+    )
+    cheap = ["--steps", 1, "--layout", "mds", "--cache", tmp_path / "cache"]
     assert conjure("map", *cheap)[0] == 0
     assert Path("map.png").stat().st_size > 10_000
-    Path("bundled.txt").write_text("\n".join(bundled), encoding="utf-8")
-    _, _, err = conjure("matrix", "bundled.txt", "-o", "matrix.npz", *cheap)
-    assert err[-1].startswith("conjure: 0 noise predictions made")
-    assert cache_info(tmp_path / "cache").n_prompts == len(bundled)
+    (((_, labels, images), _),) = seen
+    assert labels == list(few)
+    assert images.shape == (14, 32, 32, 3)
+
+
+def test_the_short_list_is_of_few_different_prompts(conjure, cache, tmp_path):
+    bundled = command_prompts.listed_prompts()
+    assert 20 <= len(bundled) == len(set(bundled)) <= 24
+    assert all(prompt == prompt.strip() != "" for prompt in bundled)
+    assert conjure("map", "--exact", "-o", tmp_path / "map.png", "--steps", 1, "--draws", 1)[0] == 0
+    assert cache_info(cache).n_prompts >= len(bundled)
 
 
 # ---------------------------------------------------------------- cache

@@ -7,9 +7,11 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
-from conjure_kernel import ConjureEmbedding, pairwise_divergence
+from conjure_kernel import ConjureEmbedding, pairwise_divergence, plot
+from conjure_kernel.cli.embedded import read_embedded, write_embedded
 
 SMALL = ["--steps", "2"]
 PROMPTS = ["strawberry", "a bus", "tomato", "a cat", "a taxi"]
@@ -41,7 +43,7 @@ def test_embed_writes_what_the_library_finds(conjure, prompts, cache, tmp_path):
 @pytest.mark.parametrize("many", [False, True])
 def test_a_map_for_embedding_atlas(conjure, prompts, tmp_path, monkeypatch, many):
     if many:
-        monkeypatch.setattr("conjure_kernel.plot.coordinates.MANY", 4)
+        monkeypatch.setattr("conjure_kernel.cli.maps.FEW", 4)
     path = tmp_path / "atlas.parquet"
     code, _, err = conjure("map", prompts, "-o", path, "--draws", "2", "--layout", "mds")
     assert code == 0, err
@@ -77,21 +79,91 @@ def test_neighbors_are_ranked_by_j(conjure, prompts, cache):
     assert [line.split("  ")[-1].strip() for line in lines[1:4]] == [PROMPTS[i] for i in order]
 
 
-def test_a_map_of_many_is_one_page_of_vectors(conjure, prompts, tmp_path, monkeypatch):
-    monkeypatch.setattr("conjure_kernel.plot.coordinates.MANY", 4)
-    output = tmp_path / "map.html"
-    code, _, err = conjure("map", prompts, "-o", output, "--images", "1")
-    assert code == 0, err
-    assert "5 prompts get vectors instead of a matrix: up to 240 noise predictions" in err
-    page = output.read_text()
+def test_a_map_of_many_is_made_of_vectors_and_says_what_both_roads_cost(
+    conjure, prompts, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("conjure_kernel.cli.maps.FEW", 4)
+    more = ["--layout", "mds", "--force"]
+    for ending in ("html", "png"):
+        code, _, err = conjure("map", prompts, "-o", tmp_path / f"map.{ending}", *more)
+        assert code == 0, err
+        # References' chains, points and images; chains and replays of two draws.
+        vectors, exact = 5 * 4 * 4 + 6 * 2 * 4 + 5 * 4, 5 * 2 * 8 + 5 * 4 * 2 * 2
+        assert f"5 prompts: a map of vectors, up to {vectors} noise predictions" in err
+        assert f"--exact makes one of J of all pairs, for {exact}" in err
+    page = (tmp_path / "map.html").read_text(encoding="utf-8")
     assert all(prompt in page for prompt in PROMPTS)
     assert "data:image/" in page
-    code, _, err = conjure("map", prompts, "-o", tmp_path / "map.png")
-    assert code == 2
-    assert (
-        "map.png': expected a name that ends in .html or .parquet, as 5 prompts are more than 4"
-        in err
+    drawn = Image.open(tmp_path / "map.png")
+    assert json.loads(drawn.text["Description"])["normalize"] is True
+    code, _, err = conjure("map", prompts, "-o", tmp_path / "exact.png", "--exact", "--quiet")
+    assert code == 0, err
+    assert "normalize" not in json.loads(Image.open(tmp_path / "exact.png").text["Description"])
+
+
+def test_vectors_grow_for_the_price_of_new_prompts_and_places_stay(conjure, tmp_path, monkeypatch):
+    path, first, more = (tmp_path / name for name in ("v.npz", "first.txt", "more.txt"))
+    first.write_text("\n".join(PROMPTS), encoding="utf-8")
+    more.write_text("\n".join(["a dog", "a bus", "a dog", "a lemon"]), encoding="utf-8")
+    sizes = ["--normalize", "--points", "4", "--components", "64", "--images", "1"]
+    assert conjure("embed", first, "-o", path, *sizes)[0] == 0
+    old = read_embedded(path)
+    code, _, err = conjure("embed", more, "--into", path)
+    assert code == 0, err
+    assert "conjure: 24 noise predictions made" in err  # two prompts: points, and an image
+    new = read_embedded(path)
+    assert new.prompts == [*PROMPTS, "a dog", "a lemon"]
+    assert (old.n_first, new.n_first, len(new.vectors), len(new.images)) == (5, 5, 7, 7)
+    np.testing.assert_array_equal(new.vectors[:5], old.vectors)
+    np.testing.assert_array_equal(new.images[:5], old.images)
+    settings = {**new.settings(), "n_steps": 2, "memory": None}
+    whole = ConjureEmbedding(**settings).fit(["a bus"]).transform(new.prompts)
+    np.testing.assert_allclose(new.vectors, whole, atol=1e-5)
+    code, _, err = conjure("embed", more, "--into", path)
+    assert (code, "has all 3 prompts" in err) == (0, True)
+
+    seen = []
+    monkeypatch.setattr(
+        plot, "plot_mosaic", lambda points, *_, **more: seen.append((points, more)) or Figure()
     )
+    for known in (old, new):
+        write_embedded(path, known)
+        assert conjure("map", path, "-o", tmp_path / "m.png", "--layout", "mds", "--force")[0] == 0
+    np.testing.assert_array_equal(seen[1][0][:5], seen[0][0])
+    places = [plot.spread_evenly(p, m["near"], n_first=m["n_first"]) for p, m in seen]
+    np.testing.assert_array_equal(places[1][:5], places[0])
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--seed", "3"], "--seed=3: expected 0, with which the vectors"),
+        (["--components", "512"], "--components=512: expected 64"),
+        (["--images", "2"], "--images=2: expected 0, as of the prompts in"),
+        (["-o", "other.npz"], "-o, --into: expected one of them, got both"),
+        (["--dtype", "bfloat16"], "--model: expected the model of"),
+    ],
+)
+def test_vectors_that_would_not_belong_together_are_refused(
+    conjure, prompts, tmp_path, more, message
+):
+    path = tmp_path / "v.npz"
+    assert conjure("embed", prompts, "-o", path, "--components", "64")[0] == 0
+    before = path.read_bytes()
+    prompts.write_text("a dog")
+    code, out, err = conjure("embed", prompts, "--into", path, *more)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert path.read_bytes() == before
+
+
+def test_what_is_no_file_of_vectors_is_said(conjure, prompts, tmp_path):
+    path = tmp_path / "v.npz"
+    np.savez(path, vectors=np.eye(2))
+    for words in (["embed", prompts, "--into", path], ["map", path, "-o", tmp_path / "m.png"]):
+        code, _, err = conjure(*words)
+        assert (code, "expected vectors that `conjure embed" in err) == (2, True)
+    assert "-o, --into: expected one of them, got none" in conjure("embed", prompts)[2]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 
 import pipelines
 from conjure_kernel import ConjureEmbedding, GaussianDenoiser, pairwise_divergence
-from conjure_kernel.engine.pool import _take_turns, n_draws_needed
+from conjure_kernel.engine.pool import _take_turns, choose_references, n_draws_needed
 from conjure_kernel.models.pretrained.load import load_denoiser
 from worlds import Counting, make_world
 
@@ -134,18 +135,43 @@ def test_every_block_has_draws_of_its_own_and_no_point_comes_twice():
                 assert 0 <= reference < n
 
 
-def test_references_are_among_the_prompts_distinct_and_spread():
-    means = {f"near {i}": [0.01 * i, 0.0] for i in range(40)} | {"far": [9.0, 0.0]}
-    chosen = [
-        embedding(GaussianDenoiser(means), random_state=seed).fit(list(means)).references_
-        for seed in range(3)
-    ]
-    assert all("far" in names and len(set(names)) == 4 for names in chosen)
+def test_references_are_drawn_from_the_prompts_with_equal_chances_and_for_nothing():
+    prompts = [f"p{i}" for i in range(12)]
+    draws = [choose_references(prompts, 4, seed) for seed in range(300)]
+    assert all(len(set(names)) == 4 and set(names) <= {*prompts} for names in draws)
+    counts = Counter(name for names in draws for name in names)
+    assert 70 <= min(counts.values()) <= max(counts.values()) <= 130  # 100 ± 8
+    assert choose_references(prompts, 12, 0) == choose_references(prompts, 99, 1) == prompts
+    world, prompts = make_world(9)
+    model = embedding(world, random_state=5).fit([*prompts, prompts[0]])
+    assert model.references_ == choose_references(prompts, 4, 5)
+    assert model.n_evaluations_ == 4 * 4 * 8  # chains alone
 
 
-def test_prompts_that_the_model_cannot_tell_apart_are_no_references():
-    world = GaussianDenoiser({f"p{i}": [0.5, 0.5] for i in range(9)})
-    assert len(embedding(world).fit(world.prompts).references_) == 1
+def test_given_references_make_vectors_of_today_like_those_of_then():
+    world, prompts = make_world(9)
+    first = embedding(world).fit(prompts[:6])
+    again = embedding(world, references=np.array(first.references_ * 2)).fit(prompts[6:])
+    assert again.references_ == first.references_
+    np.testing.assert_array_equal(again.transform(prompts), first.transform(prompts))
+    other = embedding(world).fit(prompts[6:])
+    assert not np.allclose(other.transform(prompts), first.transform(prompts))
+    assert again.n_predictions(3) == again.n_evaluations_ + 3 * 4 * 8
+    with pytest.raises(ValueError, match="references='p': expected a list of strings"):
+        embedding(world, references="p").fit(prompts)
+
+
+def test_images_of_many_prompts_share_calls_and_cost_what_was_said():
+    denoiser = load_denoiser(pipelines.stable_diffusion())
+    sizes = {"n_components": None, "n_steps": 2, "memory": None, "n_references": 2}
+    model = ConjureEmbedding(denoiser, **sizes, n_points=2, n_blocks=2, guidance_scale=3.0)
+    prompts = ["a dog", "a cat", "a red car", "a bus", "a dog"]
+    model.fit_transform(prompts)
+    images = model.conjure_images(prompts, 2)
+    assert denoiser.n_evaluations <= model.n_predictions(5, 2)
+    alone = np.concatenate([model.conjure_images([prompt], 2) for prompt in prompts])
+    assert np.abs(images.astype(int) - alone).max() <= 1
+    assert images[0].std() > 0
 
 
 # ---------------------------------------------------------------- cost, order, batches

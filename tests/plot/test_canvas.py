@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial import KDTree
 
-from conjure_kernel.plot import spread_evenly
+from conjure_kernel.plot import neighbors_of, spread_evenly
 
 
 def nearest(points, k=6):
@@ -51,12 +51,32 @@ def test_neighbors_that_the_map_has_torn_apart_come_together():
     np.testing.assert_array_equal(joined, spread_evenly(points, near))
 
 
+def test_points_that_are_added_move_no_other_and_lie_near_their_neighbors():
+    points = np.random.default_rng(2).uniform(size=(120, 2))
+    near = neighbors_of(points, 6, 100)
+    assert near.max() < 100
+    np.testing.assert_array_equal(near[:100], nearest(points[:100]))
+    first = spread_evenly(points[:100], near[:100], free=0.3)
+    grown = [spread_evenly(points[:n], near[:n], free=0.3, n_first=100) for n in (110, 120)]
+    np.testing.assert_array_equal(grown[1][:100], first)
+    np.testing.assert_array_equal(grown[1][:110], grown[0])
+    assert len(np.unique(grown[1], axis=0)) == 120
+    away = np.linalg.norm(grown[1][100:] - first[near[100:]].mean(1), axis=1)
+    assert np.median(away) < 3 < np.linalg.norm(first.max(0)) / 3
+
+
+def test_one_vector_is_its_own_neighbor():
+    np.testing.assert_array_equal(neighbors_of(np.eye(3), 2, 1), [[0], [0], [0]])
+
+
 @pytest.mark.parametrize(
     ("more", "complaint"),
     [
         ({"aspect": 0}, "aspect=0"),
         ({"free": 1}, "free=1: expected a share below 1"),
         ({"near": np.zeros((3, 2))}, r"near: expected integers of shape \(4, k\)"),
+        ({"n_first": 2}, "n_first=2: expected `near` with it"),
+        ({"n_first": 2, "near": np.full((4, 1), 2)}, "near: expected positions from 0 to 1"),
         ({"near": np.full((4, 1), 4)}, "near: expected positions from 0 to 3, got 4 to 4"),
     ],
 )

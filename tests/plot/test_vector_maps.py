@@ -27,6 +27,15 @@ def test_neighborhoods_survive_the_layout():
     np.testing.assert_array_equal(points, layout_vectors(vectors))
 
 
+def test_vectors_that_are_added_move_no_other_and_lie_among_their_kind():
+    vectors, kind = clumps()
+    first = layout_vectors(vectors[:250])
+    points = layout_vectors(vectors, n_first=250)
+    np.testing.assert_array_equal(points[:250], first)
+    guess = KNeighborsClassifier(5).fit(first, kind[:250]).predict(points[250:])
+    np.testing.assert_array_equal(guess, kind[250:])
+
+
 def test_mds_of_vectors_in_a_plane_is_exact():
     flat = np.random.default_rng(0).normal(size=(9, 2)) @ np.random.default_rng(1).normal(
         size=(2, 7)
