@@ -32,6 +32,7 @@ from .models.gaussian import GaussianDenoiser, MixtureDenoiser
 from .models.pretrained.load import load_denoiser
 from .models.vocabulary import embedded_vocabulary
 from .plot.html import html_map
+from .report.report import Report, report_model
 
 __version__: str
 __all__ = [
@@ -57,6 +58,7 @@ __all__ = [
     "Plan",
     "PromptWarning",
     "RelativeDivergence",
+    "Report",
     "Series",
     "ShapleyValues",
     "TextKFold",
@@ -80,5 +82,6 @@ __all__ = [
     "pairwise_divergence",
     "plan",
     "rank_agreement",
+    "report_model",
     "vividness",
 ]

@@ -30,6 +30,7 @@ from conjure_kernel.cli import (
     measure,
     models,
     pairs,
+    report,
     scores,
     vectors,
     vividness,
@@ -55,6 +56,7 @@ examples:
   conjure compare "a snowman" "a dog"
   conjure matrix prompts.txt -o matrix.npz
   conjure check my-fine-tune
+  conjure report my-fine-tune -o report.html
   conjure plan prompts.txt
   conjure explain "a snowman" "a dog"
   conjure words "a cat on a blue background"
@@ -74,7 +76,7 @@ examples:
 "conjure COMMAND --help" shows the options of a command, and more examples.
 """
 VERBS: tuple[ModuleType, ...]
-VERBS = (compare, measure, pairs, words, check, maps, drift, models)
+VERBS = (compare, measure, pairs, words, check, report, maps, drift, models)
 VERBS += (scores, ablation, vectors, vividness, completion)
 
 

@@ -7,12 +7,14 @@ out at a time that of a cosine.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from conjure_kernel.method.draws import ratio
 from conjure_kernel.method.jackknife import jackknife_se
 
-__all__ = ["cosine_errors", "cosine_replicates", "cosines", "distance_errors"]
+__all__ = ["cosine_errors", "cosine_replicates", "cosines", "distance_errors", "unit_replicates"]
 
 
 def distance_errors(left: np.ndarray, right: np.ndarray, n_blocks: int) -> np.ndarray:
@@ -40,6 +42,13 @@ def cosine_errors(left: np.ndarray, right: np.ndarray, n_blocks: int) -> np.ndar
     if n_blocks == 1:
         return np.full(len(left), np.nan)
     return jackknife_se(cosine_replicates(left, right, n_blocks))
+
+
+def unit_replicates(vectors: np.ndarray, n_blocks: int) -> Iterator[np.ndarray]:
+    """Vectors of length 1 from vectors (n, D), without one block each; 0 where nothing is left."""
+    for block in np.split(np.arange(vectors.shape[1]), n_blocks):
+        rest = np.delete(vectors, block, axis=1)
+        yield ratio(rest, np.linalg.norm(rest, axis=1, keepdims=True))
 
 
 def _products(left: np.ndarray, right: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:

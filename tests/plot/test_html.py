@@ -13,8 +13,8 @@ from scipy.spatial.distance import pdist, squareform
 from conjure_kernel.estimators.clusters import Clusters
 from conjure_kernel.plot.html import HtmlMap, html_map
 from conjure_kernel.plot.html.groups import COLOURS, name_groups
-from conjure_kernel.plot.html.pictures import MAX_IMAGE, encode
 from conjure_kernel.plot.html.sources import Matrix, Vectors
+from conjure_kernel.plot.thumbnail import MAX_IMAGE, data_uri
 from pages import CONTROLS, IMAGE_TAG, NASTY, crowd, world
 
 
@@ -91,7 +91,7 @@ def test_images_are_small_whatever_comes():
     rng = np.random.default_rng(0)
     for side in (16, 32, 512):
         picture = rng.integers(0, 256, size=(side, side, 3), dtype=np.uint8)
-        uri = encode(picture)
+        uri = data_uri(picture)
         assert len(uri) <= MAX_IMAGE == 8192
         kind, data = re.fullmatch("data:image/(.*);base64,(.*)", uri).groups()
         decoded = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))

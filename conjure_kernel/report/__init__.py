@@ -1,0 +1,1 @@
+"""A report of a model: what is known about it after a few thousand predictions, on one page."""
