@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from conjure_kernel._table import Table, jsonable
 from conjure_kernel.plot.thumbnail import data_uri
 from conjure_kernel.report.section import Bars, Pictures, Section
-
-if TYPE_CHECKING:
-    from conjure_kernel.report.report import Report
 
 __all__ = ["render"]
 
 OPEN_ROWS = 12  # of a table that stands open
 
 
-def render(report: Report) -> str:
-    """One HTML page, which loads nothing from elsewhere."""
+def render(model: str, sections: Sequence[Section], budget: int, provenance: Any) -> str:
+    """One HTML page about a model, which loads nothing from elsewhere."""
     from jinja2 import Environment
 
     template = Environment(autoescape=True).from_string(_part("page.html"))
     return template.render(
-        report=report,
+        model=model,
+        budget=budget,
+        n_made=sum(section.n_predictions for section in sections),
         css=_part("page.css"),
-        sections=[_shown(section) for section in report.sections],
-        costs=Table([_cost(section) for section in report.sections])._repr_html_(),
-        provenance=json.dumps(jsonable(report.provenance), indent=1),
+        sections=[_shown(section) for section in sections],
+        costs=Table([_cost(section) for section in sections])._repr_html_(),
+        provenance=json.dumps(jsonable(provenance), indent=1),
     )
 
 

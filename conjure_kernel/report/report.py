@@ -58,7 +58,7 @@ class Report:
     @property
     def page(self) -> str:
         """The whole as one HTML page, which loads nothing from elsewhere."""
-        return render(self)
+        return render(self.model, self.sections, self.budget, self.provenance)
 
     def save(self, path: str | Path) -> None:
         """Write the page into a file, in place of an old one."""
