@@ -3,11 +3,14 @@
 import csv
 
 import diffusers
+import numpy as np
 import pytest
 import torch
+from sklearn.metrics import euclidean_distances
 
 import _dit
 import _results
+import clusters
 import drift
 import gpu
 import interval_coverage
@@ -115,3 +118,35 @@ def test_drift_of_two_prompts(tables, tmp_path, capsys):
     weights = rounded.mid_block.resnets[0].conv1.weight.flatten(1)
     in_steps = 127 * weights / weights.abs().amax(1, keepdim=True)
     assert (in_steps - in_steps.round()).abs().max() < 1e-3
+
+
+@pytest.mark.filterwarnings("ignore:Graph is not fully connected")
+@pytest.mark.parametrize("method", [m for m in clusters.CHOOSING if "propagation" not in m])
+def test_methods_that_choose_the_number_find_far_groups(method):
+    kinds = np.repeat(np.arange(3), 20)
+    rows = np.random.default_rng(0).standard_normal((60, 5)) / 3 + 10 * np.eye(3, 5)[kinds]
+    rand, pure = clusters.scored(clusters.CHOOSING[method](euclidean_distances(rows)), kinds)
+    assert pure > 0.6
+    assert rand > (0.2 if "fine" in method else 0.9)
+
+
+def test_the_score_of_strays():
+    kinds = np.array([0, 0, 0, 1, 1, 1])
+    assert clusters.scored(kinds, kinds) == (1, 1)
+    rand, pure = clusters.scored(np.array([0, 0, -1, 1, 1, -1]), kinds)
+    assert 0 < rand < 1
+    assert pure == pytest.approx(4 / 6)
+
+
+def test_name_sets_have_the_sizes_that_the_page_says():
+    sizes = {
+        name: (len(prompts), [len(set(labels)) for labels in by.values()])
+        for name, (prompts, by) in clusters.name_sets().items()
+    }
+    assert sizes == {
+        "words": (60, [5]),
+        "kinds": (205, [5]),
+        "hypernyms": (571, [25]),
+        "colours": (96, [8, 12]),
+        "forms": (200, [40]),
+    }
