@@ -71,6 +71,15 @@ def _column_of(args: Namespace) -> list[str]:
     for cell, where in zip(cells, records.places, strict=True):
         if not isinstance(cell, str) and cell is not None:
             raise ValueError(f"{records.name}, {where}: expected a text, got {cell!r}.")
+    empty = [i for i, cell in enumerate(cells) if not (cell or "").strip()]
+    if empty and len(empty) < len(cells):
+        first = ", ".join(records.places[i] for i in empty[:3])
+        warnings.warn(
+            f"{records.name}: {len(empty)} of {len(cells)} rows have no text and are left out "
+            f"({first}{', ...' if len(empty) > 3 else ''}).",
+            category=PromptWarning,
+            stacklevel=3,
+        )
     return [cell or "" for cell in cells]
 
 
@@ -102,5 +111,9 @@ def _lines_of(source: str, name: str, args: Namespace) -> list[str]:
     text, _ = decode(read_bytes(source), name, args.encoding)
     lines = [line.strip() for line in text.split("\n")]
     kept = [x for x in lines if x and not (args.comment and x.startswith(args.comment))]
-    quoted = all(len(x) > 1 and x[0] == x[-1] == '"' and '"' not in x[1:-1] for x in kept)
-    return [x[1:-1] for x in kept] if quoted and args.quote != "none" else kept
+    quoted = all(
+        len(x) > 1 and x[0] == x[-1] == '"' and '"' not in x[1:-1].replace('""', "") for x in kept
+    )
+    if not quoted or args.quote == "none":
+        return kept
+    return [x[1:-1].replace('""', '"') for x in kept]

@@ -79,10 +79,11 @@ def evaluate_task(args: Namespace) -> str:
     paths = check_outputs(args, files.ROWS, files.PICTURES)
     n_worst = check_number(args.worst, "--worst", least=0, integer=True)
     pairs, each = load_task(args), _settings_of_models(args)
+    scorers = list(_scorers(args, each))
     if not args.quiet:
         tell_cost(each, pairs)
     results = []
-    for name, scorer in _scorers(args, each):
+    for name, scorer in scorers:
         results.append(evaluate(scorer, pairs, name=name))
         if not args.quiet:
             say(f"{results[-1].name}: {results[-1].seconds:.0f} s")

@@ -37,13 +37,17 @@ def add_task(parser: options.Parser) -> None:
 def load_task(args: Namespace) -> ScoredPairs:
     """The scored pairs that a command names."""
     from conjure_kernel.cli.prompts import reading_of
-    from conjure_kernel.evaluation.datasets import load_pairs
+    from conjure_kernel.evaluation.datasets import TASKS, load_pairs
 
     columns = None if args.columns is None else args.columns.split(",")
     how: dict[str, Any] = {**reading_of(args), "header": False if args.no_header else None}
-    pairs = load_pairs(
-        args.task, split=args.split, revision=args.task_revision, columns=columns, **how
-    )
+    if args.task_revision is not None and args.task not in TASKS:
+        raise ValueError(
+            f"--task-revision={args.task_revision!r}: expected only with a named task "
+            f"({', '.join(TASKS)}); leave it out."
+        )
+    how["revision"] = args.task_revision
+    pairs = load_pairs(args.task, split=args.split, columns=columns, **how)
     if args.pairs is None:
         return pairs
     return pairs.sample(check_number(args.pairs, "--pairs", least=1, integer=True), args.seed)

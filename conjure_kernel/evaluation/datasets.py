@@ -205,6 +205,11 @@ def load_pairs(
     >>> pairs.pairs, pairs.scores
     ([('car', 'bus'), ('car', 'dog')], array([7., 0.]))
     """
+    if revision is not None and str(source) not in TASKS:
+        raise ValueError(
+            f"revision={revision!r}: expected only with a task from the hub ({', '.join(TASKS)}); "
+            "leave it out."
+        )
     if str(source) in TASKS:
         rows = _fetch(str(source), split, revision)
         name, place = str(source), f"{TASKS[str(source)]}, split {split!r}"

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from conjure_kernel._checks import PromptWarning, quote
-from conjure_kernel.evaluation.records import STS_B, Records
+from conjure_kernel.evaluation.delimited import STS_B
+from conjure_kernel.evaluation.records import Records
 
 __all__ = ["PairRows", "pairs_of", "texts_of"]
 
@@ -145,13 +146,15 @@ def texts_of(
         table = records
         places = [i for i, cell in enumerate(records.rows[0]) if not _is_number(cell)]
         if len(places) < 2:
-            raise ValueError(f"{records.name}: expected two texts a line; name them in columns=.")
+            raise ValueError(
+                f"{records.name}: expected two texts a line; name them with columns=..."
+            )
         a, b = (5, 6) if str(records.rows[0][0]).startswith(STS_B) else places[:2]
     else:
         raise ValueError(
             f"{records.name}: expected the columns "
             f"{' or '.join(', '.join(pair) for pair in TEXTS[:3])}, got "
-            f"{', '.join(named.names or ())}; name two in columns=, or pass header=False."
+            f"{', '.join(named.names or ())}; name two with columns=..., or pass header=False."
         )
     rows = range(len(table.rows))
     return [_text(table, i, a) for i in rows], [_text(table, i, b) for i in rows]
@@ -192,7 +195,7 @@ def _place(
     wanted = " or ".join(", ".join(choice) for choice in choices)
     raise ValueError(
         f"{records.name}: expected the columns {wanted}, got {', '.join(named.names or ())}; name "
-        "three of these in columns=."
+        "three of these with columns=..."
     )
 
 
@@ -213,7 +216,8 @@ def _known(table: Records, choices: Sequence[tuple[str, ...]]) -> tuple[int, ...
     names = [name.lower() for name in table.names or ()]
     for choice in choices:
         if {*choice} <= {*names}:
-            return tuple(names.index(name) for name in choice)
+            own = ((table.names or ())[names.index(name)] for name in choice)
+            return tuple(table.column(name, "columns") for name in own)
     return None
 
 

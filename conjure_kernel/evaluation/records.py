@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
-from collections import Counter
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from conjure_kernel._checks import check_choice, import_optional, quote
+from conjure_kernel._checks import PromptWarning, check_choice, import_optional, quote
+from conjure_kernel.evaluation.delimited import (
+    DELIMITERS,
+    QUOTES,
+    check_equally_long,
+    find_delimiter,
+    split_fields,
+)
 from conjure_kernel.evaluation.encoding import decode, read_bytes
 
-__all__ = ["STS_B", "Records", "read_records", "records_of_table"]
-
-DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t", "pipe": "|", "space": " "}
-QUOTES = ("auto", "none", '"', "'")
-LONGEST_FIELD = 2**31 - 1
-STS_B = "main-"  # begins each line of the raw files, some of which hold a licence at their end
+__all__ = ["Records", "read_records", "records_of_table"]
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,11 @@ class Records:
         """Place of a column: by its name, in any case, or by its place (a text counts from 1)."""
         names, width = self.names or [], len(self.rows[0]) if self.rows else 0
         lower = [name.lower() for name in names]
+        if isinstance(key, str) and names.count(key) > 1:
+            raise ValueError(
+                f"{parameter}={quote(key)}: expected one column of that name in {self.name}, got "
+                f"{names.count(key)}; name its place."
+            )
         if isinstance(key, str) and key in names:
             return names.index(key)
         if isinstance(key, str) and lower.count(key.lower()) == 1:
@@ -115,9 +121,9 @@ def read_records(
         raise ValueError(
             f"delimiter={delimiter!r}: expected one character, or {', '.join(DELIMITERS)}."
         )
-    by = given or ("\t" if kind == ".tsv" else _find_delimiter(text, quoting))
-    rows, lines = _split(text, by, quoting, name)
-    rows = _equally_long(rows, lines, by, name)
+    by = given or ("\t" if kind == ".tsv" else find_delimiter(text, quoting))
+    rows, lines = split_fields(text, by, quoting, name)
+    rows = check_equally_long(rows, lines, by, name)
     about = {"encoding": found} | ({} if by is None else {"delimiter": by})
     return Records(name, None, rows, [f"line {line}" for line in lines], about)
 
@@ -138,75 +144,6 @@ def records_of_table(table: Any) -> Records:
 
 def _name(source: str | Path) -> str:
     return "stdin" if str(source) == "-" else f"'{source}'"
-
-
-# ---------------------------------------------------------------- delimited text
-
-
-def _find_delimiter(text: str, quoting: str) -> str | None:
-    """The delimiter by which all lines have equally many fields; None where there is one field."""
-    if text.startswith(STS_B):
-        return "\t"
-    widths = {}
-    for by in (",", ";", "\t", "|", " "):
-        try:
-            rows, _ = _split(text, by, quoting, "")
-        except ValueError:
-            continue
-        counts = {len(row) for row in rows}
-        # Spaces separate texts of one word, as in lists of words, and nothing else.
-        if len(counts) == 1 and (width := counts.pop()) >= (3 if by == " " else 2):
-            widths[by] = width
-    if any(by != " " for by in widths):
-        widths.pop(" ", None)
-    if widths:
-        return max(widths, key=lambda by: widths[by])
-    first = Counter(next((line for line in text.split("\n") if line.strip()), ""))
-    best = max((",", ";", "\t", "|"), key=lambda by: first[by])
-    return best if first[best] else None
-
-
-def _split(text: str, by: str | None, quoting: str, name: str) -> tuple[list[list[str]], list[int]]:
-    """Fields of each line that is not empty, and the number of the line where they begin."""
-    csv.field_size_limit(LONGEST_FIELD)
-    literal = quoting == "none" or (quoting == "auto" and by in ("\t", " "))
-    how: dict[str, Any] = {"delimiter": by or "\x1f", "strict": True}
-    if literal:
-        how["quoting"] = csv.QUOTE_NONE
-    else:
-        how |= {"quotechar": '"' if quoting == "auto" else quoting, "skipinitialspace": True}
-    rows: list[list[str]] = []
-    lines: list[int] = []
-    reader, line = csv.reader(io.StringIO(text), **how), 1
-    while True:
-        try:
-            fields = next(reader, None)
-        except csv.Error as error:
-            raise ValueError(
-                f"{name}, line {line}: expected quotes around whole fields, and doubled within, "
-                f"got others ({error}); pass quoting='none' where quotes are letters."
-            ) from None
-        if fields is None:
-            return rows, lines
-        if any(cell.strip() for cell in fields):
-            rows.append(fields)
-            lines.append(line)
-        line = reader.line_num + 1
-
-
-def _equally_long(
-    rows: list[list[str]], lines: list[int], by: str | None, name: str
-) -> list[list[str]]:
-    """The rows, if they have as many fields as the first."""
-    width = len(rows[0]) if rows else 0
-    for row, line in zip(rows, lines, strict=True):
-        if len(row) != width and not (row[0].startswith(STS_B) and len(row) >= 7):
-            raise ValueError(
-                f"{name}, line {line}: expected {width} fields, as in line {lines[0]} "
-                f"({', '.join(rows[0])}), got {len(row)}; quote fields that hold {by!r}, or pass "
-                "quoting='none' where quotes are letters, or another delimiter."
-            )
-    return [row[:7] for row in rows] if len({*map(len, rows)}) > 1 else rows
 
 
 # ---------------------------------------------------------------- JSON
@@ -270,6 +207,8 @@ def _table(reader: str, **options: Any) -> Callable[[bytes, str], Records]:
         pd = import_optional("pandas", "tables", name)
         try:
             table = getattr(pd, reader)(io.BytesIO(data), **options)
+            if isinstance(table, dict):
+                table = _first_sheet(table, name)
         except ImportError as error:
             raise ImportError(f'{name}: {error}; pip install "conjure-kernel[tables]".') from error
         except Exception as error:  # whatever the parsers raise
@@ -284,7 +223,21 @@ def _table(reader: str, **options: Any) -> Callable[[bytes, str], Records]:
     return read
 
 
-_PACKED = {".parquet": _table("read_parquet"), ".xlsx": _table("read_excel", header=None)}
+def _first_sheet(sheets: dict[str, Any], name: str) -> Any:
+    """The first sheet that is not empty; the others are told."""
+    filled = [sheet for sheet, table in sheets.items() if len(table)] or list(sheets)
+    if others := filled[1:]:
+        warnings.warn(
+            f"{name}: the sheet {quote(filled[0])} is read, and not {', '.join(map(quote, others))}"
+            "; save another one as a file of its own.",
+            category=PromptWarning,
+            stacklevel=2,
+        )
+    return sheets[filled[0]]
+
+
+_EXCEL: dict[str, Any] = {"header": None, "sheet_name": None}
+_PACKED = {".parquet": _table("read_parquet"), ".xlsx": _table("read_excel", **_EXCEL)}
 _JSON: dict[str, Callable[[str, str], Records]] = {
     ".json": _json,
     ".jsonl": _json_lines,

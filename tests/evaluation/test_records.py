@@ -164,7 +164,39 @@ def test_raw_files_of_stsb_and_of_words(write):
     assert load_pairs(write("SimLex-999.txt", simlex)).scores.tolist() == [1.58]
 
 
+def test_tabs_with_the_quotes_of_pandas_are_read_and_those_of_texts_are_kept(write):
+    table = pd.DataFrame([('a "big" dog', "x", 1.0), ("plain", "y", 2.0)], columns=list(HEADER))
+    pairs = load_pairs(write("p.tsv", table.to_csv(sep="\t", index=False)))
+    assert pairs.pairs == [('a "big" dog', "x"), ("plain", "y")]
+    published = 'sentence1\tsentence2\tscore\n"Hello," he said\t"Go."\t1\nx\ta 5" pipe\t2\n'
+    pairs = load_pairs(write("p.tsv", published))
+    assert pairs.pairs == [('"Hello," he said', '"Go."'), ("x", 'a 5" pipe')]
+    assert load_pairs(write("p.tsv", 'word1\tword2\tscore\n"a"\tb\t1\n')).left == ['"a"']
+
+
+def test_other_sheets_are_told(write, tmp_path):
+    path = tmp_path / "p.xlsx"
+    with pd.ExcelWriter(path) as writer:
+        pd.DataFrame().to_excel(writer, sheet_name="empty", index=False)
+        frame().to_excel(writer, sheet_name="mine", index=False)
+        frame().head(1).to_excel(writer, sheet_name="old", index=False)
+    with pytest.warns(PromptWarning, match="the sheet 'mine' is read, and not 'old';"):
+        assert load_pairs(path).pairs == PAIRS
+
+
 REFUSED = {
+    "a name twice": (
+        "p.csv",
+        "sentence1,sentence2,score,score\na,b,1,2\n",
+        {},
+        "columns='score': expected one column of that name in .*, got 2; name its place",
+    ),
+    "a revision of a file": (
+        "p.csv",
+        lines(","),
+        {"revision": "main"},
+        "revision='main': expected",
+    ),
     "ragged": ("p.csv", lines(",") + "a,b\n", {}, r"line 5: expected 3 fields, .* got 2"),
     "unquoted comma": ("p.csv", lines(",") + "a dog, b,c,1\n", {}, "line 5: expected 3 .* got 4"),
     "ragged after a field of two lines": (
@@ -258,6 +290,7 @@ LISTS = {
         "\n".join(f"{i}\t{p}" for i, p in enumerate(PROMPTS)),
         ["--delimiter", "tab", "--column", "2", "--no-header"],
     ),
+    "doubled quotes": ("p.txt", '"a ""big"" dog"\n"x"\n', []),
     "literal quotes": ("p.txt", '"a dog"', ["--quote", "none"]),
     "other letters": ("p.txt", "\n".join(PROMPTS).encode("cp437"), ["--encoding", "cp437"]),
 }
@@ -267,8 +300,21 @@ LISTS = {
 @pytest.mark.parametrize("kind", LISTS)
 def test_lists_of_prompts_are_read(kind, write):
     name, content, options = LISTS[kind]
-    expected = ['"a dog"'] if kind == "literal quotes" else PROMPTS
-    assert prompts_in(write(name, content), *options) == expected
+    expected = {"literal quotes": ['"a dog"'], "doubled quotes": ['a "big" dog', "x"]}
+    assert prompts_in(write(name, content), *options) == expected.get(kind, PROMPTS)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "place"),
+    [
+        ("p.json", '[{"prompt": "a"}, {"other": 1}, {"prompt": "b"}]', "record 2"),
+        ("p.jsonl", '{"prompt": "a"}\n{"prompt": null}\n{"prompt": "b"}', "line 2"),
+        ("p.csv", "prompt,n\na,1\n ,2\nb,3\n", "line 3"),
+    ],
+)
+def test_rows_without_a_prompt_are_told(name, content, place, write):
+    with pytest.warns(PromptWarning, match=rf"1 of 3 rows have no text .* \({place}\)"):
+        assert prompts_in(write(name, content)) == ["a", "b"]
 
 
 @pytest.mark.parametrize(
@@ -278,6 +324,7 @@ def test_lists_of_prompts_are_read(kind, write):
         ("p.csv", "id,word\n1,a\n", ["--column", "no"], "--column='no': expected a column"),
         ("p.jsonl", '{"prompt": 3}', [], "line 1: expected a text, got 3"),
         ("p.csv", "prompt,n\na,1\nb, c,2\n", [], "line 3: expected 2 fields"),
+        ("p.csv", "x,x\na,1\n", ["--column", "x"], "--column='x': expected one column of that"),
         ("p.txt", "# nothing\n", ["--comment", "#"], "'p.txt': expected prompts, one a line"),
     ],
 )

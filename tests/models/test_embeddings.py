@@ -22,6 +22,16 @@ def encode(pipe, prompt):
     return pipe.encode_prompt(prompt, "cpu", 1, False)[0]
 
 
+def test_a_name_is_found_by_either_form_of_its_letters():
+    pipe = pipelines.stable_diffusion()
+    composed, decomposed = "caf\u00e9", "cafe\u0301"
+    task = load_denoiser(pipe, embeddings={decomposed: encode(pipe, A)})
+    grid = task.make_grid(3)
+    x = torch.ones(3, 2, *task.shape)
+    one, two = (task.predict_eps([name], x, grid) for name in (composed, A))
+    torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("w", [1.0, 3.0])
 def test_an_embedding_is_measured_as_its_text_is(w):
     pipe = pipelines.stable_diffusion()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+from unicodedata import normalize
 
 import torch
 
@@ -45,7 +46,7 @@ def check_embeddings(given: Any) -> Embeddings:
                 f"embeddings of {quote(name)}: expected one row in {', '.join(wrong)}, got shape "
                 f"{tuple(named[wrong[0]].shape)}; pass tensor[:1], and each prompt under its name."
             )
-        checked[name] = {key: owned(tensor) for key, tensor in named.items()}
+        checked[normalize("NFC", name)] = {key: owned(tensor) for key, tensor in named.items()}
     return checked
 
 
