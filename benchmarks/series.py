@@ -86,6 +86,7 @@ def of_erasures(base, truth, given) -> None:
     }
     options = {"n_steps": given.steps, "n_draws": given.draws, "check_steps": 0, "memory": None}
     own = {p: features(base.pipeline, p, MOST_PICTURES, 1) for p in [concept, *synonyms]}
+    classes = np.array([own[concept].mean(0), *(rows.mean(0) for rows in rivals(base, asked))])
     left, by_kid, by_eye = {}, {}, {}
     for name in [f"gone-{i}" for i in (1, 2, 3)] + [f"left-{i}" for i in (1, 2, 3)]:
         erased = load_denoiser(given.folder / name, dtype="float32")
@@ -98,7 +99,6 @@ def of_erasures(base, truth, given) -> None:
         n = max(2, made // PICTURE_STEPS)
         theirs = {p: features(erased.pipeline, p, n, 2) for p in own}
         by_kid[name] = min(kid(own[p][:n], theirs[p]) for p in own)
-        classes = np.array([own[concept].mean(0), *(f.mean(0) for f in rivals(base, asked))])
         by_eye[name] = max(share_of(theirs[p], classes) for p in own)
     found = [auc(*sides(scores, sign)) for scores, sign in ((left, -1), (by_kid, -1), (by_eye, 1))]
     row = {"what": "erasures", "draws": given.draws, "pictures": n}

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from conjure_kernel import ConjureDrift
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -41,3 +43,29 @@ def test_the_drift_of_an_erasure(tmp_path, monkeypatch):
     assert max(drift[prompt] for prompt in found["HELD"]) < 0.1
     assert min(drift["red apple"], drift["cherries"]) > 3
     assert len(found["figure"].axes) == len(found["PROMPTS"])
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*at the last noise level")
+def test_a_lora_logs_itself_and_its_files_are_a_series(tmp_path, monkeypatch, capsys):
+    for package in ("peft", "tensorboard"):
+        pytest.importorskip(package)
+    folder = tmp_path / "lora"
+    options = ["--steps", "4", "--every", "2", "--at-most", "1e9", "--folder", str(folder)]
+    monkeypatch.setattr(sys, "argv", ["train_lora.py", *options])
+    found = runpy.run_path(str(ROOT / "examples" / "train_lora.py"))
+    logged, series = found["log"].history, found["series"]
+    assert [row["step"] for row in logged.rows] == [2, 4]
+    assert series.names == ["step-2.safetensors", "step-4.safetensors"]
+    # The file has what was in memory when it was logged.
+    for row, checkpoint in zip(logged.rows, series.verdicts().rows, strict=True):
+        assert row["target"] == pytest.approx(checkpoint["target"], rel=1e-3)
+        assert row["target"] > 0.01
+    assert "step-4.safetensors" in (folder / "run.html").read_text()
+    assert "collapsed" in capsys.readouterr().out
+    # A LoRA at scale 0 is the base, and twice as much is more.
+    scaled = [{folder / "step-4.safetensors": scale} for scale in (0.0, 1.0, 2.0)]
+    drift = ConjureDrift("embedded", **{**found["QUICK"], "n_steps": 2})
+    none, once, twice = drift.fit_series(scaled, groups=found["groups"]).verdicts().rows
+    assert none["target"] < 1e-6
+    assert twice["target"] > 1.5 * once["target"]

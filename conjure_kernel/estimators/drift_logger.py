@@ -207,7 +207,7 @@ def _write(writer: Any, step: int, series: Series, images: np.ndarray | None) ->
             writer.add_image(f"conjure/{prompt}", sheet, step, dataformats="HWC")
         writer.flush()
         return
-    wandb = import_optional("wandb", "training", "a run of Weights & Biases")
+    wandb = import_optional("wandb", "tuning", "a run of Weights & Biases")
     pictures = {
         f"conjure/{prompt}": wandb.Image(sheet, caption="base, trained")
         for prompt, sheet in sheets.items()
