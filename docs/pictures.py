@@ -1,8 +1,12 @@
-"""Make the pictures of docs/explained.md: `make figures ONLY=pictures`, in two minutes."""
+"""Make the first picture and those of docs/explained.md: `make figures ONLY=pictures`, minutes."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from PIL import Image
 
 from conjure_kernel import explain, explain_words
+from conjure_kernel.cli import main as conjure
 from conjure_kernel.plot import plot_explanation, plot_words
 
 IMAGES = Path(__file__).parent / "images"
@@ -17,7 +21,11 @@ WORDS = "two apples on a blue background"
 
 
 def main() -> None:
-    """Draw each pair, and the words of a prompt."""
+    """Draw the map of the names in the package, each pair, and the words of a prompt."""
+    with TemporaryDirectory() as folder:
+        conjure(["map", "--dtype", "float32", "-o", f"{folder}/map.png"])
+        with Image.open(f"{folder}/map.png") as drawn:
+            drawn.convert("RGB").save(IMAGES / "map.webp", quality=85, method=6)
     for name, (a, b) in PAIRS.items():
         explanation = explain(a, b, dtype="float32")  # the same on every processor
         plot_explanation(explanation).savefig(IMAGES / f"explain_{name}.png", dpi=80)

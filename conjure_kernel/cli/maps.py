@@ -11,7 +11,7 @@ from conjure_kernel.cli import options
 from conjure_kernel.cli.embedded import holds_vectors
 from conjure_kernel.cli.measure import measure, open_model
 from conjure_kernel.cli.options import say, say_written, settings_of
-from conjure_kernel.cli.prompts import listed_prompts, read_prompts
+from conjure_kernel.cli.prompts import listed_names, listed_prompts, read_prompts
 from conjure_kernel.cli.vectors import embedding_of
 
 if TYPE_CHECKING:
@@ -196,6 +196,7 @@ def _write_vectors(
 ) -> None:
     """Write a page, a picture or a table of vectors; the prompts `kept` have images."""
     from conjure_kernel.cli import files
+    from conjure_kernel.estimators.clusters import find_clusters
     from conjure_kernel.plot import layout_vectors, neighbors_of, plot_map, plot_mosaic
 
     points = layout_vectors(vectors, method=args.layout or "umap", n_first=n_first)
@@ -215,7 +216,9 @@ def _write_vectors(
     if images is None:
         figure: Any = plot_map(points[kept], names).figure
     else:
+        kinds = listed_names() if args.prompts is None else None
+        groups = find_clusters(names, vectors=vectors[kept], hypernyms=kinds)
         n_together = n_first if len(kept) == len(prompts) else len(kept)
         more = {"near": neighbors_of(vectors[kept], 10, n_together), "n_first": n_together}
-        figure = plot_mosaic(points[kept], names, images[:, 0], **more)
+        figure = plot_mosaic(points[kept], names, images[:, 0], clusters=groups, **more)
     files.write_figure(args.output, figure, provenance)

@@ -24,8 +24,8 @@ SIDE, GAP = 0.82, 0.03  # of an image, and above and below it, in widths of a ce
 LABEL, MOST_POINTS = 0.155, 8.0  # size of a label, in widths of a cell, and at most
 HEIGHT = SIDE + 2 * GAP + 1.4 * LABEL  # of a cell, in its widths
 LETTER = 0.57  # width of a letter, in sizes of its font
-NAME_POINTS = 15.0
-STROKE = [withStroke(linewidth=3.5, foreground="white")]
+NAME_POINTS = 11.5
+STROKE = [withStroke(linewidth=2.5, foreground="white")]
 GOLDEN = 0.381966
 
 
