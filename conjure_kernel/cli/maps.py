@@ -209,7 +209,9 @@ def _write_vectors(
     if kind == ".html":
         from conjure_kernel.plot.html import html_map
 
-        more = {"coordinates": points, "provenance": provenance}
+        kinds = listed_names() if args.prompts is None else None
+        groups = find_clusters(prompts, vectors=vectors, hypernyms=kinds)
+        more = {"coordinates": points, "provenance": provenance, "clusters": groups}
         page = html_map(None, prompts, vectors=vectors, **shown, **more).page
         return files.write_page(args.output, page)
     names = [prompts[i] for i in kept]

@@ -29,6 +29,7 @@ from conjure_kernel.plot.labels import place_labels, shorten, spread
 __all__ = ["placed_labels", "plot_map"]
 
 ROOMY_UP_TO = 30  # prompts: room for text under thumbnails
+APART = np.array([6.0, 2.0])  # points between two labels, so that they do not read as one
 LABEL_GID = "conjure-kernel-label"
 
 
@@ -57,8 +58,9 @@ def plot_map(
     images : uint8 array of shape (n, height, width, 3), optional
         What each prompt conjures. Default: prompts are dots.
     errors : array of shape (n, 2), optional
-        Standard errors from `position_errors`, in the unit of the coordinates, shown as a cross of
-        ± one standard error along each axis. Default: no crosses.
+        Standard errors from `position_errors`, in the unit of the coordinates, shown as bars of ±
+        one standard error along each axis: below and left of an image, across a dot. Default: no
+        bars.
     ax : Axes, optional
         Where to plot. Default: axes on a new pyplot figure.
     stress : float, optional
@@ -98,9 +100,10 @@ def plot_map(
         offsets = np.zeros_like(points)
     else:
         offsets = _plot_thumbnails(ax, points, pictures, side)
-    _plot_labels(ax, shorten(names, 30), points, offsets, side / 2 + 1)
+    beside = 0.0 if pictures is None else side / 2 + 1.5
     if errors is not None:
-        _plot_errors(ax, points, offsets, np.asarray(errors, dtype=float))
+        _plot_errors(ax, points, offsets, np.asarray(errors, dtype=float), beside)
+    _plot_labels(ax, shorten(names, 30), points, offsets, max(side / 2 + 1, beside + 1.5))
     return ax
 
 
@@ -142,18 +145,22 @@ def _plot_thumbnails(ax: Axes, points: np.ndarray, pictures: np.ndarray, side: f
     return offsets
 
 
-def _plot_errors(ax: Axes, points: np.ndarray, offsets: np.ndarray, errors: np.ndarray) -> None:
-    """Plot crosses of one standard error on the markers, dark with a white rim, above all else."""
+def _plot_errors(
+    ax: Axes, points: np.ndarray, offsets: np.ndarray, errors: np.ndarray, beside: float
+) -> None:
+    """Plot bars of one standard error, `beside` points below and left of the markers' centres."""
     if errors.shape != points.shape:
         raise ValueError(
             f"errors: expected the shape {points.shape} of the coordinates, got {errors.shape}."
         )
-    shift = offsets * ax.figure.dpi / 72
-    centres = ax.transData.inverted().transform(ax.transData.transform(points) + shift)
-    for colour, width, order in (("white", 1.6, 6), (INK, 0.6, 7)):
-        style: dict[str, Any] = {"ecolor": colour, "elinewidth": width, "zorder": order}
-        (x, y), (dx, dy) = centres.T, errors.T
-        ax.errorbar(x, y, yerr=dy, xerr=dx, fmt="none", **style)
+    pixel = ax.figure.dpi / 72
+    centres = ax.transData.transform(points) + offsets * pixel
+    for axis, name in enumerate(("xerr", "yerr")):
+        shift = np.where(np.arange(2) == axis, 0, beside * pixel)
+        at = ax.transData.inverted().transform(centres - shift).T
+        for colour, width, order in (("white", 1.6, 6), (INK, 0.6, 7)):
+            style: dict[str, Any] = {"ecolor": colour, "elinewidth": width, "zorder": order}
+            ax.errorbar(*at, fmt="none", **style, **{name: errors[:, axis]})
 
 
 def _plot_labels(
@@ -170,6 +177,7 @@ def _plot_labels(
     true = ax.transData.transform(points)
     sizes = text_sizes(ax, texts) * [WIDER, 1.07] + pixel
     frame = ax.get_window_extent().get_points()
+    sizes += APART * pixel
     boxes = place_labels(sizes, true + offsets * pixel, reach * pixel, frame)
     for text, point, box in zip(texts, true, boxes, strict=True):
         text.set_position(((box[:2] + box[2:]) / 2 - point) / pixel)

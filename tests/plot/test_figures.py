@@ -158,7 +158,8 @@ def test_placed_labels_cover_neither_each_other_nor_markers_nor_the_frame(n, lea
         ax.figure.draw_without_rendering()
         boxes = boxes_of(placed_labels(ax))
         assert least <= len(boxes) <= n
-        assert not np.triu(overlaps(boxes, boxes), 1).any()
+        apart = boxes + np.array([-1, 0, 1, 0]) * 2 * dpi / 72  # a line of two reads as one
+        assert not np.triu(overlaps(apart, apart), 1).any()
         frame = ax.get_window_extent().extents
         assert (boxes[:, :2] >= frame[:2]).all()
         assert (boxes[:, 2:] <= frame[2:]).all()
@@ -228,23 +229,29 @@ def test_the_scale_of_both_axes_is_one():
 
 
 @pytest.mark.parametrize("with_images", [False, True])
-def test_crosses_of_one_standard_error_stand_on_the_markers(with_images):
+def test_bars_of_one_standard_error_stand_beside_images_and_across_dots(with_images):
     points, _, names, images, _ = world(9)
     errors = np.linspace(0.1, 1, 18).reshape(9, 2)
     ax = plot_map(points, names, images=images if with_images else None, errors=errors, ax=canvas())
     ax.figure.draw_without_rendering()
     assert "bars ± 1 s.e." in ax.get_title("left")
     bars = [np.array(line.get_segments()) for line in ax.collections]
-    across, along = bars[:2]
+    across, along = bars[0], bars[2]  # each with a rim before it
+    np.testing.assert_array_equal(across, bars[1])
     np.testing.assert_allclose(np.ptp(across[:, :, 0], axis=1), 2 * errors[:, 0])
     np.testing.assert_allclose(np.ptp(along[:, :, 1], axis=1), 2 * errors[:, 1])
-    centres = ax.transData.transform(across.mean(1))
-    markers = ax.transData.transform(points)
-    if with_images:
-        pictures = [box.offsetbox for box in ax.artists if isinstance(box, AnnotationBbox)]
-        extents = boxes_of(pictures)
-        markers = (extents[:, :2] + extents[:, 2:]) / 2
-    np.testing.assert_allclose(centres, markers, atol=1)
+    below, left = (ax.transData.transform(line.mean(1)) for line in (across, along))
+    if not with_images:
+        np.testing.assert_allclose(below, ax.transData.transform(points), atol=1)
+        np.testing.assert_allclose(left, below, atol=1)
+        return
+    pictures = [box.offsetbox for box in ax.artists if isinstance(box, AnnotationBbox)]
+    extents = boxes_of(pictures)
+    middle = (extents[:, :2] + extents[:, 2:]) / 2
+    np.testing.assert_allclose([below[:, 0], left[:, 1]], middle.T, atol=1)
+    assert (below[:, 1] < extents[:, 1]).all()
+    assert (left[:, 0] < extents[:, 0]).all()
+    assert np.abs([below[:, 1] - extents[:, 1], left[:, 0] - extents[:, 0]]).max() < 6
 
 
 # ------------------------------------------------------------------------------------- overview
