@@ -157,10 +157,11 @@ def _plot_errors(
     centres = ax.transData.transform(points) + offsets * pixel
     for axis, name in enumerate(("xerr", "yerr")):
         shift = np.where(np.arange(2) == axis, 0, beside * pixel)
-        at = ax.transData.inverted().transform(centres - shift).T
+        x, y = ax.transData.inverted().transform(centres - shift).T
         for colour, width, order in (("white", 1.6, 6), (INK, 0.6, 7)):
             style: dict[str, Any] = {"ecolor": colour, "elinewidth": width, "zorder": order}
-            ax.errorbar(*at, fmt="none", **style, **{name: errors[:, axis]})
+            style[name] = errors[:, axis]
+            ax.errorbar(x, y, fmt="none", **style)
 
 
 def _plot_labels(
