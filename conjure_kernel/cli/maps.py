@@ -211,7 +211,12 @@ def _write_vectors(
 
         kinds = listed_names() if args.prompts is None else None
         groups = find_clusters(prompts, vectors=vectors, hypernyms=kinds)
-        more = {"coordinates": points, "provenance": provenance, "clusters": groups}
+        more = {
+            "coordinates": points,
+            "provenance": provenance,
+            "clusters": groups,
+            "n_first": n_first,
+        }
         page = html_map(None, prompts, vectors=vectors, **shown, **more).page
         return files.write_page(args.output, page)
     names = [prompts[i] for i in kept]

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from scipy.spatial.distance import pdist, squareform
 
-from conjure_kernel.estimators.clusters import Clusters
+from conjure_kernel.estimators.clusters import Clusters, find_clusters
 from conjure_kernel.plot.html import HtmlMap, html_map
 from conjure_kernel.plot.html.groups import COLOURS, name_groups
 from conjure_kernel.plot.html.sources import Matrix, Vectors
@@ -111,6 +111,23 @@ def test_prompts_with_images_go_to_places_that_fill_the_canvas(page):
     np.testing.assert_allclose(unpack(data_of(plain)["points"]).reshape(9, 2), given, rtol=1e-6)
 
 
+def test_further_prompts_leave_the_places_of_the_first():
+    vectors, names, options = crowd(60)
+    rows = {"images": np.zeros((60, 1, 4, 4, 3), "u1"), "coordinates": options["coordinates"]}
+    pages = [
+        html_map(
+            None,
+            names[:n],
+            vectors=vectors[:n],
+            n_first=40,
+            **{name: row[:n] for name, row in rows.items()},
+        ).page
+        for n in (40, 60)
+    ]
+    few, all_ = (unpack(data_of(page)["points"]).reshape(-1, 2) for page in pages)
+    np.testing.assert_array_equal(all_[:40], few)
+
+
 def matrix(divergences):
     return Matrix(divergences, np.full(divergences.shape, np.nan))
 
@@ -120,18 +137,30 @@ def levels_of(divergences, clusters=None):
     return data_of(html_map(divergences, names, clusters=clusters).page)["levels"]
 
 
-def test_clusters_are_found_and_named_by_their_middle():
+def test_clusters_are_those_of_find_clusters():
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(30, 2)) + 20 * np.eye(3)[np.arange(30) % 3, :2]
+    names = [f"a {('dog', 'car', 'hat')[i % 3]} {'abcdefghij'[i // 3]}" for i in range(30)]
+    found = find_clusters(names, vectors=points)
+    page = html_map(None, names, vectors=points, coordinates=points).page
+    levels = data_of(page)["levels"]
+    assert [level["of"] for level in levels] == [level.tolist() for level in found.levels]
+    assert [tuple(level["names"]) for level in levels] == list(found.names)
+    assert set(levels[0]["names"]) == {"dog", "car", "hat"}
+    matrix = squareform(pdist(points) ** 2)
+    assert data_of(html_map(matrix, names).page)["levels"] == levels
+    for n in (1, 2, 3):
+        assert set(levels_of(1 - np.eye(n))[0]["of"]) == {0}
+
+
+def test_groups_are_named_by_their_middle():
     points = np.r_[np.array([0, 1, 2, 9]) * 0.1, 10 + np.arange(3) * 0.1, 20, 20.1]
     divergences = squareform(pdist(points[:, None]) ** 2)
-    (level,) = levels_of(divergences)
+    (level,) = levels_of(divergences, list("bbbbaaacc"))
     assert level["of"] == [0, 0, 0, 0, 1, 1, 1, 2, 2]
     assert level["names"][:2] == ["like “thing 2”", "like “thing 5”"]
     assert [members[0] for members in level["typical"]][:2] == [2, 5]
     assert set(level["typical"][1]) == {4, 5, 6}
-    for n in (1, 2, 3):
-        assert set(levels_of(1 - np.eye(n))[0]["of"]) == {0}
-    (level,) = levels_of(divergences, list("aaaaaabbb"))
-    assert level["of"] == [0] * 6 + [1] * 3
 
 
 def test_clusters_may_be_many_and_some_prompts_in_none():

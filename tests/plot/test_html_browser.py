@@ -1,6 +1,7 @@
 """What a real browser does with an interactive map, offline."""
 
 import json
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,8 @@ def driver():
 def page():
     divergences, names, images, errors = world()
     columns = {"weight": [*range(8), None], "theme": ["a", "b", "a"] * 3}
-    return html_map(divergences, names, images=images, standard_errors=errors, columns=columns).page
+    more = {"columns": columns, "clusters": np.arange(9) % 3}
+    return html_map(divergences, names, images=images, standard_errors=errors, **more).page
 
 
 @pytest.fixture
@@ -178,6 +180,11 @@ def test_search_dims_what_does_not_match(opened):
 
 def test_search_flies_to_its_hits_and_keys_go_through_them(opened_crowd):
     box = opened_crowd.find_element("id", "search")
+    box.send_keys("thing 1999")
+    wait_until(opened_crowd, "conjure.zoom() > 2")
+    middle = np.array(ask(opened_crowd, "conjure.frame()")) / 2
+    np.testing.assert_allclose(ask(opened_crowd, "conjure.at(1999)"), middle, atol=1)
+    box.clear()
     box.send_keys("thing 123")
     hits = [123, *range(1230, 1240)]
     assert state(opened_crowd, "hits") == hits
@@ -189,7 +196,6 @@ def test_search_flies_to_its_hits_and_keys_go_through_them(opened_crowd):
         said.append(state(opened_crowd, "pinned"))
     assert said == [123, 1230, 123, 1239]
     assert opened_crowd.find_element("id", "hits").text == "11 of 11: thing 1239"
-    middle = np.array(ask(opened_crowd, "conjure.frame()")) / 2
     np.testing.assert_allclose(ask(opened_crowd, "conjure.at(1239)"), middle, atol=1)
     assert ask(opened_crowd, "conjure.drawn().labels.some(({text}) => text === 'thing 1239')")
 
@@ -277,6 +283,7 @@ def overlap(boxes, others):
     return ~apart.any(-1)
 
 
+@cache
 def scatter(n):
     """A page of n prompts in four clumps, with named clusters at two levels."""
     rng = np.random.default_rng(0)
@@ -493,6 +500,7 @@ def test_a_phone_shows_pans_and_pinches(driver, page, tmp_path):
     try:
         for browser in open_page(driver, page, tmp_path):
             assert ask(browser, "document.documentElement.scrollWidth") <= 390
+            assert ask(browser, "getComputedStyle(canvas).touchAction") == "none"
             panel, canvas = (browser.find_element("id", name).rect for name in ("panel", "canvas"))
             assert panel["y"] >= canvas["y"] + canvas["height"]
             x, y = place(browser, 4)

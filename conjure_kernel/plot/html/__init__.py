@@ -32,6 +32,7 @@ from conjure_kernel.plot.labels import shorten
 __all__ = ["HtmlMap", "html_map"]
 
 LABEL = 26  # letters of a prompt on the map
+N_NEAR = 10  # prompts that the places of images bring near to each
 CROWD = 0.5  # how far prompts go to their places where most of them are dots
 STRETCH = 1.35  # of a map whose pictures are spread evenly, onto the canvas that there is
 # They share one scope; the last one starts the page.
@@ -75,6 +76,7 @@ def html_map(
     clusters: Clusters | np.ndarray | None = None,
     columns: Mapping[str, Sequence[Any]] | None = None,
     n_neighbors: int = 5,
+    n_first: int | None = None,
     title: str = "Map of prompts",
     unit: str = "nats",
     provenance: dict[str, Any] | None = None,
@@ -106,14 +108,16 @@ def html_map(
         halfway there. Default: `plot.layout`, for vectors `plot.layout_vectors`.
     clusters : Clusters, or array of shape (n,), optional
         Named clusters at one level or more, or the cluster of each prompt, which is then called by
-        its medoid; -1 belongs to none. Default: average linkage on sqrt(J), for vectors k-means,
-        with as many clusters, up to 7, as have the best silhouette.
+        its medoid; -1 belongs to none. Default: those of `find_clusters`.
     columns : dict of str to sequence of length n, optional
         Numbers or categories by which the page can colour the prompts, say
         ``{"vividness": vividness, "theme": themes}``; they are exported with what is selected. None
         and NaN are missing. Default: none.
     n_neighbors : int, default 5
         Neighbours listed with each prompt.
+    n_first : int, optional
+        With images of vectors, prompts whose places do not depend on those after them, as in
+        `plot.spread_evenly`. Default: all prompts are placed together.
     title : str, default "Map of prompts"
         Title of the page.
     unit : str, default "nats"
@@ -144,7 +148,7 @@ def html_map(
     points = check_coordinates(points, len(names))
     kept, pictures = choose_pictures(images, pictured, source, points)
     if pictures:
-        points = _use_canvas(points, 1.0 if len(names) <= MANY else CROWD)
+        points = _use_canvas(points, source, n_first)
     data = {
         "prompts": names,
         "short": shorten(names, LABEL),
@@ -185,12 +189,15 @@ def _source_of(
     return Vectors(rows), check_labels(labels, len(rows))
 
 
-def _use_canvas(points: np.ndarray, share: float) -> np.ndarray:
-    """The points, moved by a share of their way to places that fill a canvas evenly."""
+def _use_canvas(points: np.ndarray, source: Source, n_first: int | None) -> np.ndarray:
+    """Places that fill a canvas evenly; where there are many points they go halfway there."""
+    if len(points) <= MANY:
+        near = source.near(min(N_NEAR, len(points) - 1), n_first) if len(points) > 1 else None
+        return spread_evenly(points, near, n_first=n_first)
     places = spread_evenly(points)
     low, extent = points.min(0), np.ptp(points, axis=0)
     stretched = (points - low) / np.where(extent > 0, extent, 1) * np.ptp(places, axis=0)
-    return share * places + (1 - share) * (places.min(0) + stretched)
+    return CROWD * places + (1 - CROWD) * (places.min(0) + stretched)
 
 
 def _neighbors(source: Source, k: int) -> dict[str, Any]:

@@ -14,11 +14,10 @@ __all__ = ["COLOURS", "describe_clusters", "name_groups"]
 # Their contrast is at least 3:1 on the light and the dark page. The colour-blind can tell the first
 # seven apart, as many as there are shapes; those after them are as different as they can be.
 COLOURS = (
-    *("#0072b2", "#d55e00", "#009e73", "#b8609a", "#8c6d31", "#7f7f7f", "#4f8fd0"),
-    *("#8243ef", "#d358f5", "#fa2564", "#227727", "#205bf7", "#bb1cb5", "#8c9510"),
-    *("#bb3a49", "#9079fe", "#795ea7", "#f942b2", "#c37c77", "#0e7f7c", "#ca1e7d"),
+    *("#0072b2", "#d55e00", "#009e73", "#b8609a", "#7b6452", "#7142ee", "#6c89f6"),
+    *("#c256f9", "#fa2564", "#a79133", "#227727", "#f346c1", "#bb1cb5", "#bb3a49"),
+    *("#795ea7", "#139bbe", "#2662fe", "#0e7f7c", "#c37c77", "#7b7912", "#48a515"),
 )
-MOST_CLUSTERS = 7  # of those that are found by the silhouette
 
 
 def describe_clusters(
@@ -26,8 +25,10 @@ def describe_clusters(
 ) -> list[dict[str, Any]]:
     """The levels as the page reads them: the cluster of each prompt, names and typical prompts."""
     n = len(names)
-    if not isinstance(clusters, Clusters):
-        found = _find(source) if clusters is None else np.asarray(clusters)
+    if clusters is None:
+        clusters = source.clusters(names)
+    elif not isinstance(clusters, Clusters):
+        found = np.asarray(clusters)
         if found.shape != (n,):
             raise ValueError(f"clusters: expected the shape ({n},), got {found.shape}.")
         clusters = name_groups(found, source, names)
@@ -55,7 +56,3 @@ def name_groups(groups: np.ndarray, source: Source, names: list[str]) -> Cluster
     typical = tuple(source.middle(np.flatnonzero(level == g)) for g in range(len(order)))
     called = tuple(f"like “{names[members[0]]}”" for members in typical)
     return Clusters((level,), (called,), (typical,))
-
-
-def _find(source: Source) -> np.ndarray:
-    return source.cluster(MOST_CLUSTERS)

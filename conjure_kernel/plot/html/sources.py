@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from conjure_kernel.estimators.clusters import Clusters, find_clusters
+from conjure_kernel.plot.canvas import neighbors_of
 from conjure_kernel.plot.coordinates import (
     layout,
     layout_vectors,
@@ -17,7 +19,7 @@ from conjure_kernel.plot.coordinates import (
 
 __all__ = ["Matrix", "Source", "Vectors", "pack"]
 
-SAMPLE = 1000  # vectors by which a layout or a clustering is judged
+SAMPLE = 1000  # vectors by which a layout is judged
 
 
 class Matrix:
@@ -40,20 +42,9 @@ class Matrix:
         """Positions of a few prompts that represent all."""
         return representatives(points)
 
-    def cluster(self, most: int) -> np.ndarray:
-        """Average linkage on sqrt(J), cut into 2 to `most` clusters of the best silhouette."""
-        from scipy.cluster.hierarchy import fcluster, linkage
-        from scipy.spatial.distance import squareform
-        from sklearn.metrics import silhouette_score
-
-        n = len(self.distances)
-        if n < 4 or not self.distances.any():
-            return np.zeros(n, dtype=int)
-        links = linkage(squareform(self.distances, checks=False), "average")
-        cuts = [fcluster(links, k, "maxclust") for k in range(2, min(most, n - 1) + 1)]
-        cuts = [cut for cut in cuts if 1 < len(set(cut)) < n]
-        scored = [silhouette_score(self.distances, cut, metric="precomputed") for cut in cuts]
-        return cuts[int(np.argmax(scored))] if cuts else np.zeros(n, dtype=int)
+    def clusters(self, names: list[str]) -> Clusters:
+        """Clusters that are found by default."""
+        return find_clusters(names, distances=self.distances)
 
     def middle(self, members: np.ndarray) -> tuple[int, ...]:
         """The three most central of some prompts, the medoid first."""
@@ -62,11 +53,15 @@ class Matrix:
 
     def nearest(self, n_neighbors: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Positions, distances and standard errors of each prompt's neighbours, nearest first."""
-        apart = self.distances + np.diag(np.full(len(self.distances), np.inf))
-        nearest = np.argsort(apart, axis=1, kind="stable")[:, :n_neighbors]
+        nearest = self.near(n_neighbors, None)
         both = self.distances, self.errors
         distances, errors = (np.take_along_axis(matrix, nearest, 1) for matrix in both)
         return nearest, distances, errors
+
+    def near(self, n_neighbors: int, n_first: int | None) -> np.ndarray:
+        """Positions of each prompt's neighbours among the first."""
+        apart = self.distances + np.diag(np.full(len(self.distances), np.inf))
+        return np.argsort(apart[:, :n_first], axis=1, kind="stable")[:, :n_neighbors]
 
     def data(self) -> dict[str, Any]:
         """The data from which the page computes distances."""
@@ -107,20 +102,9 @@ class Vectors:
         """Positions of a few prompts that represent all."""
         return representatives(self.reduced)
 
-    def cluster(self, most: int) -> np.ndarray:
-        """k-means with 2 to `most` clusters, those of the best silhouette on a sample."""
-        from sklearn.cluster import KMeans
-        from sklearn.metrics import silhouette_score
-
-        n, kept = len(self.reduced), self._sample()
-        n_distinct = len(np.unique(self.reduced[kept], axis=0))
-        cuts = [
-            KMeans(k, n_init=4, random_state=0).fit_predict(self.reduced)
-            for k in range(2, min(most, n_distinct - 1) + 1)
-        ]
-        cuts = [cut for cut in cuts if len(set(cut[kept])) > 1]
-        scored = [silhouette_score(self.reduced[kept], cut[kept]) for cut in cuts]
-        return cuts[int(np.argmax(scored))] if cuts else np.zeros(n, dtype=int)
+    def clusters(self, names: list[str]) -> Clusters:
+        """Clusters that are found by default."""
+        return find_clusters(names, vectors=self.rows)
 
     def middle(self, members: np.ndarray) -> tuple[int, ...]:
         """The three of some prompts that are nearest to their mean, the medoid first."""
@@ -138,6 +122,10 @@ class Vectors:
         distances, nearest = fitted.kneighbors()
         distances = distances**2 / 2 if self.unit else distances
         return nearest, distances, np.full(nearest.shape, np.nan)
+
+    def near(self, n_neighbors: int, n_first: int | None) -> np.ndarray:
+        """Positions of each prompt's neighbours among the first."""
+        return neighbors_of(self.rows, n_neighbors, n_first)
 
     def data(self) -> dict[str, Any]:
         """The data from which the page computes distances."""
