@@ -10,7 +10,7 @@ import pytest
 import pages
 from conjure_kernel.estimators.clusters import Clusters
 from conjure_kernel.plot._style import HUES
-from conjure_kernel.plot.html import html_map
+from conjure_kernel.plot.html import HtmlMap, html_map
 from pages import CONTROLS, NASTY, crowd, open_page, show_as, start_browser, wait_until, world
 
 ENTER, UP, DOWN, ESCAPE, TAB = "\ue007", "\ue013", "\ue015", "\ue00c", "\ue004"
@@ -261,6 +261,19 @@ def test_the_table_of_many_comes_in_pieces(opened_crowd):
     opened_crowd.find_element("id", "search").send_keys("thing 1999")
     assert ask(opened_crowd, rows) == [1999]
     assert not opened_crowd.find_element("id", "more").is_displayed()
+
+
+def test_a_frame_in_a_notebook_works_as_well(driver, page, tmp_path):
+    show_as(driver)
+    driver.get_log("browser")
+    (tmp_path / "notebook.html").write_text(HtmlMap(page)._repr_html_(), encoding="utf-8")
+    driver.get((tmp_path / "notebook.html").as_uri())
+    driver.switch_to.frame(0)
+    wait_until(driver, "document.documentElement.dataset.ready === 'yes'")
+    press(driver, ENTER, "tbody tr:nth-child(4) .prompt")
+    assert state(driver, "pinned") == 3
+    driver.switch_to.default_content()
+    assert [entry for entry in driver.get_log("browser") if entry["level"] != "INFO"] == []
 
 
 # ----------------------------------------------------------------------------------------- labels

@@ -7,7 +7,7 @@ const fill = (card, index) => {
     Object.assign(add(row, "img"), { src: uri, alt: `Image ${k + 1} conjured by “${prompts[index]}”` });
   }
   if (levels[0].names.length > 1) {
-    add(card, "p", "facts", `Cluster: ${levels.map((_, k) => clusterName(k, index)).join(" › ")}`);
+    add(card, "p", "facts", `Cluster: ${clusterPath(index)}`);
   }
   for (const column of columns) {
     const value = column.values[index];

@@ -50,6 +50,9 @@ const clusterName = (level, index) => {
   return cluster < 0 ? "none" : levels[level].names[cluster];
 };
 
+// The clusters of a prompt, from coarse to fine.
+const clusterPath = (index) => [...new Set(levels.map((_, k) => clusterName(k, index)))].join(" › ");
+
 // A new element with text, never with markup: nothing in a prompt is ever read as HTML.
 const add = (parent, tag, className, text) => {
   const node = parent.appendChild(document.createElement(tag));

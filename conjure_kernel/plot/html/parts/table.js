@@ -20,7 +20,7 @@ const showRow = (index) => {
   const of = add(row, "td");
   const cluster = levels[0].of[index];
   swatch(of, cluster < 0 ? GREY : paletteOf(cluster), Math.max(0, cluster));
-  add(of, "span", "", levels.map((_, k) => clusterName(k, index)).join(" › "));
+  add(of, "span", "", clusterPath(index));
   if (pictures.length) {
     const images = add(row, "td", "images");
     for (const [k, uri] of (picturesOf.get(index) ?? []).entries()) {
