@@ -69,7 +69,7 @@ def test_files_without_header(conjure, tmp_path):
     path.write_text("strawberry,tomato\na bus,a taxi\n")
     code, out, err = conjure("pairs", path)
     assert (code, out, err.count("\n")) == (2, "", 1)
-    assert "name two in --columns=, or pass --no-header." in err
+    assert "name two with --columns=..., or pass --no-header." in err
     code, out, err = conjure("pairs", path, "--no-header")
     assert code == 0, err
     assert len(out.splitlines()) == 3
