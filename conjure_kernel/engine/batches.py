@@ -7,6 +7,7 @@ import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple, TypeAlias, TypeVar
@@ -15,6 +16,7 @@ import numpy as np
 import torch
 
 from conjure_kernel.cache.folder import BATCH_SIZES, read_json, replace
+from conjure_kernel.engine.threads import may_choose, threads
 from conjure_kernel.method.grid import make_grid
 from conjure_kernel.method.reverse import ChainSettings
 from conjure_kernel.models.denoiser import Denoiser
@@ -31,6 +33,7 @@ WORTH_A_SEARCH = 50_000  # predictions
 SEARCH_SECONDS = 5.0
 RATE_SECONDS = 3.0
 LARGEST_SEARCHED = 4096
+ONE_THREAD = 1.1  # times the time of several that one thread may take
 
 # Rows that fitted after memory ran out, by model and device: remembered for the session.
 _FITTING: dict[tuple[str, str], int] = {}
@@ -76,23 +79,44 @@ class Batches:
             numbers = BATCH_NUMBERS.get(torch.device(denoiser.device).type, BATCH_NUMBERS["cuda"])
             size = max(1, min(LARGEST_BATCH, numbers // int(np.prod(denoiser.shape))))
         self._tuned = not automatic or denoiser.compiled  # a search would compile each size
+        self.n_threads: int | None = None  # those of torch
         self._here = (denoiser.fingerprint, str(denoiser.device))
         self.denoiser, self.size = denoiser, min(size, _FITTING.get(self._here, size))
 
     def tune_batch_size(self, prompt: str, n_predictions: int, folder: Path | None) -> None:
-        """Choose the best size for this model and machine, measured once and kept in `folder`."""
+        """Choose the best size for this model and machine, measured once and kept in `folder`.
+
+        On a CPU also whether one thread does instead of several, unless their number was set.
+        """
         if self._tuned or n_predictions < WORTH_A_SEARCH:
             return
         self._tuned, name = True, _describe(self.denoiser)
+        size = self._once(name, lambda: self._search(prompt), folder)
+        self.size = min(size, _FITTING.get(self._here, LARGEST_SEARCHED))
+        if may_choose(torch.device(self.denoiser.device)):
+            search = partial(self._search_threads, prompt)
+            self.n_threads = self._once(f"{name}, threads of a call", search, folder)
+
+    def _once(self, name: str, search: Callable[[], int], folder: Path | None) -> int:
+        """What a search has found, in this process or in the file of an earlier one."""
         if name not in _BEST:
             known = _read_sizes(folder / BATCH_SIZES) if folder else {}
             if name not in known:
-                known[name] = self._search(prompt)
+                known[name] = search()
                 if folder:
                     with suppress(OSError):
                         replace(folder / BATCH_SIZES, json.dumps(known, indent=1).encode())
             _BEST[name] = known[name]
-        self.size = min(_BEST[name], _FITTING.get(self._here, LARGEST_SEARCHED))
+        return _BEST[name]
+
+    def _search_threads(self, prompt: str) -> int:
+        """One thread, where it is not slower than all of them by more than a tenth."""
+        seconds = {}
+        for number in (torch.get_num_threads(), 1):
+            with threads(number):
+                seconds[number] = min(self._time(prompt, self.size) for _ in range(3))
+        several = max(seconds)
+        return 1 if seconds[1] <= ONE_THREAD * seconds[several] else several
 
     def _search(self, prompt: str) -> int:
         """Smallest size within 5 % of the best rate, among sizes doubled while that helps."""
@@ -131,7 +155,8 @@ class Batches:
         denoiser.full_call = self.size
         x = torch.zeros(shape, device=denoiser.device, dtype=denoiser.dtype)
         begun, task = time.perf_counter(), Replay(make_grid(denoiser.schedule, n_steps), x)
-        denoiser.run(task, [prompt], n_rows, 1.0)
+        with threads(self.n_threads):
+            denoiser.run(task, [prompt], n_rows, 1.0)
         float(task.predictions[0].sum())  # waits for the device
         return time.perf_counter() - begun
 
@@ -193,7 +218,8 @@ class Batches:
         if n_rows <= self.size:
             try:
                 self.denoiser.full_call = self.size
-                return call()
+                with threads(self.n_threads):
+                    return call()
             except RuntimeError as error:
                 self._halve_or_raise(error, n_rows)
             _free()
