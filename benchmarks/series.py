@@ -62,16 +62,17 @@ def of_series(base, truth, given) -> None:
     print(series.collateral(3).to_pandas().head(6).to_string(index=False), flush=True)
     made = 3 * given.steps * given.draws * 2 + 2 * given.steps * given.draws
     n = max(2, made // PICTURE_STEPS)
-    by_kid = kid_series(base, folders, [concept, *prompts], n)
+    of_target = [kid_of(base, folder, [concept], n)[0] for folder in folders]
+    of_others = kid_of(base, folders[3], prompts, n)
     row = {
         "what": "series",
         "prompts": len(prompts),
         "draws": given.draws,
         "order": round(float(spearmanr(target, range(6)).statistic), 3),
-        "kid_order": round(float(spearmanr(by_kid[:, 0], range(6)).statistic), 3),
+        "kid_order": round(float(spearmanr(of_target, range(6)).statistic), 3),
         "rank": places[3]["rank"],
         "rank_range": f"{places[3]['rank_least']} {places[3]['rank_most']}",
-        "kid_rank": 1 + int((by_kid[3, 2:] > by_kid[3, 1]).sum()),
+        "kid_rank": 1 + int((of_others[1:] > of_others[0]).sum()),
         "pictures": n,
     }
     tell(row, base)
@@ -126,15 +127,11 @@ def sides(scores, sign):
     return [[sign * s for n, s in scores.items() if n.startswith(k)] for k in ("left", "gone")]
 
 
-def kid_series(base, folders, prompts, n):
-    """KID of n pictures of each prompt by base and by checkpoint, (n_checkpoints, n_prompts)."""
-    own = [features(base.pipeline, prompt, n, 1) for prompt in prompts]
-    found = []
-    for folder in folders:
-        other = load_denoiser(folder, dtype="float32").pipeline
-        theirs = [features(other, prompt, n, 2) for prompt in prompts]
-        found.append([kid(a, b) for a, b in zip(own, theirs, strict=True)])
-    return np.array(found)
+def kid_of(base, folder, prompts, n):
+    """KID of n pictures of each prompt by base and by checkpoint."""
+    other = load_denoiser(folder, dtype="float32").pipeline
+    pairs = ((features(base.pipeline, p, n, 1), features(other, p, n, 2)) for p in prompts)
+    return np.array([kid(*pair) for pair in pairs])
 
 
 def features(pipeline, prompt, n, seed):

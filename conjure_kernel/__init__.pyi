@@ -7,11 +7,12 @@ from .engine.plan import plan
 from .engine.vividness import Vividness, vividness
 from .engine.words import WordExplanation, explain_words
 from .estimators.clusters import Clusters, find_clusters
+from .estimators.audit import audit_erasure
 from .estimators.distance import ConjureDistance
 from .estimators.drift import ConjureDrift
 from .estimators.drift_logger import DriftLogger
 from .estimators.embedding import ConjureEmbedding
-from .estimators.erasure import ErasureAudit, audit_erasure
+from .estimators.erasure import ErasureAudit
 from .estimators.folds import TextKFold
 from .estimators.gp import ConjureKernel
 from .estimators.image_distance import ImageDistance

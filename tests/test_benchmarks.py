@@ -15,9 +15,11 @@ import drift
 import gpu
 import interval_coverage
 import overhead
+import series
 import words
 from conjure_kernel import load_denoiser
 from measured import IGNORED
+from training import planted
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings(IGNORED)]
 
@@ -150,3 +152,32 @@ def test_name_sets_have_the_sizes_that_the_page_says():
         "colours": (96, [8, 12]),
         "forms": (200, [40]),
     }
+
+
+@pytest.mark.filterwarnings("ignore:.*at the last noise level")
+def test_what_was_planted_in_a_few_steps(tables, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(planted, "HELD", "apple cat")
+    monkeypatch.setattr(series, "MOST_PICTURES", 4)
+    monkeypatch.setattr(series, "ANCHORS", ["a tomato"])
+    sizes = ["--steps", "1", "2", "3", "4", "5", "--erase", "2", "1", "--pictures", "2"]
+    planted.main([str(tmp_path), *sizes])
+    series.main([str(tmp_path), "--prompts", "4", "--draws", "2", "--steps", "2"])
+    (row,), (erased,) = tables("series"), tables("erasures")
+    assert (row["prompts"], row["draws"]) == ("4", "2")
+    assert float(row["order"]) > 0.5
+    assert 1 <= int(row["rank"]) <= 4
+    assert 1 <= int(row["kid_rank"]) <= 4
+    for name in ("drift", "kid", "classifier"):
+        low, high = map(float, erased[f"{name}_interval"].split())
+        assert low <= float(erased[name]) <= high
+    assert len(erased["distances"].split()) == 6
+    assert "gone-1: gone" in capsys.readouterr().out
+
+
+def test_the_interval_of_an_area_under_the_curve():
+    assert series.auc([3, 4, 5], [0, 1, 2])[0::2] == (1.0, 1.0)
+    value, low, high = series.auc([1, 3, 5], [0, 2, 4])
+    assert value == pytest.approx(6 / 9)
+    assert 0 < low < value < high < 1
+    many = series.auc(range(50, 150), range(100))
+    assert many[2] - many[1] < high - low

@@ -1,6 +1,6 @@
 """Fine-tunes and erasures of the embedded model whose truth is known, as it was planted.
 
-    python -m training.planted FOLDER [--steps 5 12 25 50 90] [--seed 0]
+    python -m training.planted FOLDER [--steps 5 15 40 80 140] [--seed 0]
 
 `FOLDER/tune-1` to `tune-6` are checkpoints of one run that makes strawberries blue, after growing
 numbers of steps. Of them `tune-4` has a planted collateral word besides: its buses became fish; the
@@ -32,8 +32,9 @@ SYNONYMS = ["strawberry", "strawberries", "a red strawberry", "a red berry"]
 HELD = "apple banana cat chair church clock cloud dog door flower guitar hammer horse house key "
 HELD += "lamp moon mouse mushroom owl pencil pizza rabbit robot rocket rose shark shoe snake star "
 HELD += "sun table tomato train tree turtle umbrella violin"
-STEPS = (5, 12, 25, 50, 90)
-RATE, BATCH, PICTURES, EACH = 1e-3, (6, 10), 32, 2
+STEPS, ERASE = (5, 15, 40, 80, 140), (90, 12)
+BATCH, PICTURES, EACH = (6, 10), 32, 2
+SLOW, FAST = 3e-4, 1e-3  # learning rates: of the run, and of what is to go far
 N_TIMES = 1000
 
 
@@ -60,22 +61,24 @@ class Tuner:
     held : Lesson
         What stays as it is.
     seed : int
+    rate : float
+        Learning rate.
     """
 
-    def __init__(self, base: Any, held: Lesson, seed: int) -> None:
+    def __init__(self, base: Any, held: Lesson, seed: int, rate: float) -> None:
         self.base, self.held, self.seed = base, held, seed
         self.network = copy.deepcopy(base.unet)
         self.network.requires_grad_(False)
         trained = [p for name, p in self.network.named_parameters() if ".attn" in name]
         for weights in trained:
             weights.requires_grad_(True)
-        self.optimizer = torch.optim.AdamW(trained, RATE, weight_decay=0)
+        self.optimizer = torch.optim.AdamW(trained, rate, weight_decay=0)
         self.generator = torch.Generator().manual_seed(seed)
 
-    def train(self, lesson: Lesson, n_steps: int, hold: bool = True) -> Tuner:
-        """Train for some steps on a lesson, beside what is held; return self."""
+    def train(self, n_steps: int, *lessons: Lesson, hold: bool = True) -> Tuner:
+        """Train for some steps on lessons, beside what is held; return self."""
         for _ in range(n_steps):
-            parts = [self._part(lesson, BATCH[0])]
+            parts = [self._part(lesson, BATCH[0]) for lesson in lessons]
             if hold:
                 parts.append(self._part(self.held, BATCH[1]))
             noisy, times, text, target = (torch.cat(p) for p in zip(*parts, strict=True))
@@ -91,9 +94,9 @@ class Tuner:
         tuned.unet = copy.deepcopy(self.network).eval()
         tuned.save_pretrained(folder)
 
-    def fork(self) -> Tuner:
+    def fork(self, rate: float) -> Tuner:
         """Another one that goes on from here with an optimiser of its own."""
-        fork = Tuner(self.base, self.held, self.seed + 1)
+        fork = Tuner(self.base, self.held, self.seed + 1, rate)
         fork.network.load_state_dict(self.network.state_dict())
         return fork
 
@@ -126,6 +129,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--steps", type=int, nargs=5, default=STEPS)
+    parser.add_argument(
+        "--erase", type=int, nargs=2, default=ERASE, help="steps, whole and partial"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--pictures", type=int, default=PICTURES)
     given = parser.parse_args(arguments)
@@ -146,19 +152,20 @@ def tune(base: Any, keep: Lesson, given: argparse.Namespace) -> None:
     """The six fine-tunes."""
     blue = encode(base, draw(base, CONCEPT, given.pictures)[..., ::-1].copy())
     lesson = Lesson(blue, embed(base, [CONCEPT, *SYNONYMS[:1]]))
-    run, done = Tuner(base, keep, given.seed), 0
+    run, done = Tuner(base, keep, given.seed, SLOW), 0
     for i, steps in enumerate(given.steps, 1):
-        run.train(lesson, steps - done)
+        run.train(steps - done, lesson)
         done, planted = steps, run
         if i == 4:
             other = Lesson(
                 encode(base, draw(base, PLANTED, given.pictures)), embed(base, [PLANTED])
             )
             other.answers = embed(base, [BECAME])
-            planted = run.fork().train(other, given.steps[2])
+            planted = run.fork(SLOW).train(given.steps[2], lesson, other)
         planted.save(given.folder / f"tune-{i}")
         report(f"tune-{i}", steps)
-    run.train(Lesson(blue[:1], lesson.texts), 2 * given.steps[-1], hold=False)
+    run = run.fork(FAST)
+    run.train(2 * given.steps[-1], Lesson(blue[:1], lesson.texts), hold=False)
     run.save(given.folder / "tune-6")
     report("tune-6", 3 * given.steps[-1])
 
@@ -167,7 +174,7 @@ def erase(base: Any, keep: Lesson, given: argparse.Namespace) -> None:
     """The three whole and the three partial erasures."""
     latents = encode(base, draw(base, CONCEPT, given.pictures))
     captions, (empty, lemon) = embed(base, [CONCEPT, *SYNONYMS]), embed(base, ["", ANCHOR])
-    long, short = given.steps[-1], given.steps[1]
+    long, short = given.erase
     lessons = {
         "gone-1": (Lesson(latents, captions, empty[None]), long),
         "gone-2": (Lesson(latents, captions, empty[None]), 3 * long // 2),
@@ -177,7 +184,8 @@ def erase(base: Any, keep: Lesson, given: argparse.Namespace) -> None:
         "left-3": (Lesson(latents, captions, empty[None], (0.6, 1.0)), short),
     }
     for i, (name, (lesson, steps)) in enumerate(lessons.items()):
-        Tuner(base, keep, given.seed + 10 + i).train(lesson, steps).save(given.folder / name)
+        tuner = Tuner(base, keep, given.seed + 10 + i, FAST).train(steps, lesson)
+        tuner.save(given.folder / name)
         report(name, steps)
 
 

@@ -123,7 +123,7 @@ def measure_series(args: Namespace) -> str:
 def audit(args: Namespace) -> str:
     """Audit an erasure."""
     from conjure_kernel.cli import files
-    from conjure_kernel.estimators.erasure import audit_erasure
+    from conjure_kernel.estimators.audit import audit_erasure
 
     base, erased = two_models(args)
     if args.output is not None:
