@@ -37,6 +37,7 @@ from conjure_kernel.cli import (
     words,
 )
 from conjure_kernel.cli.options import UNWRITTEN, Parser, as_options, drop_output, put, say, visible
+from conjure_kernel.cli.pictures import check_picture
 
 __all__ = ["build_parser", "main"]
 
@@ -101,6 +102,7 @@ def main(argv: list[str] | None = None) -> int:
             warnings.simplefilter("default", UserWarning)
             warnings.showwarning = _show_warning
             args = build_parser().parse_args(argv)
+            check_picture(args)
             if text := args.run(args):
                 put(visible(text) + "\n")
     except SystemExit as stop:  # raised by --help and --version

@@ -35,7 +35,7 @@ def add_verbs(add: options.Add) -> None:
     add_task(parser)
     text = "setting to sweep, with or without values; may be given several times (default: all)"
     parser.add_argument("--sweep", metavar="NAME[=V,V]", action="append", help=text)
-    text = "NAME.json, with NAME.md and NAME.png beside it; or NAME.tex or .md, the tables alone"
+    text = "NAME.json, with NAME.md and NAME.png (.pdf, .svg: --format); or NAME.tex or .md, tables"
     options.add_output(parser, text, required=False)
     options.add_model(parser)
 
@@ -57,7 +57,7 @@ def ablate_settings(args: Namespace) -> str:
     elif paths:
         from conjure_kernel.plot import plot_ablation
 
-        write_all(paths, result.to_dict(), text, plot_ablation(result.table), args)
+        write_all(paths, result.to_dict(), text, args, plot_ablation, result.table)
     return text
 
 

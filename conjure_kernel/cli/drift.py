@@ -222,7 +222,7 @@ def _write_series(series: Series, args: Namespace) -> None:
     if kind in PAGES:
         files.write_page(args.output, series_page(series))
     elif kind in files.PICTURES:
-        files.write_figure(args.output, plot_series(series), series.provenance)
+        files.write_figure(args.output, args, series.provenance, plot_series, series)
     elif kind in files.PAPER:
         tables = [series.verdicts(), series.curves(), series.collateral()]
         files.write_tables(args.output, tables, series.provenance)
@@ -241,5 +241,5 @@ def _write(drift: ConjureDrift, args: Namespace) -> None:
         from conjure_kernel.plot import plot_drift
 
         names = [Path(model).name for model in args.model]
-        files.write_figure(args.output, plot_drift(drift, names=names), about)
+        files.write_figure(args.output, args, about, plot_drift, drift, names=names)
     say_written(drift.n_evaluations_, args)

@@ -12,8 +12,9 @@ import os
 import stat
 import tempfile
 import uuid
-from collections.abc import Sequence
-from contextlib import suppress
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from conjure_kernel._checks import import_optional
 from conjure_kernel._table import Table, jsonable
 from conjure_kernel.cache.folder import replace
 from conjure_kernel.cli.options import UNWRITTEN, say
+from conjure_kernel.cli.pictures import PICTURES
 
 if TYPE_CHECKING:
     from conjure_kernel.engine.explanation import Explanation
@@ -46,7 +48,6 @@ ROWS = (".csv", *PAPER)
 TABLES = (".npz", ".parquet", *ROWS)
 EXPLAINED = ("prompts", "divergence", "standard_error", "heat", "views", "morph", "switch_log_snr")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-PICTURES = {".png": "Description", ".svg": "Description", ".pdf": "Subject"}  # for the provenance
 
 
 def check_output(path: Path, endings: Sequence[str], force: bool) -> None:
@@ -213,11 +214,22 @@ def write_explanation(
     write_output(path, buffer.getvalue())
 
 
-def write_figure(path: Path, figure: Any, provenance: dict[str, Any]) -> None:
-    """Write a matplotlib figure, its provenance in the file's own metadata."""
+def write_figure(
+    path: Path,
+    args: Namespace,
+    provenance: dict[str, Any],
+    plot: Callable[..., Any],
+    *shown: Any,
+    **more: Any,
+) -> None:
+    """Plot and write a figure as the options say, its provenance in the file's own metadata."""
+    from conjure_kernel.plot import font_context
+
     buffer, kind = io.BytesIO(), path.suffix.lower()
     metadata = {PICTURES[kind]: json.dumps(provenance)}
-    figure.savefig(buffer, format=kind[1:], metadata=metadata)
+    with font_context(args.font) if args.font else nullcontext():
+        figure = plot(*shown, **more, size=args.size)
+        figure.savefig(buffer, format=kind[1:], dpi=args.dpi or "figure", metadata=metadata)
     write_output(path, buffer.getvalue())
 
 

@@ -127,8 +127,8 @@ def _write_map(
     images = shown.pop("images")
     first = None if images is None else images[:, 0]
     more: dict[str, Any] = {"replicates": replicates, "method": args.layout or "mds"}
-    figure = plot_overview(**shown, images=first, **more)
-    files.write_figure(args.output, figure, provenance)
+    shown |= {"images": first, **more}
+    files.write_figure(args.output, args, provenance, plot_overview, **shown)
 
 
 def _write_atlas(
@@ -197,7 +197,8 @@ def _write_vectors(
     """Write a page, a picture or a table of vectors; the prompts `kept` have images."""
     from conjure_kernel.cli import files
     from conjure_kernel.estimators.clusters import find_clusters
-    from conjure_kernel.plot import layout_vectors, neighbors_of, plot_map, plot_mosaic
+    from conjure_kernel.plot import layout_vectors, neighbors_of, plot_mosaic
+    from conjure_kernel.plot.maps import map_figure
 
     points = layout_vectors(vectors, method=args.layout or "umap", n_first=n_first)
     kind = args.output.suffix.lower()
@@ -221,11 +222,11 @@ def _write_vectors(
         return files.write_page(args.output, page)
     names = [prompts[i] for i in kept]
     if images is None:
-        figure: Any = plot_map(points[kept], names).figure
+        files.write_figure(args.output, args, provenance, map_figure, points[kept], names)
     else:
         kinds = listed_names() if args.prompts is None else None
         groups = find_clusters(names, vectors=vectors[kept], hypernyms=kinds)
         n_together = n_first if len(kept) == len(prompts) else len(kept)
         more = {"near": neighbors_of(vectors[kept], 10, n_together), "n_first": n_together}
-        figure = plot_mosaic(points[kept], names, images[:, 0], clusters=groups, **more)
-    files.write_figure(args.output, figure, provenance)
+        more["clusters"], drawn = groups, (points[kept], names, images[:, 0])
+        files.write_figure(args.output, args, provenance, plot_mosaic, *drawn, **more)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from argparse import Namespace
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from conjure_kernel.cli import options
 from conjure_kernel.cli.options import say, say_written, settings_of
@@ -26,6 +26,7 @@ MATRIX = """\
 examples:
   conjure matrix prompts.txt -o matrix.npz
   conjure matrix words.csv --column word -o matrix.csv --draws 8
+  conjure matrix prompts.txt -o matrix.pdf --size 3.5
   printf 'lemon\\npear\\nbus\\n' | conjure matrix - -o matrix.parquet
 
 .npz      arrays prompts, divergences, standard_errors, kl (row || column) and provenance (JSON);
@@ -33,6 +34,7 @@ examples:
 .csv      a line per cell, with its 95 % interval; the provenance is in OUTPUT.json
 .md, .tex the same table for a paper, with the provenance in a comment
 .parquet  the same table, with the provenance in its attrs; pip install "conjure-kernel[tables]"
+.png, .pdf, .svg  a picture of it, with its rows in the order of a dendrogram
 """
 PLAN = """\
 examples:
@@ -68,7 +70,7 @@ def add_verbs(add: options.Add) -> None:
     """Add the commands; `add` makes a parser of a name, a function, a line and an epilog."""
     parser = add("matrix", measure_table, "write J of all pairs of prompts into a file", MATRIX)
     options.add_prompts(parser)
-    options.add_output(parser, ".npz, .csv, .md, .tex or .parquet")
+    options.add_output(parser, ".npz, .csv, .md, .tex, .parquet, .png, .pdf or .svg")
     options.add_origin(parser)
     text = "images of each prompt in .npz (default: %(default)s)"
     parser.add_argument("--images", metavar="N", type=int, default=0, help=text)
@@ -101,16 +103,29 @@ def measure_table(args: Namespace) -> str:
     from conjure_kernel.cli import files
     from conjure_kernel.engine.provenance import provenance_of
 
-    files.check_output(args.output, files.TABLES, args.force)
+    files.check_output(args.output, [*files.TABLES, *files.PICTURES], args.force)
     n_images = check_number(args.images, "--images", least=0, integer=True)
     prompts = read_prompts(args)
     engine = open_model(args)
     measured = measure(engine, prompts, args)
     keeps_images = n_images and args.output.suffix.lower() == ".npz"
     images = engine.images(measured.prompts_a, n_images) if keeps_images else None
-    files.write_table(args.output, measured, provenance_of(engine), images)
+    if args.output.suffix.lower() in files.PICTURES:
+        _write_matrix(measured, provenance_of(engine), args)
+    else:
+        files.write_table(args.output, measured, provenance_of(engine), images)
     say_written(engine.denoiser.n_evaluations, args)
     return ""
+
+
+def _write_matrix(measured: Measured, provenance: dict[str, Any], args: Namespace) -> None:
+    from conjure_kernel.cli import files
+    from conjure_kernel.plot.matrix import matrix_figure
+
+    more: dict[str, Any] = {"standard_errors": measured.standard_errors}
+    more["unit"] = "relative to the empty prompt" if provenance.get("origin") else "nats"
+    shown = (measured.values, measured.prompts_a)
+    files.write_figure(args.output, args, provenance, matrix_figure, *shown, **more)
 
 
 def plan_table(args: Namespace) -> str:
@@ -139,7 +154,8 @@ def render_explanation(args: Namespace) -> str:
     else:
         from conjure_kernel.plot import plot_explanation
 
-        files.write_figure(args.output, plot_explanation(explanation), explanation.provenance)
+        about = explanation.provenance
+        files.write_figure(args.output, args, about, plot_explanation, explanation)
     return ""
 
 

@@ -56,7 +56,7 @@ def measure_agreement(args: Namespace) -> str:
             from conjure_kernel.plot import plot_agreement
 
             names = [Path(model).name for model in args.model]
-            files.write_figure(args.output, plot_agreement(agreement, names=names), about)
+            files.write_figure(args.output, args, about, plot_agreement, agreement, names=names)
         say_written(agreement.a.n_evaluations + agreement.b.n_evaluations, args)
     low, high = agreement.low, agreement.high
     span = f", 95 % interval {low:.3f} to {high:.3f}" if math.isfinite(low) else ""

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from conjure_kernel.cli import values
+from conjure_kernel.cli.pictures import add_picture
 from conjure_kernel.engine.parameters import Measurement
 
 __all__ = [
@@ -40,6 +41,7 @@ OPTIONS = {
     "columns": "--columns",
     "delimiter": "--delimiter",
     "encoding": "--encoding",
+    "font": "--font",
     "quoting": "--quote",
     "config": "--config",
     "device": "--device",
@@ -62,6 +64,7 @@ OPTIONS = {
     "revision": "--revision",
     "sampler": "--sampler",
     "shapley": "--shapley",
+    "size": "--size",
     "source": "PAIRS",
     "origin": "--origin",
     "split": "--split",
@@ -132,6 +135,8 @@ def add_output(
     output["required"] = required and default is None
     parser.add_argument("-o", "--output", metavar="OUTPUT", help=text, **output)
     parser.add_argument("--force", action="store_true", help="overwrite OUTPUT")
+    if ".pdf" in endings:
+        add_picture(parser, default)
 
 
 def add_model(

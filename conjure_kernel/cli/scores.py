@@ -93,7 +93,10 @@ def evaluate_task(args: Namespace) -> str:
     parts = _tables(results, n_worst)
     text = "\n\n".join(f"{title}\n\n{table}" for title, table in parts.items())
     if paths and paths[0].suffix.lower() in files.PICTURES:
-        files.write_figure(paths[0], _scatter(results, n_worst, each[0], args), about(args))
+        from conjure_kernel.plot import plot_ratings
+
+        shown = _worst_images(results, n_worst, each[0])
+        files.write_figure(paths[0], args, about(args), plot_ratings, results, **shown)
         if not args.quiet and not options.UNWRITTEN:
             say(f"'{paths[0]}' written")
     elif len(paths) == 1:
@@ -104,7 +107,7 @@ def evaluate_task(args: Namespace) -> str:
 
         differences = compare(results) if len(results) > 1 else None
         facts = {"results": [r.to_dict() for r in results], "differences": differences}
-        write_all(paths, facts, text, plot_evaluations(results), args)
+        write_all(paths, facts, text, args, plot_evaluations, results)
     return text
 
 
@@ -156,13 +159,12 @@ def _tables(results: Sequence[Evaluation], n_worst: int) -> dict[str, Table]:
     return parts
 
 
-def _scatter(
-    results: Sequence[Evaluation], n_worst: int, settings: dict[str, Any], args: Namespace
-) -> Any:
-    """Picture of scores against similarity; of one scorer, with pictures of the worst pairs."""
+def _worst_images(
+    results: Sequence[Evaluation], n_worst: int, settings: dict[str, Any]
+) -> dict[str, Any]:
+    """What `plot_ratings` shows of the worst pairs; of one scorer, with pictures."""
     from conjure_kernel.engine.opening import open_engine
     from conjure_kernel.evaluation.summary import disagreements
-    from conjure_kernel.plot import plot_ratings
 
     images = {}
     if len(results) == 1 and n_worst:
@@ -170,7 +172,7 @@ def _scatter(
         texts = list(dict.fromkeys(row[side] for row in rows for side in ("text_a", "text_b")))
         pictures = open_engine(settings).images(texts)[:, 0]
         images = dict(zip(texts, pictures, strict=True))
-    return plot_ratings(results, n_worst=n_worst, images=images)
+    return {"n_worst": n_worst, "images": images}
 
 
 def _baseline(name: str, args: Namespace, settings: dict[str, Any]) -> Callable:

@@ -61,7 +61,7 @@ def check_outputs(args: Namespace, tables: Sequence[str], *pictures: Any) -> lis
     files.check_output(args.output, [".json", *alone], args.force)
     if args.output.suffix.lower() in alone:
         return [args.output]
-    beside = [args.output.with_suffix(ending) for ending in (".md", ".png")]
+    beside = [args.output.with_suffix(ending) for ending in (".md", f".{args.format or 'png'}")]
     for path in beside:
         files.check_output(path, [path.suffix], args.force)
     return [args.output, *beside]
@@ -92,15 +92,15 @@ def write_tables(path: Path, tables: Sequence[Table], args: Namespace) -> None:
 
 
 def write_all(
-    paths: Sequence[Path], facts: Mapping[str, Any], text: str, figure: Any, args: Namespace
+    paths: Sequence[Path], facts: Mapping[str, Any], text: str, args: Namespace, *plotted: Any
 ) -> None:
-    """Everything as .json, what is printed as .md, and a picture."""
+    """Everything as .json, what is printed as .md, and a picture: a function and what it plots."""
     from conjure_kernel._table import jsonable
 
     facts = {**about(args), **facts}
     files.write_output(paths[0], json.dumps(jsonable(facts), indent=1).encode())
     files.write_output(paths[1], f"{text}\n".encode())
-    files.write_figure(paths[2], figure, about(args))
+    files.write_figure(paths[2], args, about(args), *plotted)
     if not args.quiet and not options.UNWRITTEN:
         say(f"'{paths[0]}', '{paths[1].name}' and '{paths[2].name}' written")
 

@@ -6,7 +6,9 @@ import argparse
 import ast
 from typing import Any
 
-__all__ = ["adapter", "assignment", "folder", "rows"]
+__all__ = ["adapter", "assignment", "dots", "folder", "inches", "rows"]
+
+MOST_DOTS = 2400
 
 
 def rows(text: str) -> int | str:
@@ -40,3 +42,20 @@ def assignment(text: str) -> tuple[str, Any]:
 def folder(text: str) -> str | None:
     """A folder; None for the word none."""
     return None if text == "none" else text
+
+
+def inches(text: str) -> tuple[float, ...]:
+    """Width of a figure, or WIDTHxHEIGHT."""
+    try:
+        return tuple(map(float, text.lower().split("x", 1)))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected inches such as 3.5 or 3.5x2.5, got {text!r}"
+        ) from None
+
+
+def dots(text: str) -> float:
+    """Dots an inch."""
+    if not text.replace(".", "", 1).isdecimal() or not 10 <= float(text) <= MOST_DOTS:
+        raise argparse.ArgumentTypeError(f"expected dots an inch, 10 to {MOST_DOTS}, got {text!r}")
+    return float(text)

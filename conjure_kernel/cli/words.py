@@ -66,7 +66,7 @@ def explain_prompt(args: Namespace) -> str:
     else:
         from conjure_kernel.plot import plot_words
 
-        files.write_figure(args.output, plot_words(explanation), explanation.provenance)
+        files.write_figure(args.output, args, explanation.provenance, plot_words, explanation)
     say_written(cost, args)
     return _lines(explanation)
 

@@ -24,6 +24,7 @@ from conjure_kernel.evaluation.correlation import (
 )
 from conjure_kernel.evaluation.uncertainty import Pairing
 from conjure_kernel.method.grid import common_range
+from conjure_kernel.method.jackknife import jackknife_se
 
 __all__ = ["Agreement", "agreement_of", "model_agreement"]
 
@@ -73,12 +74,14 @@ class Agreement:
         Returns
         -------
         table : Table
-            prompt_a, prompt_b, divergence_a, divergence_b in nats, rank_a, rank_b (1 is nearest).
+            prompt_a, prompt_b, divergence_a, divergence_b in nats, rank_a, rank_b (1 is nearest),
+            rank_difference (b less a) and its standard error over draws, NaN where unknown.
         """
         i, j = np.triu_indices(len(self.prompts), 1)
         values = [side.values[i, j] for side in (self.a, self.b)]
         ranks = [stats.rankdata(side) for side in values]
-        order = np.argsort(-np.abs(ranks[0] - ranks[1]), kind="stable")
+        difference, error = ranks[1] - ranks[0], self._rank_errors()
+        order = np.argsort(-np.abs(difference), kind="stable")
         return Table(
             [
                 {
@@ -86,10 +89,22 @@ class Agreement:
                     "prompt_b": self.prompts[j[k]],
                     **{f"divergence_{m}": float(values[s][k]) for s, m in enumerate("ab")},
                     **{f"rank_{m}": float(ranks[s][k]) for s, m in enumerate("ab")},
+                    "rank_difference": float(difference[k]),
+                    "rank_difference_draw_se": float(error[k]),
                 }
                 for k in order
             ]
         )
+
+    def _rank_errors(self) -> np.ndarray:
+        """Standard error over draws of each pair's difference of ranks, by a jackknife."""
+        i, j = np.triu_indices(len(self.prompts), 1)
+        squares = np.zeros(len(i))
+        for side in (self.a, self.b):
+            if side.draw_weights is not None or side.n_draws < 2:
+                return np.full(len(i), np.nan)
+            squares += jackknife_se(stats.rankdata(side.replicates[..., i, j], axis=-1)) ** 2
+        return np.sqrt(squares)
 
 
 def model_agreement(

@@ -1,6 +1,7 @@
 from .canvas import neighbors_of, spread_evenly
 from .coordinates import layout, layout_vectors, position_errors, representatives, stress
 from .explanation import plot_explanation, plot_morph, plot_strip
+from .fonts import font_context
 from .maps import placed_labels, plot_map
 from .matrix import plot_matrix
 from .models import plot_agreement, plot_drift
@@ -13,6 +14,7 @@ from .series import plot_series, series_page
 from .words import plot_words
 
 __all__ = [
+    "font_context",
     "layout",
     "layout_vectors",
     "neighbors_of",

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from matplotlib.text import Text
 
@@ -19,14 +20,17 @@ from conjure_kernel.plot._style import (
     INK,
     STYLE,
     WIDER,
+    Size,
     check_images,
+    check_size,
     fit_axes,
     new_axes,
     text_sizes,
 )
-from conjure_kernel.plot.labels import place_labels, shorten, spread
+from conjure_kernel.plot.fonts import short_names
+from conjure_kernel.plot.labels import place_labels, spread
 
-__all__ = ["placed_labels", "plot_map"]
+__all__ = ["map_figure", "placed_labels", "plot_map"]
 
 ROOMY_UP_TO = 30  # prompts: room for text under thumbnails
 APART = np.array([6.0, 2.0])  # points between two labels, so that they do not read as one
@@ -103,7 +107,7 @@ def plot_map(
     beside = 0.0 if pictures is None else side / 2 + 1.5
     if errors is not None:
         _plot_errors(ax, points, offsets, np.asarray(errors, dtype=float), beside)
-    _plot_labels(ax, shorten(names, 30), points, offsets, max(side / 2 + 1, beside + 1.5))
+    _plot_labels(ax, short_names(names, 30), points, offsets, max(side / 2 + 1, beside + 1.5))
     return ax
 
 
@@ -184,3 +188,12 @@ def _plot_labels(
         text.set_position(((box[:2] + box[2:]) / 2 - point) / pixel)
         if np.isnan(box).any():
             text.remove()
+
+
+def map_figure(coordinates: np.ndarray, labels: Sequence[str], *, size: Size = None) -> Figure:
+    """`plot_map` of dots in a figure of so many inches outside pyplot."""
+    width, height = check_size(size, 8.0)
+    tall = height or 0.75 * width
+    figure = Figure((width, tall), dpi=150)
+    plot_map(coordinates, labels, ax=figure.add_axes((0.015, 0.02, 0.97, 1 - 0.4 / tall)))
+    return figure

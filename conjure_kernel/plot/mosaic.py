@@ -7,16 +7,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
 
 from conjure_kernel._checks import check_coordinates
 from conjure_kernel.estimators.clusters import Clusters
-from conjure_kernel.plot._style import INK, STYLE, check_images, check_labels
+from conjure_kernel.plot._style import INK, Size, check_images, check_labels, check_size
 from conjure_kernel.plot.canvas import spread_evenly
-from conjure_kernel.plot.labels import shorten
+from conjure_kernel.plot.fonts import drawing, readable, short_names
 
 __all__ = ["plot_mosaic"]
 
@@ -29,7 +28,7 @@ STROKE = [withStroke(linewidth=2.5, foreground="white")]
 GOLDEN = 0.381966
 
 
-@rc_context(STYLE)
+@drawing()
 def plot_mosaic(
     coordinates: np.ndarray,
     labels: Sequence[str],
@@ -38,7 +37,7 @@ def plot_mosaic(
     near: np.ndarray | None = None,
     clusters: Clusters | None = None,
     n_first: int | None = None,
-    size: tuple[float, float] = (12.0, 8.0),
+    size: Size = None,
 ) -> Figure:
     """Images of equal size that fill a picture; what is near on the map is near here, too.
 
@@ -56,8 +55,9 @@ def plot_mosaic(
     clusters : Clusters, optional
         Those of `find_clusters`. The first level gives labels their colours, and has its names
         written over the images. Default: none.
-    size : tuple of float, default (12.0, 8.0)
-        Most inches of its width and of its height; one of them is less, as cells have one shape.
+    size : float or (float, float), optional
+        Most inches of its width, or of its width and height; one of them is less, as cells have
+        one shape. Default: 12 and 8.
 
     Returns
     -------
@@ -74,10 +74,12 @@ def plot_mosaic(
     names = check_labels(labels, len(labels))
     pictures = check_images(images, len(names))
     points = check_coordinates(coordinates, len(names))
-    aspect = size[0] / size[1] * HEIGHT
+    wide, high = check_size(size, 12.0)
+    high = wide / 1.5 if high is None else high
+    aspect = wide / high * HEIGHT
     places = spread_evenly(points, near, aspect=aspect, free=0, n_first=n_first)
     columns, rows = places.max(axis=0) + 0.5
-    scale = min(size[0] / columns, size[1] / rows / HEIGHT)
+    scale = min(wide / columns, high / rows / HEIGHT)
     figure = Figure((scale * columns, scale * rows * HEIGHT), dpi=150)
     ax = figure.add_axes((0, 0, 1, 1))
     ax.set_axis_off()
@@ -89,14 +91,14 @@ def plot_mosaic(
     ax.set(xlim=(0, columns), ylim=(0, rows * HEIGHT))
     level = np.full(len(names), -1) if clusters is None else clusters.levels[0]
     font = min(MOST_POINTS, LABEL * 72 * scale)
-    shown = shorten(names, max(3, int(72 * scale / (LETTER * font))))
+    shown = short_names(names, max(3, int(72 * scale / (LETTER * font))))
     style: dict[str, Any] = {"size": font, "ha": "center", "va": "top", "parse_math": False}
     texts = [
         ax.text(x, top - SIDE - GAP, name, color=_colour(kind), **style)
         for x, top, name, kind in zip(places[:, 0], tops, shown, level, strict=True)
     ]
     if clusters is not None:
-        _plot_names(figure, texts, places * [1, HEIGHT], level, clusters.names[0])
+        _plot_names(figure, texts, places * [1, HEIGHT], level, readable(clusters.names[0]))
     return figure
 
 

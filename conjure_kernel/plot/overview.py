@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
-from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from conjure_kernel.plot._style import STYLE, check
+from conjure_kernel.plot._style import NARROW, Size, check, check_size, headline
 from conjure_kernel.plot.coordinates import layout, position_errors, stress
+from conjure_kernel.plot.fonts import drawing, readable
 from conjure_kernel.plot.maps import plot_map
-from conjure_kernel.plot.matrix import plot_matrix
+from conjure_kernel.plot.matrix import ROW, name_room, plot_matrix
 
 __all__ = ["plot_overview"]
 
+HEAD, FOOT = 0.32, 0.38  # inches above a panel, and below the matrix
+ASIDE = 0.33  # side of the matrix in widths, where the map stands right of it
+TREE = 0.16  # width of the tree in sides of the matrix
 
-@rc_context(STYLE)
+
+@drawing()
 def plot_overview(
     divergences: np.ndarray,
     labels: Sequence[str],
@@ -27,6 +32,7 @@ def plot_overview(
     method: str = "mds",
     unit: str = "nats",
     title: str | None = None,
+    size: Size = None,
 ) -> Figure:
     """Two panels: (a) the matrix with its tree, (b) the map with its stress.
 
@@ -49,11 +55,14 @@ def plot_overview(
         The unit of the divergences, as in `plot_matrix`.
     title : str, optional
         Text above both panels. Default: none.
+    size : float or (float, float), optional
+        Width, or width and height, in inches. Default: 10 wide, and as high as the names of the
+        matrix need. Below 6 inches the panels stand above each other.
 
     Returns
     -------
     figure : Figure
-        10 inches wide and outside pyplot: `figure.savefig("map.png")`.
+        A figure outside pyplot: `figure.savefig("map.png")`.
 
     Examples
     --------
@@ -63,18 +72,58 @@ def plot_overview(
     10.0
     """
     matrix, names, errors = check(divergences, labels, standard_errors)
+    names, (title,) = readable(names), readable([title or ""])
     points = layout(matrix, method=method)
     spread = None
     if replicates is not None and method == "mds":
         spread = position_errors(replicates, points)
-    height = 4.0 if title is None else 4.35
-    figure = Figure(figsize=(10, height), dpi=180)
-    left = figure.add_axes((0.067, 0.38 / height, 0.33, 3.3 / height))
+    figure, left, place_map = _panels(check_size(size), names, title)
     plot_matrix(matrix, names, ax=left, standard_errors=errors, unit=unit)
-    start = figure.get_tightbbox().x1 / 10 + 0.025
-    right = figure.add_axes((start, 0.1 / height, 0.99 - start, 3.58 / height))
+    right = place_map()
     plot_map(points, names, images=images, errors=spread, ax=right, stress=stress(matrix, points))
     for letter, ax in (("a", left), ("b", right)):
-        ax.set_title(rf"$\bf{{({letter})}}$  {ax.get_title('left')}", loc="left")
-    figure.text(0.0175, 1 - 0.1 / height, title or "", size=12, va="top", parse_math=False)
+        _letter(ax, letter)
     return figure
+
+
+def _panels(
+    size: tuple[float, float | None], names: list[str], title: str
+) -> tuple[Figure, Axes, Callable[[], Axes]]:
+    """Figure, axes of the matrix, and what makes those of the map, once the matrix has its names.
+
+    All is in inches. The map stands right of the matrix, or below it where the figure is narrow, or
+    where the rows of the matrix would be too low for names.
+    """
+    width, height = size
+    above = HEAD + (0.35 if title else 0)
+    aside, rows = ASIDE * width, ROW * len(names)
+    below = width < NARROW or rows > (aside if height is None else height - above - FOOT)
+    if below:
+        widest = (0.98 * width - name_room(names, width >= NARROW)) / (1 + TREE)
+        side = min(widest, max(rows, 0.45 * width))
+        if height is not None:
+            side = min(widest, 0.55 * (height - above - FOOT))
+    else:
+        side = aside if height is None else min(aside, height - above - FOOT)
+    floor = FOOT + 0.8 * width if below else 0.0
+    tall = above + side + (floor if below else FOOT) if height is None else height
+    figure = Figure(figsize=(width, tall), dpi=180)
+    if title:
+        headline(figure, title, most_lines=1)
+    left = 0.02 * width + TREE * side
+    matrix = figure.add_axes((left / width, 1 - (above + side) / tall, side / width, side / tall))
+
+    def place_map() -> Axes:
+        if below:
+            top = tall - above - side - FOOT - HEAD
+            return figure.add_axes((0.015, 0.1 / tall, 0.97, (top - 0.1) / tall))
+        start = figure.get_tightbbox().x1 / width + 0.25 / width
+        return figure.add_axes((start, 0.1 / tall, 0.99 - start, 1 - (above + 0.1) / tall))
+
+    return figure, matrix, place_map
+
+
+def _letter(ax: Axes, letter: str) -> None:
+    """Put a bold letter before the title of a panel."""
+    text = ax.get_title("left").replace("$", r"\$")
+    ax.set_title(rf"$\bf{{({letter})}}$  {text}", loc="left", parse_math=True)

@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from conjure_kernel._checks import check_number
-from conjure_kernel.plot._style import BLUE, GREY, INK, STYLE, new_figure
-from conjure_kernel.plot.labels import shorten
+from conjure_kernel.plot._style import BLUE, GREY, INK, NARROW, Size, check_size, new_figure
+from conjure_kernel.plot.fonts import drawing, readable, short_names
 
 if TYPE_CHECKING:
     from conjure_kernel.evaluation.evaluation import Evaluation
@@ -24,12 +23,13 @@ LONGEST = 34  # characters of a text in the list
 FEW = 200  # pairs above which dots get smaller
 
 
-@rc_context(STYLE)
+@drawing()
 def plot_ratings(
     results: Sequence[Evaluation],
     *,
     n_worst: int = 5,
     images: Mapping[str, np.ndarray] | None = None,
+    size: Size = None,
 ) -> Figure:
     """Scatter of the human score of each pair against its similarity, a panel for each scorer.
 
@@ -42,6 +42,9 @@ def plot_ratings(
         (`disagreements`).
     images : mapping of text to uint8 array (height, width, 3), optional
         Pictures for the list.
+    size : float or (float, float), optional
+        Width, or width and height, in inches. Default: 2.8 for each of up to three panels in a
+        row. Below 6 the list stands below.
 
     Returns
     -------
@@ -60,13 +63,21 @@ def plot_ratings(
     n_worst = check_number(n_worst, "n_worst", least=0, integer=True)
     worst = [disagreements(result, n_worst).rows for result in results]
     if len(results) > 1 or not worst[0]:
-        across = min(ACROSS, len(results))
+        width, height = check_size(size, SIDE * min(ACROSS, len(results)))
+        across = int(np.clip(width / 2, 1, min(ACROSS, len(results))))
         down = -(-len(results) // across)
-        figure = new_figure(across * SIDE, down * SIDE, dpi=150)
+        figure = new_figure(width, height or down * width / across, dpi=150)
         panels = [figure.add_subplot(down, across, i + 1) for i in range(len(results))]
     else:
-        figure = new_figure(1.3 * SIDE + LIST, max(1.3 * SIDE, ROW * (len(worst[0]) + 1)), dpi=150)
-        sides: Any = figure.subfigures(1, 2, width_ratios=(1.3 * SIDE, LIST))
+        width, height = check_size(size, 1.3 * SIDE + LIST)
+        tall = ROW * (len(worst[0]) + 1)
+        sides: Any
+        if width >= NARROW:
+            figure = new_figure(width, height or max(1.3 * SIDE, tall), dpi=150)
+            sides = figure.subfigures(1, 2, width_ratios=(1.3 * SIDE, LIST))
+        else:
+            figure = new_figure(width, height or 0.9 * width + tall, dpi=150)
+            sides = figure.subfigures(2, 1, height_ratios=(0.9 * width, tall))
         panels = [sides[0].add_subplot()]
         _list(sides[1], worst[0], images or {})
     for axes, result, rows in zip(panels, results, worst, strict=True):
@@ -92,13 +103,13 @@ def _scatter(axes: Axes, result: Evaluation, worst: Sequence[dict[str, Any]]) ->
     axes.set_title(
         f"{len(x)} pairs: Spearman {whole['spearman']:.2f}, R² {fit['r2']:.2f}", loc="left"
     )
-    axes.set(xlabel=f"similarity, {result.name}", ylabel="human score")
+    axes.set(xlabel=f"similarity, {readable([result.name])[0]}", ylabel="human score")
     axes.spines[["top", "right"]].set_visible(False)
 
 
 def _list(figure: Any, worst: Sequence[dict[str, Any]], images: Mapping[str, np.ndarray]) -> None:
     """The worst pairs, each with its pictures and both places."""
-    names = shorten([row[side] for row in worst for side in ("text_a", "text_b")], LONGEST)
+    names = short_names([row[side] for row in worst for side in ("text_a", "text_b")], LONGEST)
     grid = figure.subplots(len(worst), 3, width_ratios=(1, 1, 4.6), squeeze=False)
     figure.suptitle("Furthest apart in place (1 is most alike)", fontsize=7.5, color=INK)
     for number, (row, cells) in enumerate(zip(worst, grid, strict=True), 1):

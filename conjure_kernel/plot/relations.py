@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.text import Text
 from scipy.spatial.distance import pdist, squareform
@@ -17,7 +16,6 @@ from conjure_kernel.plot._style import (
     BLUE,
     COLOURS,
     INK,
-    STYLE,
     WIDER,
     check_labels,
     fit_axes,
@@ -25,12 +23,13 @@ from conjure_kernel.plot._style import (
     text_sizes,
 )
 from conjure_kernel.plot.coordinates import layout, stress
-from conjure_kernel.plot.labels import shorten, spread
+from conjure_kernel.plot.fonts import drawing, readable, short_names
+from conjure_kernel.plot.labels import spread
 
 __all__ = ["plot_legs", "plot_profile", "plot_shepard"]
 
 
-@rc_context(STYLE)
+@drawing()
 def plot_shepard(
     divergences: np.ndarray, coordinates: np.ndarray, *, ax: Axes | None = None
 ) -> Axes:
@@ -62,8 +61,9 @@ def plot_shepard(
     on_map = pdist(check_coordinates(coordinates, len(matrix)))
     wanted = squareform(np.sqrt(matrix), checks=False)
     ax = new_axes(4) if ax is None else ax
-    size = float(np.clip(400 / max(len(wanted), 1), 3, 18))
-    ax.scatter(wanted, on_map, s=size, color=BLUE, alpha=0.6, linewidths=0, rasterized=True)
+    many = max(len(wanted), 1)
+    size, alpha = np.clip(3000 / many, 5, 18), np.clip(7 / many**0.5, 0.04, 0.6)
+    ax.scatter(wanted, on_map, s=size, color=BLUE, alpha=alpha, linewidths=0, rasterized=True)
     scale = (wanted @ on_map) / (wanted @ wanted) if wanted.any() else 1.0
     end = wanted.max(initial=0) * 1.04 or 1.0
     ax.plot([0, end], [0, scale * end], color=INK, lw=0.8)
@@ -74,7 +74,7 @@ def plot_shepard(
     return ax
 
 
-@rc_context(STYLE)
+@drawing()
 def plot_profile(
     profile: np.ndarray,
     grid: Grid,
@@ -118,6 +118,8 @@ def plot_profile(
         )
     density = shares / widths
     ax = new_axes(4) if ax is None else ax
+    # The legend is made later, by whoever calls this, and would read what is between two $.
+    label = None if label is None else readable([label])[0].replace("$", r"\$")
     was_used = ax.has_data()
     edges = grid.log_snr_range[0] + np.r_[0, np.cumsum(widths)]
     fill: dict[str, Any] = {"fill": True, "color": BLUE, "alpha": 0.35}
@@ -130,14 +132,16 @@ def plot_profile(
         middle, errors = (edges[1:] + edges[:-1]) / 2, np.asarray(standard_errors) / widths
         ax.errorbar(middle, density, errors, fmt="none", ecolor=colour, elinewidth=1, capsize=2)
         top = (density + np.nan_to_num(errors)).max()
-    ax.set(xlim=edges[[0, -1]], xlabel="log-SNR, from noise to image", ylabel="nats per unit")
+    low = ax.get_window_extent().height < 1.2 * ax.figure.dpi
+    text = "nats per unit\nof log-SNR" if low else "nats per unit of log-SNR"
+    ax.set(xlim=edges[[0, -1]], xlabel="log-SNR, from noise to image", ylabel=text)
     ax.set_ylim(0, max(1.05 * top, ax.get_ylim()[1] if was_used else 0) or 1)
     ax.set_title("J over noise levels: layout to detail", loc="left")
     ax.spines[["top", "right"]].set_visible(False)
     return ax
 
 
-@rc_context(STYLE)
+@drawing()
 def plot_legs(
     kl: np.ndarray,
     labels: Sequence[str],
@@ -186,7 +190,7 @@ def plot_legs(
     np.fill_diagonal(legs, np.inf)
     nearest = np.argsort(legs, axis=1, kind="stable")[:, : min(n_neighbors, len(legs) - 1)]
     largest = max((legs[a, row].max() for a, row in enumerate(nearest) if len(row)), default=0.0)
-    texts = _place_names(ax, points, shorten(names, 24))
+    texts = _place_names(ax, points, short_names(names, 24))
     for a, row in enumerate(nearest):
         for b in row:
             far = float(np.sqrt(legs[a, b] / (largest or 1)))

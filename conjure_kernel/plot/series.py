@@ -8,13 +8,12 @@ import io
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from conjure_kernel.method.training import COLLAPSED
-from conjure_kernel.plot._style import BLUE, GREY, INK, STYLE, new_figure
-from conjure_kernel.plot.labels import shorten
+from conjure_kernel.plot._style import BLUE, GREY, INK, NARROW, Size, check_size, new_figure
+from conjure_kernel.plot.fonts import drawing, short_names
 
 if TYPE_CHECKING:
     from conjure_kernel.estimators.series import Series
@@ -33,8 +32,8 @@ right; border-bottom: 1px solid #ddd }} td:first-child, th:first-child {{ text-a
 </style><h1>{title}</h1><img alt="{alt}" src="data:image/png;base64,{image}">{tables}</html>"""
 
 
-@rc_context(STYLE)
-def plot_series(series: Series, *, pictures: bool = True) -> Figure:
+@drawing()
+def plot_series(series: Series, *, pictures: bool = True, size: Size = None) -> Figure:
     """Drift of each group of prompts, the state of the target, the worst collateral, and pictures.
 
     Parameters
@@ -44,6 +43,9 @@ def plot_series(series: Series, *, pictures: bool = True) -> Figure:
     pictures : bool, default True
         Whether pictures of the target and of the worst collateral are made here, by the base and
         by each checkpoint from the same noise.
+    size : float or (float, float), optional
+        Width, or width and height, in inches. Default: 7.4 wide. Below 6 the panels stand below
+        each other.
 
     Returns
     -------
@@ -59,11 +61,15 @@ def plot_series(series: Series, *, pictures: bool = True) -> Figure:
     >>> figure = plot_series(series, pictures=False)
     """
     shown = _shown(series)
-    figure = new_figure(7.4, 2.9 + pictures * 0.75 * len(shown), dpi=150)
-    heights = (2.9, 0.75 * len(shown))[: 1 + pictures]
+    width, height = check_size(size, 7.4)
+    wide = width >= NARROW
+    heights = (2.9 if wide else 6.6, 0.1 * width * len(shown))[: 1 + pictures]
+    figure = new_figure(width, height or sum(heights), dpi=150)
     rows: Any = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)
     parts = rows[:, 0]
-    drift, state, worst = parts[0].subplots(1, 3, width_ratios=(1.25, 1.1, 1))
+    drift, state, worst = (
+        parts[0].subplots(1, 3, width_ratios=(1.25, 1.1, 1)) if wide else parts[0].subplots(3, 1)
+    )
     _draw_drift(drift, series)
     _draw_state(state, series)
     _draw_worst(worst, series)
@@ -162,7 +168,7 @@ def _draw_worst(axes: Axes, series: Series) -> None:
         colour, mark = LOOKS[row["group"]]
         axes.plot([row["drift_low"], row["drift_high"]], [i, i], color=colour, lw=1)
         axes.plot(row["drift"], i, color=colour, marker=mark, ms=3.5)
-    axes.set_yticks(range(len(rows)), shorten([row["prompt"] for row in rows], MOST_SHOWN))
+    axes.set_yticks(range(len(rows)), short_names([row["prompt"] for row in rows], MOST_SHOWN))
     _stretch(axes.set_xscale, rows, "drift")
     axes.set_title(f"Collateral at {_short(series)[-1]}, nats", loc="left")
     axes.spines[["top", "right"]].set_visible(False)
@@ -172,7 +178,7 @@ def _draw_pictures(figure: Any, series: Series, prompts: list[str]) -> None:
     images = series.conjure_images(prompts)[:, :, 0]
     grid = figure.subplots(len(prompts), len(images), squeeze=False)
     names = ["base", *_short(series)]
-    for i, prompt in enumerate(shorten(prompts, MOST_SHOWN)):
+    for i, prompt in enumerate(short_names(prompts, MOST_SHOWN)):
         for j, name in enumerate(names):
             axes = grid[i, j]
             axes.imshow(images[j, i], interpolation="nearest")
@@ -196,7 +202,7 @@ def _shown(series: Series) -> list[str]:
 
 
 def _short(series: Series) -> list[str]:
-    return shorten(series.names, 14)
+    return short_names(series.names, 14)
 
 
 def _finish(axes: Axes, series: Series) -> None:

@@ -6,26 +6,38 @@ import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
-from conjure_kernel.plot._style import BLUE, COLOURS, GREY, INK, STYLE
-from conjure_kernel.plot.labels import shorten
+from conjure_kernel.plot._style import (
+    BLUE,
+    COLOURS,
+    GREY,
+    INK,
+    NARROW,
+    Size,
+    check_size,
+    headline,
+    inches,
+    is_wide,
+    name_ticks,
+)
+from conjure_kernel.plot.fonts import drawing, readable, short_names
 
 if TYPE_CHECKING:
     from conjure_kernel.engine.words import WordExplanation
 
 __all__ = ["plot_words"]
 
-WIDTH, LEFT, TOP, BOTTOM = 10.0, 1.25, 1.0, 0.55  # inches
+SIZE = (6, 7.5)  # points of what stands above the columns: narrow, wide
+BOTTOM = 0.55  # inches below the rows
 ROW = 0.75  # inches; a word has one
 PAD = 0.04  # around a picture, in rows
 
 
-@rc_context(STYLE)
-def plot_words(explanation: WordExplanation, *, draw: int = 0) -> Figure:
+@drawing()
+def plot_words(explanation: WordExplanation, *, draw: int = 0, size: Size = None) -> Figure:
     """A row for each word: its nats, the noise levels and pixels that hold them, and images.
 
     Bars are J of the prompt and the prompt without the word, with standard errors, and below them
@@ -39,11 +51,13 @@ def plot_words(explanation: WordExplanation, *, draw: int = 0) -> Figure:
         What `explain_words` returns.
     draw : int
         The draw, from 0, whose images are shown; all else is over all draws.
+    size : float or (float, float), optional
+        Width, or width and height, in inches. Default: 10 wide, and as high as is needed.
 
     Returns
     -------
     figure : Figure
-        10 inches wide and outside pyplot: `figure.savefig("words.png")`.
+        A figure outside pyplot: `figure.savefig("words.png")`.
 
     Examples
     --------
@@ -56,22 +70,30 @@ def plot_words(explanation: WordExplanation, *, draw: int = 0) -> Figure:
             f"draw={draw}: expected one of 0 to {explanation.heat.shape[1] - 1}; raise n_draws, or "
             "choose one of these."
         )
-    height = TOP + BOTTOM + ROW * len(explanation.words)
-    figure = Figure(figsize=(WIDTH, height), dpi=160)
+    width, height = check_size(size)
+    n, columns = len(explanation.words), 1 + (explanation.maps.ndim == 3)
+    wide = width >= NARROW
+    left, gap, scale = (1.25, 0.2, 0.95) if wide else (0.7, 0.1, 0.42)
+    figure = Figure(figsize=(width, height or 1), dpi=160)
+    (prompt,) = readable([explanation.prompt])
+    top = headline(figure, f"“{prompt}”, word by word") + 0.75
+    row = min(ROW, (width - left - scale) / (columns + (6.5 if wide else 4.6)))
+    if height is not None:
+        row = max(0.1, min(row, (height - top - BOTTOM) / n))
+    tall = height or top + BOTTOM + row * n
+    figure.set_size_inches(width, tall)
+    figure.texts[0].set_y(1 - 0.1 / tall)
 
-    def place(left: float, width: float, above: int = 0) -> Axes:
-        tall = ROW * (len(explanation.words) + above)
-        return figure.add_axes((left / WIDTH, BOTTOM / height, width / WIDTH, tall / height))
+    def place(start: float, across: float) -> Axes:
+        at = (start / width, 1 - (top + row * n) / tall, across / width, row * n / tall)
+        return figure.add_axes(at)
 
-    columns = 1 + (explanation.maps.ndim == 3)
-    pictures = columns * ROW
-    levels = WIDTH - LEFT - 2.6 - pictures - 0.95
-    _plot_nats(place(LEFT, 2.4), explanation)
-    _plot_levels(place(LEFT + 2.6, levels), explanation)
-    _plot_pictures(place(LEFT + 2.8 + levels, pictures), explanation, draw)
-    title = "\n".join(textwrap.wrap(f"“{explanation.prompt}”, word by word", 110)[:2])
-    at = (0.0125, 1 - 0.1 / height)
-    figure.text(*at, title, size=11, va="top", parse_math=False)
+    pictures = columns * row
+    curves = width - left - 2 * gap - pictures - (scale if columns > 1 else 0.1)
+    nats = (0.45 if wide else 0.5) * curves
+    _plot_nats(place(left, nats), explanation)
+    _plot_levels(place(left + nats + gap, curves - nats), explanation)
+    _plot_pictures(place(left + curves + 2 * gap, pictures), explanation, draw)
     return figure
 
 
@@ -88,14 +110,19 @@ def _plot_nats(ax: Axes, explanation: WordExplanation) -> None:
         ax.barh(y, values, 0.9 * tall, color=colour, xerr=np.nan_to_num(errors), label=label, **how)
     ax.set(ylim=(n, 0), xlabel="nats")
     ax.axvline(0, color=INK, linewidth=0.5)
-    names = [textwrap.fill(name, 16) for name in shorten(list(explanation.words), 30)]
-    ax.set_yticks(np.arange(n) + 0.5, names, parse_math=False)
+    wide = is_wide(ax)
+    names = short_names(explanation.words, 30 if wide else 20)
+    names = [textwrap.fill(name, 16 if wide else 10) for name in names]
+    name_ticks(ax.yaxis, np.arange(n) + 0.5, names)
     ax.spines[:].set_visible(False)
     ax.tick_params(length=0, labelcolor=INK)
     if len(bars) > 1:
-        ax.legend(loc="lower left", bbox_to_anchor=(-0.03, 1), ncols=2, frameon=False, fontsize=7)
+        side_by_side = inches(ax) >= 2.2
+        above = 0 if side_by_side else 0.34 / (inches(ax) * ax.bbox.height / ax.bbox.width)
+        how = {"ncols": 1 + side_by_side, "frameon": False, "fontsize": SIZE[side_by_side]}
+        ax.legend(loc="lower left", bbox_to_anchor=(-0.03, 1 + above), borderaxespad=0, **how)
     else:
-        ax.set_title(bars[0][3], loc="left", size=7.5)
+        ax.set_title(bars[0][3], loc="left", size=SIZE[wide])
 
 
 def _plot_levels(ax: Axes, explanation: WordExplanation) -> None:
@@ -107,8 +134,13 @@ def _plot_levels(ax: Axes, explanation: WordExplanation) -> None:
     for i, row in enumerate(rates / most):
         floor = i + 0.95
         ax.stairs(floor - 0.85 * row, edges, baseline=floor, fill=True, color=BLUE, alpha=0.35)
-    ax.set(ylim=(len(rates), 0), xlim=(edges[0], edges[-1]), xlabel="log-SNR: layout to detail")
-    ax.set_title("noise levels (each row to its own scale)", loc="left", size=7.5)
+    wide = inches(ax) >= 2.7
+    ax.set(ylim=(len(rates), 0), xlim=(edges[0], edges[-1]))
+    ax.set_xlabel("log-SNR: layout to detail" if wide else "log-SNR")
+    title = "nats per unit of log-SNR (each row to its own scale)"
+    ax.set_title(
+        title if wide else "nats per unit\nof log-SNR,\nown scales", loc="left", size=SIZE[wide]
+    )
     ax.set_yticks([])
     ax.spines[:].set_visible(False)
     ax.tick_params(length=2, width=0.5)
@@ -117,7 +149,7 @@ def _plot_levels(ax: Axes, explanation: WordExplanation) -> None:
 def _plot_pictures(ax: Axes, explanation: WordExplanation, draw: int) -> None:
     """Maps of the words, and images of the prompt and of it without each word."""
     maps, n = explanation.maps, len(explanation.words)
-    columns = 1 + (maps.ndim == 3)
+    columns, size = 1 + (maps.ndim == 3), SIZE[is_wide(ax)]
     if maps.ndim == 3:
         norm = PowerNorm(0.5, vmin=0, vmax=maps.max() or 1)
         for i, heat in enumerate(maps):
@@ -125,12 +157,12 @@ def _plot_pictures(ax: Axes, explanation: WordExplanation, draw: int) -> None:
         bar = ax.figure.colorbar(ax.images[0], cax=ax.inset_axes((1.06, 0, 0.05, 1 - 0.3 / n)))
         bar.outline.set_visible(False)
         bar.ax.tick_params(length=2, width=0.5)
-        bar.ax.set_title("nats", size=7, loc="left")
-        ax.text(0.5, -0.05, "where", ha="center", va="bottom", size=7.5)
-    ax.text(columns - 1.1, -0.5, "the prompt", ha="right", va="center", size=7.5)
+        bar.ax.set_title("nats", size=size, loc="left")
+        ax.text(0.5, -0.05, "where", ha="center", va="bottom", size=size)
+    ax.text(columns - 1.1, -0.5, "the prompt", ha="right", va="center", size=size)
     for i, picture in enumerate(explanation.images[:, draw]):
         _put(ax, picture, columns - 1, i - 1, clip_on=False)
-    ax.text(columns - 0.5, n + 0.05, "without it", ha="center", va="top", size=7.5)
+    ax.text(columns - 0.5, n + 0.05, "without it", ha="center", va="top", size=size)
     ax.set(xlim=(0, columns), ylim=(n, 0), xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
 

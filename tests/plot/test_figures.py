@@ -123,11 +123,13 @@ def test_values_without_errors_and_none_where_they_would_not_be_read():
     assert not plot_matrix(*world(13)[1:3], ax=canvas(9, 9)).texts
 
 
-@pytest.mark.parametrize(("n", "shown"), [(2, 2), (40, 40), (60, 30), (400, 0)])
-def test_rows_are_named_while_names_fit_and_never_cover_each_other(n, shown):
+@pytest.mark.parametrize(("n", "shown"), [(2, 2), (40, 40), (60, 60), (100, 50), (400, 50)])
+def test_as_many_rows_are_named_as_fit_and_the_others_are_told(n, shown):
     ax = plot_matrix(*world(n)[1:3], ax=canvas(7, 6))
     labels = ax.get_yticklabels()
     assert len(labels) == shown
+    step = -(-n // shown)
+    assert ax.get_xlabel() == ("" if step == 1 else f"1 row of {step} is named")
     boxes = boxes_of(labels)
     assert not np.triu(overlaps(boxes, boxes), 1).any()
     assert all(len(text.get_text()) <= 26 for text in labels)

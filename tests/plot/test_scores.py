@@ -38,7 +38,11 @@ def test_every_part_of_every_scorer_is_a_dot():
     assert [x for x, _ in sorted(dots(ax), key=lambda dot: dot[1])] == pytest.approx(expected)
     labels = [label.get_text() for label in ax.get_yticklabels()]
     assert labels[::2] == ["all, n = 30", "mean, n = 30", "wmean, n = 30", "x, n = 15", "y, n = 15"]
-    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["noise 0.5", "noise 2"]
+    (legend,) = figure.legends
+    told = [text.get_text() for text in legend.get_texts()]
+    assert sorted(told[:2]) == ["noise 0.5", "noise 2"]
+    assert told[2:] == ["95 % interval, for other texts", "± 2 s.e. over draws"]
+    assert ax.get_xlabel() == "Spearman's correlation with human scores"
     spans = [sorted(line.get_xdata()) for line in ax.lines if line.get_linewidth() == 1]
     row = results[0].table.rows[0]
     assert [row["spearman_low"], row["spearman_high"]] in [pytest.approx(span) for span in spans]
@@ -63,5 +67,6 @@ def test_an_ablation_has_a_panel_a_setting_on_one_scale():
     ]
     axes = plot_ablation(Table(rows)).axes
     assert [ax.get_title(loc="left") for ax in axes] == ["n steps", "leg"]
+    assert [ax.get_xlabel() for ax in axes] == ["Spearman's correlation"] * 2
     assert dots(axes[0]) == [(0.2, 0), (0.3, 1)]
     assert axes[0].get_xlim() == axes[1].get_xlim() == pytest.approx((0.08, 0.62))
