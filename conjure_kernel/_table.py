@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from conjure_kernel._checks import import_optional, quote
 
-__all__ = ["Table", "divergence_html", "explanation_html", "jsonable", "with_error"]
-__all__ += ["words_html"]
+__all__ = ["Facts", "Sheet", "Shown", "Table", "divergence_sheet", "jsonable"]
+__all__ += ["with_error", "words_html"]
 
 TINTS = ("14, 96, 150", "196, 90, 17")  # above and below 0, in red, green, blue
-MOST_SHOWN = 12  # rows and columns of a notebook's table
+MOST_SHOWN = 12  # rows and columns of a result that is shown
+WIDTH, MOST_LETTERS = 80, 24  # of a line, and of a text in it, at the prompt
+# Heading, names of the columns, rows, and how many rows there are in all.
+Sheet = tuple[str, Sequence[str], Sequence[Sequence[str]], int]
 LATEX = str.maketrans(
     {c: f"\\{c}" for c in "&%$#_{}"}
     | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
@@ -82,34 +86,79 @@ class Table:
     def __repr__(self) -> str:
         return f"<Table of {len(self)} rows>\n{self}"
 
+    def texts(self, *names: str) -> list[list[str]]:
+        """Texts of these columns, those of `to_markdown`."""
+        rows = [_fold(row) for row in self.rows]
+        return [[row[name].replace("\\|", "|") for name in names] for row in rows]
+
     def _repr_html_(self) -> str:
         rows = [_fold(row) for row in self.rows]
         cells = [[cell.replace("\\|", "|") for cell in row.values()] for row in rows]
         return _html(list(rows[0]) if rows else [], cells)
 
 
-def divergence_html(a: Sequence[str], b: Sequence[str], values: Any, errors: Any, name: str) -> str:
-    """HTML table of J ± standard error: the first rows and columns of a matrix, or of pairs."""
+class Shown:
+    """Mixin of results that print as a heading and a few rows, and are a table in a notebook.
+
+    `_shown` returns the heading, the names of the columns, the rows as texts, and how many rows
+    there are in all.
+    """
+
+    _shown: Callable[[], Sheet]
+
+    def __repr__(self) -> str:
+        heading, names, rows, n = self._shown()
+        lines = textwrap.wrap(heading, WIDTH, subsequent_indent="  ")
+        columns = map(_column, names, zip(*rows[:MOST_SHOWN], strict=True)) if rows else ()
+        cells = list(zip(*columns, strict=True))
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        while len(widths) > 1 and sum(widths) + 2 * len(widths) > WIDTH - 2:
+            del widths[-1]
+        cut = bool(cells) and len(widths) < len(cells[0])
+        for row in cells:
+            line = "  ".join(map(str.ljust, row, widths)).rstrip()
+            lines.append(f"{line}  …" if cut else line)
+        if n > MOST_SHOWN and rows:
+            lines.append(f"… and {n - MOST_SHOWN:,} more")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        heading, names, rows, n = self._shown()
+        return f"<p>{html.escape(heading)}</p>" + _html(names, rows[:MOST_SHOWN], n > MOST_SHOWN)
+
+
+def divergence_sheet(
+    a: Sequence[str], b: Sequence[str], values: Any, errors: Any, name: str
+) -> Sheet:
+    """The first rows and columns of a matrix, or of pairs, with standard errors."""
     n, heading = MOST_SHOWN, f"{name}, {' x '.join(map(str, values.shape))}"
     if values.ndim == 1:
         cells = zip(values[:n].tolist(), errors[:n].tolist(), strict=True)
-        rows = [[x, y, with_error(*cell)] for x, y, cell in zip(a[:n], b[:n], cells, strict=True)]
-        return _html(["", "", heading], rows, cut=len(values) > n)
+        pairs = zip(a[:n], b[:n], cells, strict=True)
+        name = name.partition(",")[0]
+        return heading, ["", "", name], [[x, y, with_error(*c)] for x, y, c in pairs], len(values)
     rows = [
         [x, *map(with_error, row[:n].tolist(), error[:n].tolist())]
         for x, row, error in zip(a[:n], values[:n], errors[:n], strict=True)
     ]
-    return _html([heading, *b[:n]], rows, cut=max(values.shape) > n)
+    return heading, ["", *b[:n]], rows, max(values.shape)
 
 
-def explanation_html(explanation: Any) -> str:
-    """HTML table of an explanation: J ± standard error at each noise level, and in all."""
-    a, b = explanation.prompts
-    shares = explanation.profile, explanation.profile_standard_errors
-    levels = zip(explanation.grid.node_log_snr, *shares, strict=True)
-    rows = [[f"{level:.3g}", with_error(value, error)] for level, value, error in levels]
-    rows.append(["all", with_error(explanation.divergence, explanation.standard_error)])
-    return _html(["log-SNR", f"J of {a!r} and {b!r}, nats"], rows)
+class Facts:
+    """Mixin of results that print as a line for each of their `_facts`, name to text."""
+
+    _facts: Callable[[], dict[str, str]]
+
+    def __repr__(self) -> str:
+        facts = self._facts()
+        wide = max(map(len, facts)) + 2
+        return "\n".join(
+            textwrap.fill(f"{name:{wide}}{text}", WIDTH, subsequent_indent=" " * wide)
+            for name, text in facts.items()
+        )
+
+    def _repr_html_(self) -> str:
+        return _html(["", ""], list(map(list, self._facts().items())))
 
 
 def words_html(explanation: Any) -> str:
@@ -150,6 +199,19 @@ def _html(names: Sequence[str], rows: Sequence[Sequence[str]], cut: bool = False
     )
     more = f"<caption>The first {MOST_SHOWN}.</caption>" if cut else ""
     return f"<table>{more}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _column(name: str, cells: Sequence[str]) -> list[str]:
+    """Name and cells of a column: texts are cut, numbers are not, and the name as its cells are."""
+    are_numbers = all(cell[:1] in "-0123456789" for cell in cells)
+    shown = [_cut(cell, WIDTH if are_numbers else MOST_LETTERS) for cell in cells]
+    return [_cut(name, max(12, *map(len, shown))), *shown]
+
+
+def _cut(cell: str, most: int) -> str:
+    """A cell on one line, without letters that a terminal obeys."""
+    line = "".join(c if c.isprintable() else " " for c in " ".join(cell.split()))
+    return line if len(line) <= most else f"{line[: most - 1].rstrip()}…"
 
 
 def jsonable(value: Any) -> Any:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from conjure_kernel._table import Facts
+
 __all__ = ["Plan", "duration"]
 
 
 @dataclass(frozen=True, repr=False)
-class Plan:
+class Plan(Facts):
     """The cost of a measurement; it prints as a few lines.
 
     Attributes
@@ -77,7 +79,7 @@ class Plan:
         """All attributes and times, JSON-able."""
         return {**asdict(self), "seconds": self.seconds, "most_seconds": self.most_seconds}
 
-    def __repr__(self) -> str:
+    def _facts(self) -> dict[str, str]:
         work, time = f"{self.n_predictions:,}", f"about {duration(self.seconds)}"
         if self.most_predictions > self.n_predictions:
             work += f" to {self.most_predictions:,}, as {self.depends_on}"
@@ -101,7 +103,7 @@ class Plan:
         lines["memory"] = f"{_size(self.memory_bytes)}, beside the model"
         if self.device_memory_bytes is not None:
             lines["GPU memory"] = f"{_size(self.device_memory_bytes)}, model included"
-        return "\n".join(f"{name:19}{text}" for name, text in lines.items())
+        return lines
 
 
 def duration(seconds: float) -> str:

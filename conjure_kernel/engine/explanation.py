@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from conjure_kernel._checks import check_number, check_prompts
-from conjure_kernel._table import explanation_html
+from conjure_kernel._table import Sheet, Shown, with_error
 from conjure_kernel.engine.provenance import provenance_of
 from conjure_kernel.engine.reading import report_reading
 from conjure_kernel.engine.shared_chains import SharedChains
@@ -28,8 +28,8 @@ from conjure_kernel.models.task import Trajectory
 __all__ = ["Explanation", "explain"]
 
 
-@dataclass(frozen=True)
-class Explanation:
+@dataclass(frozen=True, repr=False)
+class Explanation(Shown):
     """Where and when the meanings of two prompts differ, along K chains of each; see `explain`.
 
     Attributes
@@ -103,8 +103,12 @@ class Explanation:
         # Shared noise correlates the legs, so the error comes from their sum, draw by draw.
         return self.heat.reshape(*self.heat.shape[:3], -1).sum(-1).mean(0)
 
-    def _repr_html_(self) -> str:
-        return explanation_html(self)
+    def _shown(self) -> Sheet:
+        (a, b), j = self.prompts, with_error(self.divergence, self.standard_error)
+        shares = self.profile.tolist(), self.profile_standard_errors.tolist()
+        levels = zip(self.grid.node_log_snr, *shares, strict=True)
+        rows = [[f"{level:.3g}", with_error(value, error)] for level, value, error in levels]
+        return f"J of {a!r} and {b!r}: {j} nats", ["log-SNR", "nats"], rows, len(rows)
 
 
 def explain(a: str, b: str, *, draw: int = 0, **settings: Any) -> Explanation:

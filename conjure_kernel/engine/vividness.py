@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from conjure_kernel._checks import check_prompts
-from conjure_kernel._table import divergence_html
+from conjure_kernel._table import Sheet, with_error
 from conjure_kernel.engine.opening import open_engine, refuse_origin
 from conjure_kernel.engine.pairwise import measure_pairs
 from conjure_kernel.engine.parameters import ORIGINS
@@ -22,7 +22,7 @@ from conjure_kernel.method.interval import positive_interval
 __all__ = ["Vividness", "vividness"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Vividness(LongTable):
     r"""How far prompts are from the empty prompt, :math:`KL(P_y \| P_o)` in nats; see `vividness`.
 
@@ -87,9 +87,12 @@ class Vividness(LongTable):
         draws = self.measured.chain_draws[0]
         return statistic(draws.swapaxes(-1, -2), self.measured.draw_weights)
 
-    def _repr_html_(self) -> str:
-        sides, name = (self.prompts, self.measured.prompts_b), f"Vividness{self.measured.unit}"
-        return divergence_html(*sides, self.values, self.standard_errors, name)
+    def _shown(self) -> Sheet:
+        name = f"Vividness{self.measured.unit}"
+        n, columns = len(self.prompts), (self.values.tolist(), self.standard_errors.tolist())
+        rows = zip(self.prompts, *columns, strict=True)
+        shown = [[prompt, with_error(value, error)] for prompt, value, error in rows]
+        return f"{name}, {n} prompts", ["", self.measured.unit.removeprefix(" in ")], shown, n
 
 
 def vividness(prompts: Sequence[str], **settings: Any) -> Vividness:

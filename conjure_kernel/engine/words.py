@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from conjure_kernel._checks import check_number, check_prompts, quote
-from conjure_kernel._table import words_html
+from conjure_kernel._table import Sheet, Shown, with_error, words_html
 from conjure_kernel.engine.provenance import provenance_of
 from conjure_kernel.engine.reading import report_reading
 from conjure_kernel.engine.shared_chains import SharedChains
@@ -35,8 +35,8 @@ __all__ = ["WordExplanation", "cost_of_words", "explain_words"]
 MOST_SHARED = 8  # words among which nats are shared out
 
 
-@dataclass(frozen=True)
-class WordExplanation:
+@dataclass(frozen=True, repr=False)
+class WordExplanation(Shown):
     """What each of the n words of a prompt does, along K chains; see `explain_words`.
 
     Attributes
@@ -105,6 +105,15 @@ class WordExplanation:
     @property
     def _profile_draws(self) -> np.ndarray:
         return self.heat.reshape(*self.heat.shape[:3], -1).sum(-1)
+
+    def _shown(self) -> Sheet:
+        names, columns = ["", "J without it"], [(self.divergences, self.standard_errors)]
+        if self.shapley is not None:
+            names.append("Shapley value")
+            columns.append((self.shapley.values, self.shapley.standard_errors))
+        texts = [[with_error(float(v), float(e)) for v, e in zip(*c, strict=True)] for c in columns]
+        rows = list(zip(self.words, *texts, strict=True))
+        return f"{self.prompt!r}, word by word, in nats", names, rows, len(rows)
 
     def _repr_html_(self) -> str:
         return words_html(self)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from conjure_kernel._checks import check_choice, same_value
-from conjure_kernel._table import Table, jsonable
+from conjure_kernel._table import Sheet, Shown, Table, jsonable
 from conjure_kernel.engine.pairwise import Measured, paired_divergence
 from conjure_kernel.engine.parameters import Measurement
 from conjure_kernel.engine.provenance import versions
@@ -41,7 +41,7 @@ FREE: dict[str, Any] = {"weighting": Measurement.weighting, "levels": "all", "le
 
 
 @dataclass(frozen=True, repr=False)
-class Ablation:
+class Ablation(Shown):
     """Agreement with human scores, one setting changed at a time.
 
     Attributes
@@ -61,6 +61,11 @@ class Ablation:
 
     def __str__(self) -> str:
         return str(self.table)
+
+    def _shown(self) -> Sheet:
+        heading = "Spearman with human scores, one setting changed at a time"
+        names = ("setting", "value", "base", "spearman", "difference")
+        return heading, names, self.table.texts(*names), len(self.table)
 
     def to_pandas(self) -> Any:
         """The table as a pandas DataFrame."""

@@ -11,7 +11,7 @@ import numpy as np
 from scipy import stats
 
 from conjure_kernel._checks import check_prompts
-from conjure_kernel._table import Table
+from conjure_kernel._table import Sheet, Shown, Table
 from conjure_kernel.engine.opening import open_engine, open_model
 from conjure_kernel.engine.pairwise import Measured, measure_matrix
 from conjure_kernel.engine.parameters import Measurement
@@ -29,8 +29,8 @@ from conjure_kernel.method.jackknife import jackknife_se
 __all__ = ["Agreement", "agreement_of", "model_agreement"]
 
 
-@dataclass(frozen=True)
-class Agreement:
+@dataclass(frozen=True, repr=False)
+class Agreement(Shown):
     """How much two models agree in the order of the pairs of some prompts.
 
     Attributes
@@ -67,6 +67,18 @@ class Agreement:
     high: float
     draw_se: float
     provenance: dict[str, Any] = field(default_factory=dict)
+
+    def _shown(self) -> Sheet:
+        table, error = self.ranking(), "" if np.isnan(self.draw_se) else f" ± {self.draw_se:.2g}"
+        heading = f"Spearman of two models {self.spearman:.3f}{error}"
+        if np.isfinite(self.low):
+            heading += f", 95 % interval {self.low:.3f} to {self.high:.3f}"
+        heading += f"; the pairs that differ most of {len(table)}"
+        rows = [
+            [row["prompt_a"], row["prompt_b"], f"{row['rank_a']:g}", f"{row['rank_b']:g}", shown]
+            for row, (shown,) in zip(table.rows, table.texts("rank difference"), strict=True)
+        ]
+        return heading, ["", "", "rank a", "rank b", "rank difference"], rows, len(rows)
 
     def ranking(self) -> Table:
         """Table of all pairs, those of the most different ranks first.

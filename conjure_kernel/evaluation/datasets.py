@@ -20,6 +20,7 @@ from conjure_kernel._checks import (
     import_optional,
     quote,
 )
+from conjure_kernel._table import Sheet, Shown
 from conjure_kernel.evaluation.pair_files import PairRows, pairs_of, rated
 from conjure_kernel.evaluation.records import Records, read_records, records_of_table
 
@@ -36,8 +37,8 @@ TASKS = {
 }
 
 
-@dataclass(frozen=True)
-class ScoredPairs:
+@dataclass(frozen=True, repr=False)
+class ScoredPairs(Shown):
     """Pairs of texts with human scores.
 
     Attributes
@@ -75,6 +76,14 @@ class ScoredPairs:
 
     def __len__(self) -> int:
         return len(self.left)
+
+    def _shown(self) -> Sheet:
+        n = len(self)
+        heading = f"{self.name}: {n:,} pairs of {len({*self.left, *self.right}):,} texts"
+        if n:
+            heading += f", scores {self.scores.min():g} to {self.scores.max():g}"
+        rows = [[*pair, f"{score:g}"] for pair, score in zip(self.pairs, self.scores, strict=True)]
+        return heading, ["", "", "score"], rows, n
 
     @property
     def pairs(self) -> list[tuple[str, str]]:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from conjure_kernel._checks import check_pairs, import_optional
-from conjure_kernel._table import Table, jsonable
+from conjure_kernel._table import Sheet, Shown, Table, jsonable
 from conjure_kernel.engine.provenance import versions
 from conjure_kernel.evaluation.correlation import parts_of, tabulate
 from conjure_kernel.evaluation.datasets import ScoredPairs
@@ -26,7 +26,7 @@ __all__ = ["Evaluation", "evaluate"]
 
 
 @dataclass(frozen=True, repr=False)
-class Evaluation:
+class Evaluation(Shown):
     """Agreement of one scorer with human scores.
 
     Attributes
@@ -65,9 +65,15 @@ class Evaluation:
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
+        return f"{self._about()}\n\n{self.table}"
+
+    def _about(self) -> str:
         about = f"{self.name} on {self.task}: {len(self.pairs)} pairs, {self.n_missing} missing"
-        cost = f"{self.n_evaluations:,} noise predictions, {self.seconds:.1f} s"
-        return f"{about}; {cost}\n\n{self.table}"
+        return f"{about}; {self.n_evaluations:,} noise predictions, {self.seconds:.1f} s"
+
+    def _shown(self) -> Sheet:
+        names = ("part", "n", "spearman", "pearson", "kendall")
+        return self._about(), names, self.table.texts(*names), len(self.table)
 
     def to_pandas(self) -> Any:
         """The table as a pandas DataFrame."""

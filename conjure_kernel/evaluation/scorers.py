@@ -31,7 +31,7 @@ LEGS = {"jeffreys": (0, 1), "ab": (0,), "ba": (1,)}  # sides of a `Divergence`
 IMAGE_GROUPS = 4  # of images, left out one at a time
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PairScores:
     """Similarities of pairs.
 
@@ -56,6 +56,10 @@ class PairScores:
     truncated: np.ndarray | None = None
     n_evaluations: int = 0
     provenance: dict[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        n = len(self.similarities)
+        return f"<PairScores of {n:,} pairs, {self.n_evaluations:,} noise predictions>"
 
 
 def score_divergence(

@@ -28,7 +28,7 @@ from conjure_kernel.method.jackknife import leave_one_out
 __all__ = ["Divergence"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Divergence(Exports):
     """Jeffreys divergences with their uncertainty.
 

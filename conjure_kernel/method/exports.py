@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 
 from conjure_kernel._checks import import_optional
-from conjure_kernel._table import divergence_html
+from conjure_kernel._table import Sheet, Shown, divergence_sheet
 
 __all__ = ["Exports", "LongTable"]
 
 LEGS = ("forward", "backward")
 
 
-class LongTable:
+class LongTable(Shown):
     """Mixin of results on pairs with their `numbers` as a table."""
 
     def columns(self: Any) -> dict[str, Any]:
@@ -114,6 +114,6 @@ class Exports(LongTable):
             pattern_descriptors={"prompt": list(self.prompts_a)},
         )
 
-    def _repr_html_(self: Any) -> str:
+    def _shown(self: Any) -> Sheet:
         parts = self.prompts_a, self.prompts_b, self.values, self.standard_errors
-        return divergence_html(*parts, f"J{self.unit}")
+        return divergence_sheet(*parts, f"J{self.unit}, {self.n_draws} draws")

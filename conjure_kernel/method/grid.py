@@ -21,7 +21,7 @@ __all__ = ["NODES", "WEIGHTINGS", "Grid", "common_range", "make_grid", "with_lea
 SLACK = 1e-6  # relative, of log-SNRs
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Grid:
     """The noise levels of a chain, noisiest first: S steps, of which T are nodes.
 
@@ -55,6 +55,11 @@ class Grid:
     log_snr_range: tuple[float, float]
     n_lead: int = 0
     every: np.ndarray = field(default_factory=lambda: np.empty(0))
+
+    def __repr__(self) -> str:
+        low, high = self.log_snr_range
+        n, size = self.n_nodes, len(self.log_snr)
+        return f"<Grid of {n} noise levels, {size} steps, log-SNR {low:.3g} to {high:.3g}>"
 
     @property
     def n_nodes(self) -> int:

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from conjure_kernel._checks import quote
-from conjure_kernel._table import divergence_html
+from conjure_kernel._table import Sheet, divergence_sheet
 from conjure_kernel.method.divergence import Divergence
 from conjure_kernel.method.draws import mean_of, ratio
 from conjure_kernel.method.exports import LongTable
@@ -37,7 +37,7 @@ __all__ = ["LEAST", "RelativeDivergence"]
 LEAST = 1e-3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RelativeDivergence(LongTable):
     r"""Jeffreys divergences in units of what both prompts are away from the empty prompt.
 
@@ -219,10 +219,9 @@ class RelativeDivergence(LongTable):
             "kl_ba": backward,
         }
 
-    def _repr_html_(self) -> str:
-        return divergence_html(
-            self.prompts_a, self.prompts_b, self.values, self.standard_errors, "J relative"
-        )
+    def _shown(self) -> Sheet:
+        sides, name = (self.prompts_a, self.prompts_b), "J relative to the empty prompt"
+        return divergence_sheet(*sides, self.values, self.standard_errors, name)
 
     def unit(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
         """sqrt(J(a, o) J(b, o)) of each pair from those of both sides, (..., n) each."""

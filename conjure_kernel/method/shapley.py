@@ -14,12 +14,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from conjure_kernel._table import with_error
 from conjure_kernel.method.draws import variance_of
 
 __all__ = ["Coalitions", "ShapleyValues", "all_coalitions", "coalitions_of_orders"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ShapleyValues:
     """Shapley values of n words, in nats: their shares in J(prompt, empty prompt).
 
@@ -41,6 +42,10 @@ class ShapleyValues:
     """
 
     estimates: np.ndarray
+
+    def __repr__(self) -> str:
+        shown = zip(self.values.tolist(), self.standard_errors.tolist(), strict=True)
+        return f"<ShapleyValues in nats: {', '.join(with_error(*pair) for pair in shown)}>"
 
     @property
     def values(self) -> np.ndarray:
