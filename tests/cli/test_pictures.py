@@ -27,8 +27,8 @@ COMMANDS = {
     "matrix": ["matrix", "prompts.txt", "-o", "picture"],
     "drift": ["drift", *TWO, "prompts.txt", "-o", "picture"],
     "agree": ["agree", *TWO, "prompts.txt", "-o", "picture"],
-    "evaluate": ["evaluate", "--task", "pairs.tsv", "-o", "picture.json"],
-    "ablate": ["ablate", "--task", "pairs.tsv", "--sweep", "weighting", "-o", "picture.json"],
+    "evaluate": ["evaluate", "pairs.tsv", "-o", "picture.json"],
+    "ablate": ["ablate", "pairs.tsv", "--sweep", "weighting", "-o", "picture.json"],
     "explain": ["explain", "a bus", "$5 and $6", "-o", "picture"],
     "words": ["words", "a bus", "-o", "picture"],
 }
