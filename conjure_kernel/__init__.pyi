@@ -6,8 +6,8 @@ from .engine.parameters import PAPER
 from .engine.plan import plan
 from .engine.vividness import Vividness, vividness
 from .engine.words import WordExplanation, explain_words
-from .estimators.clusters import Clusters, find_clusters
 from .estimators.audit import audit_erasure
+from .estimators.clusters import Clusters, find_clusters
 from .estimators.distance import ConjureDistance
 from .estimators.drift import ConjureDrift
 from .estimators.drift_logger import DriftLogger
