@@ -7,10 +7,10 @@ from .cosine import CosineScorer
 from .datasets import TASKS, ScoredPairs, load_pairs
 from .evaluation import Evaluation, evaluate
 from .mteb import MTEBModel
+from .pair_scores import PairScores
 from .scorers import (
     ConjureScorer,
     ImageScorer,
-    PairScores,
     SentenceTransformerScorer,
     TextEncoderScorer,
     score_divergence,

@@ -23,7 +23,7 @@ from conjure_kernel.estimators.folds import TextKFold
 from conjure_kernel.evaluation.comparison import align
 from conjure_kernel.evaluation.correlation import correlate, is_constant, warn_of_constants
 from conjure_kernel.evaluation.evaluation import Evaluation, evaluate
-from conjure_kernel.evaluation.scorers import PairScores
+from conjure_kernel.evaluation.pair_scores import PairScores
 
 __all__ = ["combine"]
 

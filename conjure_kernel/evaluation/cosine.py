@@ -7,7 +7,7 @@ from typing import Any
 
 from conjure_kernel._checks import check_prompts
 from conjure_kernel.estimators.embedding import ConjureEmbedding
-from conjure_kernel.evaluation.scorers import PairScores
+from conjure_kernel.evaluation.pair_scores import PairScores
 from conjure_kernel.method.blocks import cosine_replicates
 
 __all__ = ["CosineScorer"]

@@ -19,7 +19,7 @@ from conjure_kernel._table import Sheet, Shown, Table, jsonable
 from conjure_kernel.engine.provenance import versions
 from conjure_kernel.evaluation.correlation import parts_of, tabulate
 from conjure_kernel.evaluation.datasets import ScoredPairs
-from conjure_kernel.evaluation.scorers import PairScores
+from conjure_kernel.evaluation.pair_scores import PairScores
 from conjure_kernel.evaluation.uncertainty import Pairing
 
 __all__ = ["Evaluation", "evaluate"]

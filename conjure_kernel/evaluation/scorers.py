@@ -7,7 +7,7 @@ similarities, larger for more alike, or `PairScores`, and may have a `name`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,47 +19,17 @@ from conjure_kernel.engine.pairwise import Measured, measure_pairs
 from conjure_kernel.engine.provenance import provenance_of, versions
 from conjure_kernel.estimators import images
 from conjure_kernel.estimators.pairs import log_divergence
+from conjure_kernel.evaluation.pair_scores import PairScores
 from conjure_kernel.method.divergence import Divergence
 from conjure_kernel.method.draws import chain_draws, ratio
 from conjure_kernel.method.jackknife import leave_one_out
 from conjure_kernel.method.relative import RelativeDivergence
 
-__all__ = ["ConjureScorer", "ImageScorer", "PairScores", "SentenceTransformerScorer"]
-__all__ += ["TextEncoderScorer", "score_divergence"]
+__all__ = ["ConjureScorer", "ImageScorer", "SentenceTransformerScorer", "TextEncoderScorer"]
+__all__ += ["score_divergence"]
 
 LEGS = {"jeffreys": (0, 1), "ab": (0,), "ba": (1,)}  # sides of a `Divergence`
 IMAGE_GROUPS = 4  # of images, left out one at a time
-
-
-@dataclass(frozen=True, repr=False)
-class PairScores:
-    """Similarities of pairs.
-
-    Attributes
-    ----------
-    similarities : float64 array of shape (n_pairs,)
-        Larger is more alike; NaN where a pair cannot be scored.
-    replicates : array of shape (G, K, n_pairs), optional
-        The similarities without draw k of chain g (or, with G = 1, without one group of images),
-        for Monte Carlo errors: `Divergence.replicates`. NaN where the noise is unknown (one draw,
-        `tol`); None where there is none.
-    truncated : bool array of shape (n_pairs,), optional
-        Whether the scorer cut one of the pair's texts.
-    n_evaluations : int
-        Noise predictions that the similarities cost.
-    provenance : dict
-        The model and the settings that made them, and versions.
-    """
-
-    similarities: np.ndarray
-    replicates: np.ndarray | None = None
-    truncated: np.ndarray | None = None
-    n_evaluations: int = 0
-    provenance: dict[str, Any] = field(default_factory=dict)
-
-    def __repr__(self) -> str:
-        n = len(self.similarities)
-        return f"<PairScores of {n:,} pairs, {self.n_evaluations:,} noise predictions>"
 
 
 def score_divergence(

@@ -7,9 +7,9 @@ import pytest
 from scipy import stats
 
 from conjure_kernel import compare, evaluate, rank_agreement
-from conjure_kernel.evaluation import partial_agreement
+from conjure_kernel.evaluation import PairScores, partial_agreement
 from conjure_kernel.evaluation.datasets import ScoredPairs
-from conjure_kernel.evaluation.scorers import ConjureScorer, PairScores
+from conjure_kernel.evaluation.scorers import ConjureScorer
 from conjure_kernel.method.jackknife import jackknife_se, leave_one_out
 from worlds import make_world
 

@@ -7,8 +7,9 @@ import pytest
 from scipy import stats
 
 from conjure_kernel import evaluate
+from conjure_kernel.evaluation import PairScores
 from conjure_kernel.evaluation.datasets import ScoredPairs
-from conjure_kernel.evaluation.scorers import ConjureScorer, PairScores
+from conjure_kernel.evaluation.scorers import ConjureScorer
 from worlds import SMALL, make_world
 
 
