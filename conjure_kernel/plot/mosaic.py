@@ -22,7 +22,7 @@ __all__ = ["plot_mosaic"]
 SIDE, GAP = 0.82, 0.03  # of an image, and above and below it, in widths of a cell
 LABEL, MOST_POINTS = 0.155, 8.0  # size of a label, in widths of a cell, and at most
 HEIGHT = SIDE + 2 * GAP + 1.4 * LABEL  # of a cell, in its widths
-LETTER = 0.57  # width of a letter, in sizes of its font
+LETTER = 0.63  # width of a letter with its share of the gap between labels, in sizes of its font
 NAME_POINTS = 11.5
 STROKE = [withStroke(linewidth=2.5, foreground="white")]
 GOLDEN = 0.381966
