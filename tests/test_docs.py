@@ -62,6 +62,18 @@ def test_quick_start(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out.count("\n") == 9  # two matrices of 4 rows, and the clusters
 
 
+@pytest.mark.slow
+def test_the_home_page_shows_what_its_code_prints(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("CONJURE_KERNEL_CACHE", str(tmp_path))
+    run("index.md", {})
+    number = re.compile(r"-?\d+(?:\.\d+)?")
+    shown = re.search("```text\n(.*?)```", read("index.md"), re.S)[1]
+    printed = capsys.readouterr().out
+    assert number.sub("0", " ".join(shown.split())) == number.sub("0", " ".join(printed.split()))
+    both = [np.array(list(map(float, number.findall(text)))) for text in (shown, printed)]
+    np.testing.assert_allclose(*both, rtol=0.05, atol=0.01)
+
+
 def test_a_denoiser_of_ones_own():
     found = run("checkpoint.md", {})["measured"].values
     np.testing.assert_allclose(found, [[0, 0.5, 2], [0.5, 0, 0.5], [2, 0.5, 0]], rtol=0.01)
@@ -125,7 +137,7 @@ def bare_function(source, name):
 
 
 TESTED_ALONE = {"api", "checkpoint", "clustering", "human_scores", "many_machines", "method"}
-TESTED_ALONE |= {"quick_start"}
+TESTED_ALONE |= {"index", "quick_start"}
 
 
 @pytest.mark.slow

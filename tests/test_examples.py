@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from conjure_kernel import ConjureDrift
+from conjure_kernel import ConjureDrift, plot
 
 ROOT = Path(__file__).parents[1]
 
@@ -69,3 +69,11 @@ def test_a_lora_logs_itself_and_its_files_are_a_series(tmp_path, monkeypatch, ca
     none, once, twice = drift.fit_series(scaled, groups=found["groups"]).verdicts().rows
     assert none["target"] < 1e-6
     assert twice["target"] > 1.5 * once["target"]
+
+
+def test_the_gallery_has_each_kind_of_figure_once():
+    source = (ROOT / "examples" / "plot_figures.py").read_text()
+    kinds = [name for name in plot.__all__ if name.startswith("plot_")]
+    assert len(kinds) > 15
+    counts = {kind: source.count(f"plot.{kind}(") for kind in kinds}
+    assert counts == dict.fromkeys(kinds, 1) | {"plot_overview": 2}

@@ -10,7 +10,7 @@ import numpy as np
 __all__ = ["PairScores"]
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class PairScores:
     """Similarities of pairs.
 
@@ -30,12 +30,8 @@ class PairScores:
         The model and the settings that made them, and versions.
     """
 
-    similarities: np.ndarray
-    replicates: np.ndarray | None = None
-    truncated: np.ndarray | None = None
+    similarities: np.ndarray = field(repr=False)
+    replicates: np.ndarray | None = field(default=None, repr=False)
+    truncated: np.ndarray | None = field(default=None, repr=False)
     n_evaluations: int = 0
-    provenance: dict[str, Any] = field(default_factory=dict)
-
-    def __repr__(self) -> str:
-        n = len(self.similarities)
-        return f"<PairScores of {n:,} pairs, {self.n_evaluations:,} noise predictions>"
+    provenance: dict[str, Any] = field(default_factory=dict, repr=False)
