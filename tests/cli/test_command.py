@@ -29,6 +29,7 @@ from conjure_kernel.engine.engine import Engine
 from conjure_kernel.evaluation.cosine import CosineScorer
 from conjure_kernel.method.jackknife import jackknife_se
 from conjure_kernel.models.denoiser import Denoiser
+from measured import SIDE
 
 SMALL = ["--steps", "3", "--draws", "2"]
 PROMPTS = ["strawberry", "a bus", "tomato"]
@@ -425,7 +426,7 @@ def test_explain_writes_its_arrays(conjure, tmp_path):
     with np.load(tmp_path / "e.npz") as file:
         assert list(file["prompts"]) == ["tomato", "a bus"]
         assert file["divergence"] == pytest.approx(file["heat"].sum() / (2 * 2), rel=1e-12)
-        assert file["views"].shape == (2, 2, 3, 32, 32, 3)
+        assert file["views"].shape == (2, 2, 3, SIDE, SIDE, 3)
         assert json.loads(str(file["provenance"]))["model"] == "embedded"
 
 
@@ -436,7 +437,7 @@ def test_map_as_a_page_and_again_from_a_saved_matrix(conjure, expected, prompts,
     assert "fingerprint" in page
     assert conjure("matrix", prompts, "-o", tmp_path / "m.npz", "--images", 2, "--quiet")[0] == 0
     with np.load(tmp_path / "m.npz") as file:
-        assert file["images"].shape == (3, 2, 32, 32, 3)
+        assert file["images"].shape == (3, 2, SIDE, SIDE, 3)
     assert conjure("map", tmp_path / "m.npz", "-o", tmp_path / "b.html")[0] == 0
     rows = [
         re.findall('id="data">.*?</script>', text, re.S)[0]
@@ -473,7 +474,7 @@ def test_map_without_a_file_is_of_the_bundled_names(conjure, tmp_path, monkeypat
     assert Path("map.png").stat().st_size > 10_000
     (((_, labels, images), _),) = seen
     assert labels == list(few)
-    assert images.shape == (14, 32, 32, 3)
+    assert images.shape == (14, SIDE, SIDE, 3)
 
 
 def test_the_short_list_is_of_few_different_prompts(conjure, cache, tmp_path):

@@ -14,6 +14,7 @@ import pipelines
 from conjure_kernel import ConjureDrift, load_denoiser
 from conjure_kernel.engine.opening import open_engine
 from conjure_kernel.engine.pairwise import measure_matrix
+from measured import SIDE
 
 SMALL = ["--steps", "2", "--draws", "2"]
 PROMPTS = ["strawberry", "a bus", "tomato"]
@@ -128,7 +129,7 @@ def test_check_describes_a_model_on_one_page(conjure, tmp_path):
     assert int(page["asked at load"].split()[0]) < 40
     assert page["tokenizer reads"] == "16 tokens"
     with Image.open(picture) as image:
-        assert image.size == (96, 32)
+        assert image.size == (3 * SIDE, SIDE)
 
 
 def test_check_says_that_prompts_change_nothing(conjure, tmp_path):

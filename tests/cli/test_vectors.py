@@ -12,6 +12,7 @@ from PIL import Image
 
 from conjure_kernel import ConjureEmbedding, pairwise_divergence, plot
 from conjure_kernel.cli.embedded import read_embedded, write_embedded
+from measured import SIDE
 
 SMALL = ["--steps", "2"]
 PROMPTS = ["strawberry", "a bus", "tomato", "a cat", "a taxi"]
@@ -55,7 +56,7 @@ def test_a_map_for_embedding_atlas(conjure, prompts, tmp_path, monkeypatch, many
         assert (np.diff(near["distances"]) >= 0).all()
     assert PROMPTS[table["neighbors"][0]["ids"][0]] == "tomato"
     for thumbnail in table["thumbnail"]:
-        assert Image.open(io.BytesIO(thumbnail["bytes"])).size == (32, 32)
+        assert Image.open(io.BytesIO(thumbnail["bytes"])).size == (SIDE, SIDE)
     atlas = pytest.importorskip("embedding_atlas.graph_metrics", reason="needs embedding-atlas")
     assert atlas.compute_degree_columns(table, neighbors="neighbors")[1].tolist() == [4] * 5
 

@@ -1,6 +1,8 @@
 """The tiny pipelines of pipelines.py as denoisers, and what the tests of the model layer share."""
 
 import functools
+import json
+from importlib.resources import files
 
 import torch
 
@@ -17,6 +19,8 @@ PIPELINES = {
     "3": pipelines.stable_diffusion_3,
     "flux": pipelines.flux,
 }
+MODEL = files("conjure_kernel.models") / "embedded" / "model"
+SIDE = json.loads((MODEL / "vae/config.json").read_text())["sample_size"]  # pixels of a picture
 # EulerDiscreteScheduler hands a tensor to np.array; torch 2.13 lacks the copy keyword of NumPy 2.
 IGNORED = "ignore:__array__ implementation:DeprecationWarning"
 
