@@ -13,7 +13,14 @@ from matplotlib.text import Text
 
 from conjure_kernel._checks import check_coordinates
 from conjure_kernel.estimators.clusters import Clusters
-from conjure_kernel.plot._style import INK, Size, check_images, check_labels, check_size
+from conjure_kernel.plot._style import (
+    INK,
+    Size,
+    check_images,
+    check_labels,
+    check_size,
+    text_sizes,
+)
 from conjure_kernel.plot.canvas import spread_evenly
 from conjure_kernel.plot.fonts import drawing, readable, short_names
 
@@ -22,7 +29,7 @@ __all__ = ["plot_mosaic"]
 SIDE, GAP = 0.82, 0.03  # of an image, and above and below it, in widths of a cell
 LABEL, MOST_POINTS = 0.155, 8.0  # size of a label, in widths of a cell, and at most
 HEIGHT = SIDE + 2 * GAP + 1.4 * LABEL  # of a cell, in its widths
-LETTER = 0.63  # width of a letter with its share of the gap between labels, in sizes of its font
+LETTER = 0.47  # least width of a letter in a label, in sizes of its font; wider ones are scaled
 NAME_POINTS = 11.5
 STROKE = [withStroke(linewidth=2.5, foreground="white")]
 GOLDEN = 0.381966
@@ -97,6 +104,9 @@ def plot_mosaic(
         ax.text(x, top - SIDE - GAP, name, color=_colour(kind), **style)
         for x, top, name, kind in zip(places[:, 0], tops, shown, level, strict=True)
     ]
+    wide_as = text_sizes(ax, texts)[:, 0] / (0.95 * figure.dpi * scale)
+    for text, share in zip(texts, wide_as, strict=True):
+        text.set_fontsize(font / max(1, share))
     if clusters is not None:
         _plot_names(figure, texts, places * [1, HEIGHT], level, readable(clusters.names[0]))
     return figure
