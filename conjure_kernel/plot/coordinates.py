@@ -31,7 +31,6 @@ FEWEST_FOR_UMAP = 5
 ONE_START = 200  # prompts from which one random start is enough
 MANY = 1000  # prompts above which a map shows dots, and images of some
 N_REPRESENTATIVES = 300
-MOST_COMPONENTS = 64
 NEAREST = 3  # vectors in whose middle one that was added goes
 
 
@@ -253,13 +252,13 @@ def principal_axes(coordinates: np.ndarray) -> np.ndarray:
     return turned * np.where(farthest < 0, -1.0, 1.0)
 
 
-def principal_components(vectors: np.ndarray) -> tuple[np.ndarray, float]:
-    """At most 64 principal components (n, k) of vectors, and their share of the variance."""
+def principal_components(vectors: np.ndarray, most: int = 64) -> tuple[np.ndarray, float]:
+    """Principal components (n, at most `most`) of vectors, and their share of the variance."""
     from sklearn.decomposition import PCA
 
     if len(vectors) < 2 or not np.ptp(vectors, axis=0).any():
         return np.zeros((len(vectors), 1)), 1.0
-    fitted = PCA(min(MOST_COMPONENTS, *vectors.shape), random_state=0)
+    fitted = PCA(min(most, *vectors.shape), random_state=0)
     reduced = fitted.fit_transform(vectors)
     return reduced, float(fitted.explained_variance_ratio_.sum())
 

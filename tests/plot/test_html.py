@@ -284,6 +284,18 @@ def test_vectors_are_shown_as_their_squared_distances_would_be():
     assert "3 principal components, with 100% of the variance" in pages[1]
 
 
+def test_the_page_of_hundreds_computes_exact_distances_from_vectors():
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(300, 400))
+    names = [f"thing {i}" for i in range(300)]
+    page = html_map(None, names, vectors=vectors, coordinates=vectors[:, :2]).page
+    reduced = unpack(data_of(page)["vectors"]).reshape(300, -1)
+    np.testing.assert_allclose(pdist(reduced), pdist(vectors), rtol=1e-4)
+    assert "with 100% of the variance" in page
+    many = Vectors(rng.normal(size=(5000, 80)))
+    assert many.reduced.shape == (5000, 64)
+
+
 def test_without_a_choice_of_the_pictured_representatives_are(monkeypatch):
     vectors, names, options = crowd(60)
     monkeypatch.setattr("conjure_kernel.plot.html.pictures.MANY", 50)

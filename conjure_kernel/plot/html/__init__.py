@@ -93,8 +93,9 @@ def html_map(
         The prompts; everything in them is shown as text.
     vectors : array of shape (n, d), optional
         Vectors from `ConjureEmbedding`, whose squared distances are in nats; where all have the
-        length 1 (`normalize=True`), distances are shown as 1 - cosine. The file holds at most 64
-        principal components of them, so its size is linear in n. Default: divergences are used.
+        length 1 (`normalize=True`), distances are shown as 1 - cosine. The file holds principal
+        components of them: all that 500 prompts have, 64 of each from 3,900 on. Default:
+        divergences are used.
     images : uint8 array of shape (n, n_images, height, width, 3), optional
         What each prompt conjures: `ConjureDistance.conjure_images(n=4)`. The first image stands on
         the map. Each is shrunk to at most 96 pixels and 8 kB. Default: prompts are shapes.

@@ -19,6 +19,8 @@ from conjure_kernel.plot.coordinates import (
 
 __all__ = ["Matrix", "Source", "Vectors", "pack"]
 
+LEAST_COMPONENTS = 64
+NUMBERS = 250_000  # of principal components in the file, 1.3 MB; more where prompts are very many
 SAMPLE = 1000  # vectors by which a layout is judged
 
 
@@ -77,7 +79,8 @@ class Vectors:
 
     def __init__(self, vectors: np.ndarray) -> None:
         self.rows = vectors
-        self.reduced, share = principal_components(vectors)
+        most = max(LEAST_COMPONENTS, NUMBERS // len(vectors))
+        self.reduced, share = principal_components(vectors, most)
         self.errors = np.full((1, 1), np.nan)
         self.unit = bool(np.allclose((vectors.astype(float) ** 2).sum(1), 1, atol=1e-3))
         self.measure = "1 − cosine" if self.unit else "√J"

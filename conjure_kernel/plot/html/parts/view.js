@@ -109,7 +109,8 @@ const clustersAt = (k) => {
   const share = Math.log(k) / Math.log(last);
   const level = Math.max(0, Math.min(levels.length - 1, Math.floor(share * levels.length)));
   const fade = Math.max(0, Math.min(1, (1.05 - k / last) / 0.15));
-  return { level, fade: n >= 20 && levels[level].names.length > 1 ? fade : 0 };
+  const some = n >= 20 && levels[level].names.length > 1 && state.hits === null;
+  return { level, fade: some ? fade : 0 };
 };
 
 // What is where at this zoom: pictures that have room, dots of the others, and labels.
@@ -171,7 +172,8 @@ const drawBar = (index, x, y, side) => {
 const drawMarkers = (page) => {
   const { pictures: shown, side, radius, spots } = drawn;
   const hits = state.hits === null ? null : new Set(state.hits);
-  const alphaOf = (index) => (hits === null || hits.has(index) ? 1 : 0.12);
+  const isBright = (index) => hits === null || hits.has(index) || index === state.pinned;
+  const alphaOf = (index) => (isBright(index) ? 1 : 0.12);
   for (const index of spots) {
     if (shown.has(index)) continue;
     pen.globalAlpha = alphaOf(index);
