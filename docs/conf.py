@@ -54,11 +54,12 @@ sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
     "filename_pattern": "/plot_",
-    "ignore_pattern": "reproduce_paper",
+    "ignore_pattern": "reproduce_paper|train_lora",
     "copyfile_regex": r".*\.ipynb",
     "within_subsection_order": "FileNameSortKey",
     "download_all_examples": False,
     "show_signature": False,
+    "capture_repr": (),  # the picture of axes, and not their name
     "write_computation_times": False,  # its page would load scripts from elsewhere
 }
 
