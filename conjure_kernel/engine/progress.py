@@ -13,7 +13,7 @@ from conjure_kernel.models.denoiser import Denoiser
 
 __all__ = ["Progress", "Tell"]
 
-TELL_AFTER = 2.0  # seconds of calls, without the first
+TELL_AFTER, FEWEST_CALLS = 2.0, 4  # seconds, and calls, without the first
 clock = time.monotonic
 
 T = TypeVar("T")
@@ -38,7 +38,8 @@ class Progress(tqdm):
     """
 
     def __init__(self, total: int, shown: bool, tell: Tell | None = None) -> None:
-        self._made, self._calls = 0, deque[tuple[float, int]]()
+        self._made, self._n_calls = 0, 0
+        self._calls = deque[tuple[float, int]]()
         self._left, self._tell = total, None if shown else tell
         options: dict[str, Any] = {"unit": "pred", "unit_scale": True, "leave": False}
         super().__init__(total=total, disable=not shown, **options)
@@ -56,10 +57,12 @@ class Progress(tqdm):
         calls, self._made = self._calls, self._made + n_predictions
         self._left -= n_predictions
         calls.append((clock(), self._made))
+        self._n_calls += 1
         while len(calls) > 2 and calls[1][1] <= self._made / 2:
             calls.popleft()
         self.update(n_predictions)
-        if self._tell and calls[-1][0] - calls[0][0] >= TELL_AFTER and (rate := self.rate):
+        enough = self._n_calls > FEWEST_CALLS and calls[-1][0] - calls[0][0] >= TELL_AFTER
+        if self._tell and enough and (rate := self.rate):
             self._tell(self._left, rate)
             self._tell = None
 

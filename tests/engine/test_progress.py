@@ -65,6 +65,17 @@ def test_a_measurement_tells_its_rate_once_and_within_30_percent(now):
     assert then < 15
 
 
+def test_the_rate_is_not_told_from_one_small_call(now):
+    told, calls = [], [(5.0, 2520), (4.0, 600), *[(2.0, 1280)] * 12]
+    bar = Progress(sum(n for _, n in calls), shown=False, tell=lambda *given: told.append(given))
+    for seconds, n in calls:
+        now[0] += seconds
+        bar.add(n)
+    ((left, rate),) = told
+    assert left == 9 * 1280
+    assert left / rate == pytest.approx(9 * 2.0, rel=0.3)
+
+
 def test_a_bar_that_is_drawn_shows_the_rate_and_tells_nothing(now, capsys):
     told = []
     with Progress(4000, shown=True, tell=lambda *_: told.append(1)) as bar:
