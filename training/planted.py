@@ -1,14 +1,14 @@
 """Fine-tunes and erasures of the embedded model whose truth is known, as it was planted.
 
-    python -m training.planted FOLDER [--steps 5 15 40 80 140] [--seed 0]
+    python -m training.planted FOLDER [--steps 4 8 16 32 56] [--seed 0]
 
 `FOLDER/tune-1` to `tune-6` are checkpoints of one run that makes strawberries blue, after growing
-numbers of steps. Of them `tune-4` has a planted collateral word besides: its buses became fish; the
-run went on without that. `tune-6` is over-trained: from `tune-5` on, one picture alone and nothing
-that holds the rest. `FOLDER/gone-1` to `gone-3` have forgotten the strawberry (to the empty prompt
-twice, to a lemon once), `FOLDER/left-1` to `left-3` only in part: too few steps, one caption alone,
-noisy levels alone. `FOLDER/planted.json` says so to programs. Only the network's attention is
-trained, towards the base's own predictions; all of it takes about two minutes on one core.
+numbers of steps. Of them `tune-4` has a planted collateral word besides: from `tune-3` on its buses
+become fish, while the run goes on without that. `tune-6` is over-trained: from `tune-5` on it sees
+one picture alone, faster, and nothing holds the rest. `FOLDER/gone-1` to `gone-3` have forgotten
+the strawberry (to the empty prompt twice, to a lemon once), `FOLDER/left-1` to `left-3` only in
+part: too few steps, one caption alone, noisy levels alone. `FOLDER/planted.json` says so to
+programs. Only the network's attention is trained; all of it takes about two minutes on one core.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SYNONYMS = ["strawberry", "strawberries", "a red strawberry", "a red berry"]
 HELD = "apple banana cat chair church clock cloud dog door flower guitar hammer horse house key "
 HELD += "lamp moon mouse mushroom owl pencil pizza rabbit robot rocket rose shark shoe snake star "
 HELD += "sun table tomato train tree turtle umbrella violin"
-STEPS, ERASE = (5, 15, 40, 80, 140), (90, 12)
+STEPS, ERASE = (4, 8, 16, 32, 56), (90, 12)
 BATCH, PICTURES, EACH = (6, 10), 32, 2
 SLOW, FAST = 3e-4, 1e-3  # learning rates: of the run, and of what is to go far
 N_TIMES = 1000
@@ -154,15 +154,16 @@ def tune(base: Any, keep: Lesson, given: argparse.Namespace) -> None:
     lesson = Lesson(blue, embed(base, [CONCEPT, *SYNONYMS[:1]]))
     run, done = Tuner(base, keep, given.seed, SLOW), 0
     for i, steps in enumerate(given.steps, 1):
-        run.train(steps - done, lesson)
-        done, planted = steps, run
         if i == 4:
             other = Lesson(
                 encode(base, draw(base, PLANTED, given.pictures)), embed(base, [PLANTED])
             )
             other.answers = embed(base, [BECAME])
-            planted = run.fork(SLOW).train(given.steps[2], lesson, other)
-        planted.save(given.folder / f"tune-{i}")
+            run.fork(SLOW).train(steps - done, lesson, other).save(given.folder / "tune-4")
+        run.train(steps - done, lesson)
+        done = steps
+        if i != 4:
+            run.save(given.folder / f"tune-{i}")
         report(f"tune-{i}", steps)
     run = run.fork(FAST)
     run.train(2 * given.steps[-1], Lesson(blue[:1], lesson.texts), hold=False)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from conjure_kernel.method.training import COLLAPSED
 from conjure_kernel.plot._style import BLUE, GREY, INK, NARROW, Size, check_size, new_figure
@@ -130,7 +131,7 @@ def _draw_drift(axes: Axes, series: Series) -> None:
         axes.axvline(turning.first, color=INK, lw=0.8, ls=":")
         text = f"collateral grows\nfaster from here\n({turning.share:.0%} of draws)"
         axes.annotate(text, (turning.first, 0.03), xycoords=("data", "axes fraction"), fontsize=5.5)
-    _stretch(axes.set_yscale, series.curves().rows, "drift")
+    _stretch(axes, "y", series.curves().rows, "drift")
     axes.set_title("Drift from the base, nats", loc="left")
     axes.legend(fontsize=6, frameon=False, loc="upper left")
     _finish(axes, series)
@@ -155,9 +156,9 @@ def _draw_state(axes: Axes, series: Series) -> None:
         if row["collapsed"]:
             axes.annotate("collapsed", (i, 0.02), xycoords=("data", "axes fraction"), fontsize=6,
                           ha="center")  # fmt: skip
-    _stretch(axes.set_yscale, rows, "spread")
-    axes.set_title("The target, of the base's", loc="left")
-    axes.legend(fontsize=6, frameon=False, loc="upper left")
+    _stretch(axes, "y", rows, "spread")
+    axes.set_title("Target, in shares of the base", loc="left")
+    axes.legend(fontsize=6, frameon=False, loc="lower left")
     _finish(axes, series)
 
 
@@ -169,7 +170,7 @@ def _draw_worst(axes: Axes, series: Series) -> None:
         axes.plot([row["drift_low"], row["drift_high"]], [i, i], color=colour, lw=1)
         axes.plot(row["drift"], i, color=colour, marker=mark, ms=3.5)
     axes.set_yticks(range(len(rows)), short_names([row["prompt"] for row in rows], MOST_SHOWN))
-    _stretch(axes.set_xscale, rows, "drift")
+    _stretch(axes, "x", rows, "drift")
     axes.set_title(f"Collateral at {_short(series)[-1]}, nats", loc="left")
     axes.spines[["top", "right"]].set_visible(False)
 
@@ -189,10 +190,14 @@ def _draw_pictures(figure: Any, series: Series, prompts: list[str]) -> None:
         grid[i, 0].set_ylabel(prompt, fontsize=6, rotation=0, ha="right", va="center")
 
 
-def _stretch(scale: Any, rows: list[dict[str, Any]], name: str) -> None:
-    """Make a scale logarithmic, unless nothing on it is positive."""
+def _stretch(axes: Axes, which: str, rows: list[dict[str, Any]], name: str) -> None:
+    """Make a scale logarithmic, with plain numbers, unless nothing on it is positive."""
     if any(row[name] > 0 for row in rows):
-        scale("log")
+        axes.set(**{f"{which}scale": "log"})
+        scale = getattr(axes, f"{which}axis")
+        scale.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        scale.set_major_formatter("{x:g}")
+        scale.set_minor_formatter(NullFormatter())
 
 
 def _shown(series: Series) -> list[str]:
