@@ -5,6 +5,7 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from conjure_kernel import find_clusters
+from conjure_kernel.estimators.clusters import Clusters
 from conjure_kernel.plot import plot_mosaic
 
 
@@ -78,6 +79,17 @@ def test_clusters_have_their_names_and_colours(drawn):
         hidden = any(extent(label).overlaps(box) for box in boxes)
         assert label.get_visible() != hidden
     assert 3 <= sum(not label.get_visible() for label in labels) < 30
+
+
+def test_names_of_clusters_that_lie_in_each_other_do_not_overlap():
+    vectors, prompts, images, _ = three_kinds()
+    kinds, names = np.arange(60) % 8, tuple(f"a long name of cluster {i}" for i in range(8))
+    clusters = Clusters((kinds,), (names,), (((0,),) * 8,))
+    figure = plot_mosaic(vectors[:, :2], prompts, images, clusters=clusters, size=(6, 4))
+    boxes = [t.get_window_extent() for t in figure.axes[0].texts if t.get_weight() == "bold"]
+    assert len(boxes) > 3
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+    assert all(figure.bbox.x0 <= b.x0 < b.x1 <= figure.bbox.x1 for b in boxes)
 
 
 def test_what_does_not_belong_together_is_refused():
