@@ -343,7 +343,7 @@ def test_names_of_clusters_give_way_to_finer_ones_and_to_prompts(driver, tmp_pat
         assert middle[0] == 1
         assert 1 <= middle[1] <= 8
         assert near[1] == 0
-        assert near[2] > 5 * far[2]
+        assert near[2] > 2 * far[2]
 
 
 def test_a_click_on_the_name_of_a_cluster_shows_it(driver, tmp_path):

@@ -34,7 +34,7 @@ __all__ = ["HtmlMap", "html_map"]
 LABEL = 26  # letters of a prompt on the map
 N_NEAR = 10  # prompts that the places of images bring near to each
 CROWD = 0.5  # how far prompts go to their places where most of them are dots
-STRETCH = 1.35  # of a map whose pictures are spread evenly, onto the canvas that there is
+STRETCH = 1.6  # of a map whose pictures are spread evenly, onto the canvas that there is
 # They share one scope; the last one starts the page.
 PARTS = "data colours labels places view moves cards search selection table address".split()
 # HTML has no way to write these: it turns a return into a line feed, and drops NUL.
