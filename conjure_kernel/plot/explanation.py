@@ -85,7 +85,7 @@ def plot_strip(explanation: Explanation, *, ax: Axes | None = None) -> Axes:
     lines = [textwrap.fill(label, letters) for _, label in ticks]
     column = 72 * inches(ax) / n
     size = np.clip(0.8 * column / max(text.count("\n") + 1 for text in lines), 4.5, 7)
-    name_ticks(ax.yaxis, [at for at, _ in ticks], lines, fontsize=size, linespacing=1)
+    name_ticks(ax.yaxis, [at for at, _ in ticks], lines, fontsize=size, linespacing=1.15)
     if is_map:
         place = ax.inset_axes((1.015, 0, 0.012, 1 - heading / y))
         bar = ax.figure.colorbar(ax.images[n], cax=place)

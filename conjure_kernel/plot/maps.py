@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
@@ -18,7 +17,6 @@ from conjure_kernel.plot._style import (
     BLUE,
     GREY,
     INK,
-    STYLE,
     WIDER,
     Size,
     check_images,
@@ -27,7 +25,7 @@ from conjure_kernel.plot._style import (
     new_axes,
     text_sizes,
 )
-from conjure_kernel.plot.fonts import short_names
+from conjure_kernel.plot.fonts import drawing, short_names
 from conjure_kernel.plot.labels import place_labels, spread
 
 __all__ = ["map_figure", "placed_labels", "plot_map"]
@@ -37,7 +35,7 @@ APART = np.array([6.0, 2.0])  # points between two labels, so that they do not r
 LABEL_GID = "conjure-kernel-label"
 
 
-@rc_context(STYLE)
+@drawing()
 def plot_map(
     coordinates: np.ndarray,
     labels: Sequence[str],

@@ -171,7 +171,8 @@ def _draw_worst(axes: Axes, series: Series) -> None:
         axes.plot(row["drift"], i, color=colour, marker=mark, ms=3.5)
     axes.set_yticks(range(len(rows)), short_names([row["prompt"] for row in rows], MOST_SHOWN))
     _stretch(axes, "x", rows, "drift")
-    axes.set_title(f"Collateral at {_short(series)[-1]}, nats", loc="left")
+    axes.set_title("Collateral, nats", loc="left")
+    axes.set_xlabel(f"at {_short(series)[-1]}")
     axes.spines[["top", "right"]].set_visible(False)
 
 

@@ -27,8 +27,11 @@ from conjure_kernel.plot import (
     plot_matrix,
     plot_overview,
     plot_profile,
+    plot_ratings,
+    plot_series,
     plot_words,
 )
+from conjure_kernel.plot.maps import map_figure
 from conjure_kernel.plot.matrix import matrix_figure
 
 J = np.array([[0, 1, 4], [1, 0, 4], [4, 4, 0.0]])
@@ -66,7 +69,7 @@ def scored(texts):
     def scorer(a, b):
         return scores + np.random.default_rng(0).normal(size=30)
 
-    return [evaluate(scorer, pairs, name=text) for text in texts[1:]]
+    return [evaluate(scorer, pairs, name=text) for text in texts[:2]]
 
 
 def swept(texts):
@@ -79,6 +82,16 @@ def swept(texts):
 
 def drifted(texts):
     return ConjureDrift(*worlds(texts), memory=None, n_steps=3, n_draws=2).fit(texts)
+
+
+def trained(texts):
+    def checkpoint(moved):
+        means = {text: [(i + 1) * (1.0 + moved)] * 12 for i, text in enumerate(texts)}
+        return GaussianDenoiser({"": [0.0] * 12, **means})
+
+    run = ConjureDrift(checkpoint(0.0), memory=None, n_steps=3, n_draws=2)
+    worlds = [checkpoint(0.3), checkpoint(0.9)]
+    return run.fit_series(worlds, texts[1:], groups={"target": texts[:1]})
 
 
 def agreed(texts):
@@ -99,6 +112,10 @@ FIGURES = {
     "words": lambda t, **more: plot_words(of_words(*" ".join(t[:2]).split()[:3:2]), **more),
     "evaluations": lambda t, **more: plot_evaluations(scored(t), **more),
     "ablation": lambda t, **more: plot_ablation(swept(t), **more),
+    "ratings": lambda t, **more: plot_ratings(scored(t)[:1], **more),
+    "ratings of two": lambda t, **more: plot_ratings(scored(t), **more),
+    "series": lambda t, **more: plot_series(trained(t), **more),
+    "dots": lambda t, **more: map_figure(J[:, :2], t, **more),
     "drift": lambda t, **more: plot_drift(drifted(t), names=t[:2], **more),
     "agreement": lambda t, **more: plot_agreement(agreed(t), names=t[:2], **more),
 }
