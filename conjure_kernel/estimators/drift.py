@@ -190,7 +190,10 @@ class ConjureDrift(TextInput, ModelEstimator, Parameters):
         """
         every, own = check_groups(prompts, groups)
         n_neighbors = check_number(n_neighbors, "n_neighbors", least=0, integer=True)
-        return measure_series(self._checkpoints(checkpoints), every, own, n_neighbors, floor)
+        models = self._checkpoints(checkpoints)
+        series = measure_series(models, every, own, n_neighbors, floor)
+        models.kept.clear()
+        return series
 
     def plan_series(
         self,
