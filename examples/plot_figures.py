@@ -22,9 +22,30 @@ from conjure_kernel import (
     explain_words,
     model_agreement,
     pairwise_divergence,
-    plot,
 )
 from conjure_kernel.evaluation import ConjureScorer, ScoredPairs
+from conjure_kernel.plot import (
+    layout,
+    layout_vectors,
+    plot_ablation,
+    plot_agreement,
+    plot_drift,
+    plot_evaluations,
+    plot_explanation,
+    plot_legs,
+    plot_map,
+    plot_matrix,
+    plot_morph,
+    plot_mosaic,
+    plot_overview,
+    plot_profile,
+    plot_ratings,
+    plot_series,
+    plot_shepard,
+    plot_strip,
+    plot_words,
+    stress,
+)
 
 MODEL = "embedded"  # or a hub id, or a folder made by save_pretrained
 PROMPTS = ["strawberry", "tomato", "lemon", "moon", "car", "bus", "dog", "lion"]
@@ -40,27 +61,27 @@ J, errors = measured.values, measured.standard_errors
 # ``conjure matrix prompts.txt -o matrix.pdf``. All rows have names; where ``ax=`` is too small for
 # them, a line says how many have one.
 
-plot.plot_matrix(J, PROMPTS, standard_errors=errors)
+plot_matrix(J, PROMPTS, standard_errors=errors)
 
 # %%
 # The map
 # -------
 # Distances on it resemble √J.
 
-points = plot.layout(J)
-plot.plot_map(points, PROMPTS, images=images, stress=plot.stress(J, points))
+points = layout(J)
+plot_map(points, PROMPTS, images=images, stress=stress(J, points))
 
 # %%
 # Both
 # ----
 # ``conjure map prompts.txt -o map.png``.
 
-figure = plot.plot_overview(J, PROMPTS, images, standard_errors=errors)
+figure = plot_overview(J, PROMPTS, images, standard_errors=errors)
 
 # %%
 # The same for a column of a paper: ``conjure map prompts.txt -o map.pdf --size 3.5``.
 
-figure = plot.plot_overview(J, PROMPTS, images, standard_errors=errors, size=3.5)
+figure = plot_overview(J, PROMPTS, images, standard_errors=errors, size=3.5)
 
 # %%
 # Hundreds of prompts
@@ -70,21 +91,21 @@ figure = plot.plot_overview(J, PROMPTS, images, standard_errors=errors, size=3.5
 
 embedding = ConjureEmbedding(MODEL, n_components=64)
 vectors = embedding.fit_transform(PROMPTS)
-figure = plot.plot_mosaic(plot.layout_vectors(vectors, method="mds"), PROMPTS, images, size=6)
+figure = plot_mosaic(layout_vectors(vectors, method="mds"), PROMPTS, images, size=6)
 
 # %%
 # How far the map can be trusted
 # ------------------------------
 # The Shepard diagram: a dot for each pair of prompts.
 
-plot.plot_shepard(J, points)
+plot_shepard(J, points)
 
 # %%
 # Which meaning contains which
 # ----------------------------
 # An arrow leads from each prompt to those whose noise predictions fit its pictures best.
 
-plot.plot_legs(measured.legs[0], PROMPTS)
+plot_legs(measured.legs[0], PROMPTS)
 
 # %%
 # Where two prompts part
@@ -92,28 +113,28 @@ plot.plot_legs(measured.legs[0], PROMPTS)
 # ``conjure explain strawberry tomato -o explain.pdf``.
 
 explanation = explain("strawberry", "tomato", model=MODEL, n_draws=2)
-figure = plot.plot_explanation(explanation)
+figure = plot_explanation(explanation)
 
 # %%
 # Its parts alone: pictures and pixels level by level, nats over noise levels, and the pictures
 # between both prompts.
 
-plot.plot_strip(explanation)
+plot_strip(explanation)
 
 # %%
 
-plot.plot_profile(explanation.profile, explanation.grid)
+plot_profile(explanation.profile, explanation.grid)
 
 # %%
 
-plot.plot_morph(explanation)
+plot_morph(explanation)
 
 # %%
 # What each word does
 # -------------------
 # ``conjure words "two apples on a blue background"``.
 
-figure = plot.plot_words(explain_words("a red car", model=MODEL, n_draws=2))
+figure = plot_words(explain_words("a red car", model=MODEL, n_draws=2))
 
 # %%
 # Agreement with human scores
@@ -129,16 +150,16 @@ pairs = ScoredPairs("made-up scores", *texts, scores)
 settings = {"model": MODEL, "n_draws": 2}
 results = [evaluate(ConjureScorer(**settings), pairs, name="J")]
 results.append(evaluate(ConjureScorer(origin="empty", **settings), pairs, name="J, relative"))
-figure = plot.plot_evaluations(results)
+figure = plot_evaluations(results)
 
 # %%
 
-figure = plot.plot_ratings(results[:1], images=dict(zip(PROMPTS, images, strict=True)))
+figure = plot_ratings(results[:1], images=dict(zip(PROMPTS, images, strict=True)))
 
 # %%
 
 ablation = ablate(pairs, sweeps={"levels": ["all", "early", "late"], "n_draws": [1, 2]}, **settings)
-figure = plot.plot_ablation(ablation.table)
+figure = plot_ablation(ablation.table)
 
 # %%
 # Two models
@@ -147,7 +168,7 @@ figure = plot.plot_ablation(ablation.table)
 # other model here is the same one under other noise.
 
 agreement = model_agreement(PROMPTS, MODEL, MODEL, n_draws=2)
-figure = plot.plot_agreement(agreement, names=["the model", "the model, other noise"])
+figure = plot_agreement(agreement, names=["the model", "the model, other noise"])
 
 # %%
 # ``conjure drift --model A --model B prompts.txt -o drift.pdf``: what became of each prompt. These
@@ -156,7 +177,7 @@ figure = plot.plot_agreement(agreement, names=["the model", "the model, other no
 before = GaussianDenoiser({"a dog": np.ones(64), "a cat": np.linspace(-1, 1, 64)})
 after = GaussianDenoiser({"a dog": np.linspace(1, -1, 64), "a cat": np.linspace(-1, 1, 64)})
 drift = ConjureDrift(before, after, memory=None).fit(["a dog", "a cat"])
-figure = plot.plot_drift(drift, names=["before", "after"])
+figure = plot_drift(drift, names=["before", "after"])
 
 # %%
 # ``conjure drift --model A --series C1 C2 C3 --target "a dog" prompts.txt -o run.pdf``: checkpoints
@@ -165,4 +186,4 @@ figure = plot.plot_drift(drift, names=["before", "after"])
 worlds = [GaussianDenoiser({"": 0.0, "a dog": 0.7 + s, "a cat": -0.4 - s / 4}) for s in range(4)]
 run = ConjureDrift(worlds[0], memory=None)
 series = run.fit_series(worlds[1:], ["a cat"], groups={"target": ["a dog"]})
-figure = plot.plot_series(series, pictures=False)
+figure = plot_series(series, pictures=False)

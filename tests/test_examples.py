@@ -76,5 +76,5 @@ def test_the_gallery_has_each_kind_of_figure_once():
     source = (ROOT / "examples" / "plot_figures.py").read_text()
     kinds = [name for name in plot.__all__ if name.startswith("plot_")]
     assert len(kinds) > 15
-    counts = {kind: source.count(f"plot.{kind}(") for kind in kinds}
+    counts = {kind: len(re.findall(rf"\b{kind}\(", source)) for kind in kinds}
     assert counts == dict.fromkeys(kinds, 1) | {"plot_overview": 2}
