@@ -162,9 +162,8 @@ def check_coordinates(coordinates: Any, n: int, name: str = "coordinates") -> np
 
 def check_vectors(vectors: Any, name: str = "vectors") -> np.ndarray:
     """Finite rows of numbers."""
-    rows = np.asarray(vectors)
-    if np.iscomplexobj(rows):
-        raise ValueError(f"{name}: expected real numbers, got complex ones; pass their real part.")
+    kind = getattr(getattr(vectors, "dtype", None), "kind", None)
+    rows = np.asarray(vectors) if kind in tuple("biuf") else _as_floats(vectors, name)
     if rows.ndim != 2 or not rows.size:
         raise ValueError(f"{name}: expected the shape (n, d), got {rows.shape}.")
     return _check_finite(rows, name)
@@ -236,13 +235,14 @@ def import_optional(module: str, extra: str, purpose: str) -> Any:
 
 def _as_floats(values: Any, name: str) -> np.ndarray:
     """Float64 copy of real numbers; NumPy drops imaginary parts with a warning at most."""
-    if np.iscomplexobj(values):
-        raise ValueError(f"{name}: expected real numbers, got complex ones; pass their real part.")
     try:
-        return np.array(values, dtype=np.float64)
+        floats = None if np.iscomplexobj(values) else np.array(values, dtype=np.float64)
     except (OverflowError, TypeError, ValueError):
         text = f"{name}={quote(values)}: expected an array of numbers that a float can hold."
         raise ValueError(text) from None
+    if floats is None:
+        raise ValueError(f"{name}: expected real numbers, got complex ones; pass their real part.")
+    return floats
 
 
 def _check_finite(values: np.ndarray, name: str) -> np.ndarray:

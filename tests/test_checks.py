@@ -222,6 +222,13 @@ def test_complex_numbers_are_refused(check):
         check(np.zeros((2, 2), complex))
 
 
+@pytest.mark.parametrize("check", [check_square, check_vectors])
+@pytest.mark.parametrize("values", [[["a"]], [[None]], [[1, 2], [3]], np.array([[{}]])])
+def test_what_is_no_array_of_numbers_is_refused(check, values):
+    with pytest.raises(ValueError, match=r"expected an array of numbers|expected finite values"):
+        check(values)
+
+
 def test_integers_that_no_machine_holds_are_refused():
     with pytest.raises(ValueError, match=r"n=an integer of 1329 bits: expected an integer of at"):
         check_number(10**400, "n", least=1, integer=True)

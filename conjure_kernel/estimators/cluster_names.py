@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -16,7 +17,7 @@ __all__ = ["cluster_names", "content", "hypernyms_of"]
 MAJORITY = 0.5  # of the prompts of a cluster, which a word or a hypernym must exceed
 MOST_WORDS = 3
 LONGEST = 24  # characters of a prompt in a name
-WORD = r"(?u)\b[^\W\d_]+\b"
+INNER = "'-\u200c\u200d"  # within words: "don't", "t-shirt", and the joiners of some scripts
 STOP = (
     "a an and are as at be by for from in into is it its of on onto or over that the their "
     "there this to under very with without photo picture image"
@@ -32,7 +33,8 @@ def cluster_names(
     """A name for each cluster, all different.
 
     The words of most of its prompts, by class TF-IDF; or the hypernym of most of them; or the
-    typical prompts themselves, which also follow a name that two clusters would share.
+    typical prompts themselves, which also follow a name that two clusters would share; a number
+    follows what is equal even so.
     """
     words = _words(labels, typical, prompts)
     shown = [_listed(prompts[i] for i in some) for some in typical]
@@ -43,10 +45,12 @@ def cluster_names(
         named = kind if kind and count > MAJORITY * kinds.total() else few
         names.append(words[cluster] or named)
     repeated = Counter(names)
-    return tuple(
+    told = [
         f"{name}: {few}" if repeated[name] > 1 and name != few else name
         for name, few in zip(names, shown, strict=True)
-    )
+    ]
+    before = [told[:i].count(name) for i, name in enumerate(told)]
+    return tuple(f"{name} ({n + 1})" if n else name for name, n in zip(told, before, strict=True))
 
 
 def hypernyms_of(given: object, prompts: Sequence[str]) -> list[str | None]:
@@ -54,7 +58,8 @@ def hypernyms_of(given: object, prompts: Sequence[str]) -> list[str | None]:
     if given is None:
         return [None] * len(prompts)
     if isinstance(given, Mapping):
-        found = [given.get(prompt) for prompt in prompts]
+        known = {unicodedata.normalize("NFC", str(key)): kind for key, kind in given.items()}
+        found = [known.get(prompt) for prompt in prompts]
     elif isinstance(given, str) or not isinstance(given, Sequence | np.ndarray):
         raise TypeError(
             f"hypernyms={quote(given)}: expected a mapping of prompts to hypernyms, or one for "
@@ -83,7 +88,7 @@ def _words(
     Most of its prompts have such a word, and at least twice the share of those of the others.
     """
     n_clusters = labels.max() + 1
-    counter = CountVectorizer(stop_words=STOP, binary=True, token_pattern=WORD)
+    counter = CountVectorizer(analyzer=_split, binary=True)
     try:
         counts = counter.fit_transform(prompts)
     except ValueError:  # no word at all
@@ -103,6 +108,19 @@ def _words(
     ]
 
 
+def _split(prompt: str) -> list[str]:
+    """Words of a prompt, of any script: letters with their marks, and digits beside letters."""
+    letters = prompt.lower().replace("\u2019", "'")
+    kept = "".join(c if c.isalnum() or c in INNER or _is_mark(c) else " " for c in letters)
+    words = [word.strip(INNER).removesuffix("'s") for word in kept.split()]
+    return [word for word in words if any(map(str.isalpha, word)) and word not in STOP]
+
+
+def _is_mark(letter: str) -> bool:
+    """Whether it is an accent or a vowel sign, which regular expressions take for no letter."""
+    return unicodedata.category(letter).startswith("M")
+
+
 def _in_order(words: Sequence[str], prompt: str) -> str:
     """Words in the order that they have in a prompt."""
     return " ".join(sorted(words, key=prompt.lower().find))
@@ -115,6 +133,10 @@ def content(prompt: str) -> str:
 
 
 def _listed(prompts: Iterable[str]) -> str:
-    return ", ".join(
-        textwrap.shorten(content(prompt), LONGEST, placeholder="…") or "“”" for prompt in prompts
-    )
+    return ", ".join(_shortened(content(prompt)) or "“”" for prompt in prompts)
+
+
+def _shortened(text: str) -> str:
+    """A text cut after a word; within it where the first is too long, as without spaces."""
+    short = textwrap.shorten(text, LONGEST, placeholder="…")
+    return f"{text.strip()[: LONGEST - 1]}…" if short == "…" != text else short

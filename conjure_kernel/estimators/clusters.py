@@ -20,6 +20,7 @@ FEWEST = 4  # prompts; fewer are one cluster
 RESOLUTIONS = (1.0, 3.0)  # of the coarse and of the fine level
 MOST_CLUSTERED = 4000  # vectors; of more a sample is, and others go where their nearest one is
 MOST_TYPICAL = 3
+NOTHING = 1e-3  # of the largest distance, which rounding may leave on the diagonal
 MOST_SHOWN = 20  # clusters, in a text
 
 
@@ -30,8 +31,9 @@ class Clusters:
     Attributes
     ----------
     levels : tuple of int arrays, each of shape (n,)
-        The cluster of each prompt, 0, 1, ... by size, largest first; -1 belongs to none. The first
-        level is the coarsest; each cluster of a finer one lies within one of the level before.
+        The cluster of each prompt, 0, 1, ... by size, largest first, and of equal ones by their
+        first prompt; -1 belongs to none. The first level is the coarsest; each cluster of a finer
+        one lies within one of the level before.
     names : tuple of tuples of str
         `names[level][cluster]`, what its prompts have in common.
     typical : tuple of tuples of tuples of int
@@ -97,7 +99,7 @@ def find_clusters(
         and one of length 0 among them belongs to no cluster.
     distances : array of shape (n_prompts, n_prompts), optional
         A symmetric matrix in the place of vectors, as J, its root, or relative J. Only the order
-        of distances counts.
+        of distances counts for the clusters; which members are typical depends on their size.
     hypernyms : mapping of prompts to str, or sequence of str, optional
         What prompts are kinds of, for names of clusters without a word in common; prompts that the
         mapping lacks, or None, have none.
@@ -135,7 +137,7 @@ def find_clusters(
         check_number(n_clusters, "n_clusters", least=1, integer=True)
     kinds = hypernyms_of(hypernyms, prompts)
     apart, kept, nearest = _distances(vectors, distances, len(prompts))
-    levels = [_by_size(level) for level in _levels(apart, n_clusters)]
+    levels = [_by_size(level, nearest) for level in _levels(apart, n_clusters)]
     typical = [_typical(level, apart, kept, prompts) for level in levels]
     spread = [np.where(nearest < 0, -1, level[nearest]) for level in levels]
     names = [
@@ -158,6 +160,11 @@ def _distances(vectors: Any, distances: Any, n: int) -> tuple[np.ndarray, np.nda
     if len(rows) != n:
         raise ValueError(f"{name}: expected a row for each of {n} prompts, got {len(rows)}.")
     if distances is not None:
+        if (own := np.diagonal(rows).max()) > NOTHING * rows.max():
+            raise ValueError(
+                f"{name}: expected zeros on the diagonal, got {own:.6g}, as in a kernel or "
+                "similarities, where larger is nearer; pass distances."
+            )
         return rows, np.arange(n), np.arange(n)
     lengths = np.linalg.norm(rows, axis=1)
     somewhere = lengths > 0
@@ -183,10 +190,15 @@ def _levels(apart: np.ndarray, n_clusters: int | None) -> list[np.ndarray]:
     return [np.where(tree.strays(level), -1, labels) for labels in levels]
 
 
-def _by_size(labels: np.ndarray) -> np.ndarray:
-    """Labels by size; clusters of one are none, unless all are."""
+def _by_size(labels: np.ndarray, nearest: np.ndarray) -> np.ndarray:
+    """Labels by size, with those that go where their nearest one is; clusters of one are none.
+
+    Where all are of one, all stay. Of equal ones that of an earlier prompt is the first.
+    """
     sizes = np.bincount(labels[labels >= 0], minlength=1)
-    order = np.argsort(-sizes, kind="stable")
+    joined = labels[nearest[nearest >= 0]]
+    present, first, counts = np.unique(joined[joined >= 0], return_index=True, return_counts=True)
+    order = present[np.lexsort((first, -counts))]
     order = order[sizes[order] > min(1, sizes.max() - 1)]
     rank = np.full(len(sizes) + 1, -1)  # the last for -1
     rank[order] = np.arange(len(order))

@@ -276,3 +276,54 @@ def test_what_cannot_be_meant_is_refused(given, message):
 def test_hypernyms_of_a_wrong_type_are_refused(hypernyms):
     with pytest.raises(TypeError, match="hypernyms"):
         find_clusters(PROMPTS, vectors=UNIT, hypernyms=hypernyms)
+
+
+@pytest.mark.parametrize(
+    "first", ["1950s", "t-shirt", "dog's", "don't", "कुत्ता", "หมา", "كَلْب", "犬"]
+)
+def test_names_have_whole_words(first):
+    groups = [first, "car", "sun"]
+    prompts = [f"{groups[g // 2]} {size}" for g in (0, 2, 4) for size in SIZES]
+    groups[0] = first.removesuffix("'s")
+    names = find_clusters(prompts, vectors=UNIT[[*range(20), *range(20, 30)]]).names[0]
+    assert set(names) == set(groups)
+
+
+def test_names_differ_where_typical_prompts_begin_alike_or_are_the_same():
+    long = "a photorealistic portrait of somebody in a "
+    without_spaces = "赤い自動車が夕焼けの海岸沿いの道路を走っている風景写真"
+    for prompts in (["dog"] * 60, [long + p[2:].replace(" ", "") for p in PROMPTS]):
+        names = find_clusters(prompts, vectors=UNIT).names[0]
+        assert len(set(names)) == 6
+    names = find_clusters([f"{without_spaces}{i}" for i in range(60)], vectors=UNIT).names[0]
+    assert all(name.startswith("赤い自動車が夕焼けの海岸沿い") for name in names)
+    assert len(set(names)) == 6
+
+
+def test_hypernyms_are_found_in_either_form_of_a_letter():
+    prompts = [f"cafe\u0301{chr(97 + g)}{size}" for g in range(6) for size in SIZES]
+    named = find_clusters(prompts, vectors=UNIT, hypernyms=dict.fromkeys(prompts, "place"))
+    assert {name.partition(":")[0] for name in named.names[0]} == {"place"}
+
+
+def test_of_a_sample_clusters_are_still_numbered_by_size(monkeypatch):
+    monkeypatch.setattr(clusters_module, "MOST_CLUSTERED", 24)
+    for seed in range(3):
+        order = np.random.default_rng(seed).permutation(60)
+        groups = np.repeat([0, 1, 2], [34, 14, 12])
+        for level in find_clusters(PROMPTS, vectors=directions(groups, seed=seed)[order]).levels:
+            assert (np.diff(np.bincount(level[level >= 0])) <= 0).all()
+
+
+def test_a_kernel_is_not_taken_for_distances():
+    apart = cosine_distances(UNIT)
+    with pytest.raises(ValueError, match="expected zeros on the diagonal, got 1, as in a kernel"):
+        find_clusters(PROMPTS, distances=np.exp(-apart))
+    rounded = np.sqrt(np.maximum(apart + 1e-7, 0)).astype(np.float32)  # as of float32 cosines
+    assert adjusted_rand_score(GROUPS, find_clusters(PROMPTS, distances=rounded).levels[0]) == 1
+
+
+def test_equal_clusters_are_numbered_by_their_first_prompt():
+    for order in (np.arange(60), np.arange(60)[::-1]):
+        found = find_clusters([PROMPTS[i] for i in order], vectors=UNIT[order]).levels[0]
+        assert found.tolist() == np.repeat(range(6), 10).tolist()
