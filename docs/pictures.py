@@ -1,12 +1,13 @@
 """Make the first picture and those of docs/explained.md: `make figures ONLY=pictures`, minutes."""
 
+import sys
 from pathlib import Path
+from subprocess import run
 from tempfile import TemporaryDirectory
 
 from PIL import Image
 
 from conjure_kernel import explain, explain_words
-from conjure_kernel.cli import main as conjure
 from conjure_kernel.plot import plot_explanation, plot_words
 
 IMAGES = Path(__file__).parent / "images"
@@ -23,7 +24,8 @@ WORDS = "two apples on a blue background"
 def main() -> None:
     """Draw the map of the names in the package, each pair, and the words of a prompt."""
     with TemporaryDirectory() as folder:
-        conjure(["map", "--dtype", "float32", "-o", f"{folder}/map.png"])
+        command = ["-m", "conjure_kernel", "map", "--dtype", "float32", "-o", f"{folder}/map.png"]
+        run([sys.executable, *command], check=True)
         with Image.open(f"{folder}/map.png") as drawn:
             drawn.convert("RGB").save(IMAGES / "map.webp", quality=85, method=6)
     for name, (a, b) in PAIRS.items():

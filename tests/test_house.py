@@ -14,8 +14,8 @@ ROOT = Path(__file__).parents[1]
 NAME = "conjure_kernel"
 
 # Each folder uses those before it, itself, and the two files that all may use.
-FOLDERS = ["method", "models", "cache", "engine", "estimators", "evaluation", "plot"]
-FOLDERS += ["report", "cli"]
+ROOMS = "method models cache engine estimators evaluation plot report cli"
+FOLDERS = ROOMS.split()
 COMMON = ["_checks", "_table"]
 ROOF = ["__init__", "__main__"]  # the public names, and the command as a module
 HOMES = {
