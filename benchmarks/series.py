@@ -23,7 +23,7 @@ from _results import WORDS, append_row
 from conjure_kernel import ConjureDrift, audit_erasure, load_denoiser
 from conjure_kernel.estimators.images import kid, pixel_features
 
-PICTURE_STEPS, MOST_PICTURES = 20, 64
+PICTURE_STEPS, MOST_PICTURES = 20, 32
 HELD = ["a bus", "a cat"]
 ANCHORS = ["an apple", "a tomato", "a cherry", "a leaf", "a heart"]
 
