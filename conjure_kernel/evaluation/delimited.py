@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
+import math
+import re
 from collections import Counter
 from typing import Any
 
-__all__ = ["DELIMITERS", "QUOTES", "STS_B", "check_equally_long", "find_delimiter", "split_fields"]
+__all__ = ["DECIMAL", "DELIMITERS", "QUOTES", "STS_B", "as_number", "check_equally_long"]
+__all__ += ["find_delimiter", "is_missing", "is_number", "split_fields"]
 
 DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t", "pipe": "|", "space": " "}
 QUOTES = ("auto", "none", '"', "'")
+MISSING = {"", "na", "n/a", "nan", "none", "null", "-", "?", "."}
+DECIMAL = re.compile(r"[-+]?\d+,\d+")
 LONGEST_FIELD = 2**31 - 1
 STS_B = "main-"  # begins each line of the raw files, some of which hold a licence at their end
 
@@ -46,6 +51,8 @@ def split_fields(
     literal = quoting == "none" or (quoting == "auto" and by in ("\t", " "))
     if literal and quoting == "auto" and _has_csv_quotes(text, by):
         literal = False
+    if by is not None and quoting == "auto" and _all_quoted(text, by, "'"):
+        literal, quoting = False, "'"
     how: dict[str, Any] = {"delimiter": by or "\x1f", "strict": True}
     if literal:
         how["quoting"] = csv.QUOTE_NONE
@@ -71,14 +78,31 @@ def split_fields(
 
 
 def _has_csv_quotes(text: str, by: str | None) -> bool:
-    """Whether all quotes enclose whole fields, and some are doubled within, as pandas writes them.
+    """Whether all quotes enclose whole fields, and no chance can have put them there.
 
-    In a published file a text may have a quote of its own, or begin and end with one.
+    Some are doubled within, as pandas writes them; or just the fields with a comma have them, as
+    spreadsheets write them; or all texts, as R does. In a published file a text may have a quote
+    of its own, or begin and end with one.
     """
-    fields = [cell for line in text.split("\n") for cell in line.split(by) if '"' in cell]
-    inner = [cell[1:-1] for cell in fields if len(cell) > 1 and cell[0] == cell[-1] == '"']
-    whole = len(inner) == len(fields) and not any('"' in x.replace('""', "") for x in inner)
-    return whole and any('""' in cell for cell in inner)
+    fields = [cell for line in text.split("\n") for cell in line.split(by)]
+    quoted = [cell for cell in fields if '"' in cell]
+    if not quoted or not all(_is_enclosed(cell, '"') for cell in quoted):
+        return False
+    by_commas = all(("," in cell) == ('"' in cell) for cell in fields if not is_number(cell))
+    return any('""' in cell[1:-1] for cell in quoted) or by_commas or _all_quoted(text, by)
+
+
+def _all_quoted(text: str, by: str | None, quote: str = '"') -> bool:
+    """Whether every text, but perhaps the names of the columns, is in quotes."""
+    lines = [line for line in text.split("\n") if line.strip()]
+    cells = [cell.strip() for line in lines[1:] or lines for cell in line.split(by)]
+    texts = [cell for cell in cells if not (is_missing(cell) or is_number(cell))]
+    return bool(texts) and all(_is_enclosed(cell, quote) for cell in texts)
+
+
+def _is_enclosed(cell: str, quote: str) -> bool:
+    within = cell[1:-1].replace(2 * quote, "")
+    return len(cell) > 1 and cell[0] == cell[-1] == quote and quote not in within
 
 
 def check_equally_long(
@@ -94,3 +118,22 @@ def check_equally_long(
                 "quoting='none' where quotes are letters, or another delimiter."
             )
     return [row[:7] for row in rows] if len({*map(len, rows)}) > 1 else rows
+
+
+def is_missing(cell: Any) -> bool:
+    """Whether a cell says that it has no value."""
+    return cell is None or str(cell).strip().lower() in MISSING
+
+
+def is_number(cell: Any) -> bool:
+    """Whether a cell is a finite number."""
+    return math.isfinite(as_number(cell))
+
+
+def as_number(cell: Any) -> float:
+    """The number of a cell, also with a decimal comma; NaN where it is none."""
+    text = str(cell).strip().replace("_", "?")  # which Python takes for nothing
+    try:
+        return float(text.replace(",", ".") if DECIMAL.fullmatch(text) else text)
+    except ValueError:
+        return math.nan

@@ -26,7 +26,7 @@ MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
-CONTROL = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f]")  # letters that no text has
+CONTROL = re.compile("[\x00-\x08\x0e-\x1f]")  # letters that no text has
 
 
 def read_bytes(source: str | Path) -> bytes:
@@ -86,6 +86,7 @@ def decode(data: bytes, name: str, encoding: str | None = None) -> tuple[str, st
             category=PromptWarning,
             stacklevel=2,
         )
+    text = text.replace("\ufeff", "")  # the mark of a file that was appended to another
     return text.replace("\r\n", "\n").replace("\r", "\n"), found.removesuffix("-sig")
 
 

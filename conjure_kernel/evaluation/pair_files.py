@@ -7,12 +7,13 @@ import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from conjure_kernel._checks import PromptWarning, quote
-from conjure_kernel.evaluation.delimited import STS_B
+from conjure_kernel.evaluation.delimited import DECIMAL, STS_B, as_number, is_missing, is_number
 from conjure_kernel.evaluation.records import Records
 
 __all__ = ["PairRows", "pairs_of", "texts_of"]
@@ -28,9 +29,7 @@ TEXTS = [
 ]
 SCORES = ("score", "relatedness_score", "human (mean)", "simlex999", "similarity", "rating", "gold")
 CORPORA = ("source", "dataset", "genre")
-MISSING = {"", "na", "n/a", "nan", "none", "null", "-", "?", "."}
 STS_B_NAMES = ("genre", "dataset", "year", "id", "score", "sentence1", "sentence2")  # the raw files
-DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
 
 
 @dataclass(frozen=True)
@@ -74,10 +73,16 @@ def pairs_of(
     table, (a, b, place) = _place(records, columns, header, score)
     if not table.rows:
         raise ValueError(empty)
-    kept = [i for i, row in enumerate(table.rows) if not _is_missing(row[place])]
+    kept = [i for i, row in enumerate(table.rows) if not is_missing(row[place])]
     values = [_number(table.rows[i][place], table, i, place) for i in kept]
+    if columns is None and table.names is None and place == 0 and len(values) > 2:
+        if [value - values[0] for value in values] == list(range(len(values))):
+            raise ValueError(
+                f"{table.name}: expected scores, got numbers of the rows in column 1; name both "
+                "texts and the score with columns=..."
+            )
     cells = [str(table.rows[i][place]).strip() for i in kept]
-    commas = [cell for cell in cells if DECIMAL_COMMA.fullmatch(cell)]
+    commas = [cell for cell in cells if DECIMAL.fullmatch(cell)]
     if commas and (any("." in cell for cell in cells) or all(c[-4:-3] == "," for c in commas)):
         raise ValueError(
             f"{table.name}, {table.places[kept[cells.index(commas[0])]]}: {_label(table, place)}="
@@ -108,7 +113,7 @@ def rated(
     tables = [_place(records, columns, header, score) for score in scores]
     table, places = tables[0][0], [place for _, (_, _, place) in tables]
     rows = enumerate(table.rows)
-    kept = [i for i, row in rows if not any(_is_missing(row[place]) for place in places)]
+    kept = [i for i, row in rows if not any(is_missing(row[place]) for place in places)]
     if len(kept) == len(table.rows):
         return table
     _tell_missing(table, kept)
@@ -139,12 +144,12 @@ def texts_of(
         if isinstance(columns, str) or len(columns) != 2:
             raise ValueError(f"columns={quote(columns)}: expected those of both texts.")
         table = records.with_header() if _has_header(records, columns, header) else records
-        a, b = (table.column(key, "columns") for key in columns)
+        a, b = _different(table, columns)
     elif named.names and (known := _known(named, TEXTS)):
         table, (a, b) = named, known
-    elif records.names is None and (header is False or any(map(_is_number, records.rows[0]))):
+    elif records.names is None and (header is False or any(map(is_number, records.rows[0]))):
         table = records
-        places = [i for i, cell in enumerate(records.rows[0]) if not _is_number(cell)]
+        places = [i for i, cell in enumerate(records.rows[0]) if not is_number(cell)]
         if len(places) < 2:
             raise ValueError(
                 f"{records.name}: expected two texts a line; name them with columns=..."
@@ -160,10 +165,6 @@ def texts_of(
     return [_text(table, i, a) for i in rows], [_text(table, i, b) for i in rows]
 
 
-def _is_missing(cell: Any) -> bool:
-    return cell is None or str(cell).strip().lower() in MISSING
-
-
 def _place(
     records: Records,
     columns: Sequence[str | int] | None,
@@ -177,7 +178,7 @@ def _place(
         if isinstance(columns, str) or len(columns) != 3:
             raise ValueError(f"columns={quote(columns)}: expected both texts and the score.")
         table = records.with_header() if _has_header(records, columns, header) else records
-        a, b, place = (table.column(key, "columns") for key in columns)
+        a, b, place = _different(table, columns)
         return table, (a, b, place)
     named = records if header is False else records.with_header()
     names = SCORES if score is None else (score.lower(),)
@@ -187,7 +188,7 @@ def _place(
     if score is None and records.names is None and header is not True and records.rows:
         if str(records.rows[0][0]).startswith(STS_B) and len(records.rows[0]) == 7:
             return replace(records, names=list(STS_B_NAMES)), (5, 6, 4)
-        numbers = [i for i, cell in enumerate(records.rows[0]) if _is_number(cell)]
+        numbers = [i for i, cell in enumerate(records.rows[0]) if is_number(cell)]
         if len(records.rows[0]) == 3 and len(numbers) == 1:
             a, b = sorted({0, 1, 2} - {*numbers})
             return records, (a, b, numbers[0])
@@ -197,6 +198,14 @@ def _place(
         f"{records.name}: expected the columns {wanted}, got {', '.join(named.names or ())}; name "
         "three of these with columns=..."
     )
+
+
+def _different(table: Records, columns: Sequence[str | int]) -> list[int]:
+    """Places of columns, no two of which are the same."""
+    places = [table.column(key, "columns") for key in columns]
+    if len({*places}) < len(places):
+        raise ValueError(f"columns={quote(columns)}: expected different columns.")
+    return places
 
 
 def _has_header(records: Records, columns: Sequence[str | int], header: bool | None) -> bool:
@@ -209,32 +218,31 @@ def _has_header(records: Records, columns: Sequence[str | int], header: bool | N
     if len(columns) < 3:
         return False
     cell = records.rows[0][records.column(columns[2], "columns")]
-    return not (_is_number(cell) or _is_missing(cell) or re.search(r"\d", str(cell)))
+    return not (is_number(cell) or is_missing(cell) or re.search(r"\d", str(cell)))
 
 
 def _known(table: Records, choices: Sequence[tuple[str, ...]]) -> tuple[int, ...] | None:
     names = [name.lower() for name in table.names or ()]
-    for choice in choices:
-        if {*choice} <= {*names}:
-            own = ((table.names or ())[names.index(name)] for name in choice)
-            return tuple(table.column(name, "columns") for name in own)
-    return None
-
-
-def _is_number(cell: Any) -> bool:
-    return math.isfinite(_as_number(cell))
-
-
-def _as_number(cell: Any) -> float:
-    text = str(cell).strip()
-    try:
-        return float(text.replace(",", ".") if DECIMAL_COMMA.fullmatch(text) else text)
-    except ValueError:
-        return math.nan
+    found = [choice for choice in choices if {*choice} <= {*names}]
+    if not found:
+        return None
+    if twice := [name for name in found[0] if names.count(name) > 1]:
+        raise ValueError(
+            f"columns={quote(twice[0])}: expected one column of that name in {table.name}, in any "
+            f"case, got {names.count(twice[0])}; name its place."
+        )
+    if others := [name for name in dict.fromkeys(chain(*found)) if name not in found[0]]:
+        warnings.warn(
+            f"{table.name}: the columns {', '.join(found[0])} are read, and not "
+            f"{', '.join(others)}; name others with columns=...",
+            category=PromptWarning,
+            stacklevel=5,
+        )
+    return tuple(names.index(name) for name in found[0])
 
 
 def _number(cell: Any, table: Records, i: int, column: int) -> float:
-    if not math.isfinite(number := _as_number(cell)):
+    if not math.isfinite(number := as_number(cell)):
         raise ValueError(
             f"{table.name}, {table.places[i]}: {_label(table, column)}={quote(cell)}: expected a "
             "finite number; mend that row, or name another column."
@@ -254,7 +262,7 @@ def _text(table: Records, i: int, column: int) -> str:
             f"{table.name}, {table.places[i]}: {_label(table, column)}: expected a text, got an "
             "empty cell; fill or drop that row."
         )
-    return cell
+    return cell.strip()
 
 
 def _label(table: Records, column: int) -> str:

@@ -124,6 +124,7 @@ def read_records(
     by = given or ("\t" if kind == ".tsv" else find_delimiter(text, quoting))
     rows, lines = split_fields(text, by, quoting, name)
     rows = check_equally_long(rows, lines, by, name)
+    _tell_long_fields(rows, lines, name)
     about = {"encoding": found} | ({} if by is None else {"delimiter": by})
     return Records(name, None, rows, [f"line {line}" for line in lines], about)
 
@@ -140,6 +141,18 @@ def records_of_table(table: Any) -> Records:
         columns = [whole.iloc[:, i].tolist() for i in range(len(names))]
     rows = [list(row) for row in zip(*columns, strict=True)]
     return Records("table", names, rows, [f"row {i}" for i in range(len(rows))])
+
+
+def _tell_long_fields(rows: list[list[str]], lines: list[int], name: str) -> None:
+    """Warn of fields of several lines, which a quote that is a letter may have made."""
+    pairs = zip(rows, lines, strict=True)
+    if long := [line for row, line in pairs if any("\n" in cell for cell in row)]:
+        warnings.warn(
+            f"{name}: {len(long)} rows hold a field of several lines (first in line "
+            f"{long[0]}); pass quoting='none' if its quotes are letters.",
+            category=PromptWarning,
+            stacklevel=3,
+        )
 
 
 def _name(source: str | Path) -> str:
@@ -175,8 +188,15 @@ def _json(text: str, name: str) -> Records:
 
 
 def _parse(text: str, place: str) -> Any:
+    def record(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len(found := dict(items)) < len(items):
+            keys = [key for key, _ in items]
+            twice = next(key for key in keys if keys.count(key) > 1)
+            raise ValueError(f"{place}: expected each key once in a record, got {twice!r} again.")
+        return found
+
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=record)
     except json.JSONDecodeError as error:
         where = "" if "line" in place else f", line {error.lineno}"
         raise ValueError(
@@ -236,7 +256,9 @@ def _first_sheet(sheets: dict[str, Any], name: str) -> Any:
     return sheets[filled[0]]
 
 
-_EXCEL: dict[str, Any] = {"header": None, "sheet_name": None}
+# A cell that says "NA" or "null" is a text.
+_EXCEL: dict[str, Any] = {"header": None, "sheet_name": None, "keep_default_na": False}
+_EXCEL["na_values"] = [""]
 _PACKED = {".parquet": _table("read_parquet"), ".xlsx": _table("read_excel", **_EXCEL)}
 _JSON: dict[str, Callable[[str, str], Records]] = {
     ".json": _json,

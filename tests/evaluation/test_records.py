@@ -174,6 +174,54 @@ def test_tabs_with_the_quotes_of_pandas_are_read_and_those_of_texts_are_kept(wri
     assert load_pairs(write("p.tsv", 'word1\tword2\tscore\n"a"\tb\t1\n')).left == ['"a"']
 
 
+R = '"sentence1"X"sentence2"X"score"\n"a dog"X"a cat"X3.5\n"x"X"y"XNA\n"a bus"X"a tram"X2\n'
+SHEET = 'sentence1\tsentence2\tscore\n"a dog, asleep"\tx\t1\ny\t"z, w"\t2\n'
+
+
+@pytest.mark.filterwarnings("ignore:.*have no score")
+def test_quotes_that_are_no_letters_are_found(write):
+    read = [("a dog", "a cat"), ("a bus", "a tram")]
+    assert load_pairs(write("p.tsv", R.replace("X", "\t"))).pairs == read
+    assert load_pairs(write("p.txt", R.partition("\n")[2].replace("X", "\t"))).pairs == read
+    assert load_pairs(write("p.csv", R.replace("X", ",").replace('"', "'"))).pairs == read
+    assert load_pairs(write("p.tsv", SHEET)).pairs == [("a dog, asleep", "x"), ("y", "z, w")]
+    some = SHEET.replace('"z, w"', "z, w")  # some texts have a comma and no quotes
+    assert load_pairs(write("p.tsv", some)).pairs == [('"a dog, asleep"', "x"), ("y", "z, w")]
+    words = load_pairs(write("p.txt", '"dog" "cat" 3.5\n"bus" "tram" 4\n'))
+    assert words.pairs == [("dog", "cat"), ("bus", "tram")]
+
+
+def test_space_around_texts_and_marks_between_files_are_no_letters(write):
+    text = "sentence1 , sentence2 , score\n a dog , a cat , 3.5\n\ufeffa bus,a tram,1\n"
+    assert load_pairs(write("p.csv", text)).pairs == [("a dog", "a cat"), ("a bus", "a tram")]
+    tabs = text.replace(",", "\t")
+    assert load_pairs(write("p.tsv", tabs)).pairs == [("a dog", "a cat"), ("a bus", "a tram")]
+
+
+def test_other_columns_with_known_names_are_told(write):
+    path = write("p.csv", lines(",", header=("word1", "word2", "similarity")))
+    assert load_pairs(path).pairs == PAIRS
+    table = [("word1", "word2", "similarity", "rating"), ("a", "b", 0.5, 3)]
+    path = write("p.csv", "\n".join(",".join(map(str, row)) for row in table))
+    with pytest.warns(PromptWarning, match="word1, word2, similarity are read, and not rating"):
+        assert load_pairs(path).scores.tolist() == [0.5]
+    assert load_pairs(path, columns=("word1", "word2", "rating")).scores.tolist() == [3]
+
+
+def test_fields_of_several_lines_are_told(write):
+    with pytest.warns(
+        PromptWarning, match=r"1 rows hold a field of several lines \(first in line 5\)"
+    ):
+        assert len(load_pairs(write("p.csv", lines(",") + 'a,"b,3\nc,d",4\n'))) == 4
+
+
+def test_words_that_spreadsheets_have_for_nothing_are_texts(write):
+    pytest.importorskip("openpyxl")
+    table = pd.DataFrame([("NA", "null", 1), ("None", "x", 2)], columns=list(HEADER))
+    path = write("p.xlsx", packed(lambda buffer: table.to_excel(buffer, index=False)))
+    assert load_pairs(path).pairs == [("NA", "null"), ("None", "x")]
+
+
 def test_other_sheets_are_told(write, tmp_path):
     path = tmp_path / "p.xlsx"
     with pd.ExcelWriter(path) as writer:
@@ -184,12 +232,29 @@ def test_other_sheets_are_told(write, tmp_path):
         assert load_pairs(path).pairs == PAIRS
 
 
+NUMBERS = "".join(f"{i},{a},{b}\n" for i, (a, b) in enumerate(PAIRS, 1))
 REFUSED = {
     "a name twice": (
         "p.csv",
         "sentence1,sentence2,score,score\na,b,1,2\n",
         {},
         "columns='score': expected one column of that name in .*, got 2; name its place",
+    ),
+    "a name twice, in any case": (
+        "p.csv",
+        "sentence1,sentence2,Score,score\na,b,1,2\n",
+        {},
+        "columns='score': expected one column of that name in .*, in any case, got 2; name its pl",
+    ),
+    "a column twice": ("p.csv", lines(","), {"columns": (0, 0, 2)}, "expected different columns"),
+    "numbers of rows": ("p.csv", NUMBERS, {}, r"expected scores, got numbers of the rows in col"),
+    "no digit": ("p.csv", lines(",") + "a,b,1_5\n", {}, r"line 5: score='1_5': expected a finite"),
+    "an escape": ("p.csv", lines(",").encode("iso2022_jp_2"), {}, "the character 0x1b in line 3"),
+    "a key twice": (
+        "p.json",
+        '[{"sentence1": "a", "sentence2": "b", "score": 1, "score": 5}]',
+        {},
+        "expected each key once in a record, got 'score' again",
     ),
     "a revision of a file": (
         "p.csv",
