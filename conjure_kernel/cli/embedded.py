@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from conjure_kernel.cli import files
+from conjure_kernel.cli.given import check_given
 
 __all__ = ["Embedded", "holds_vectors", "read_embedded", "write_embedded"]
 
@@ -49,14 +51,15 @@ class Embedded:
         known = {own: self.provenance[name] for name, own in SETTINGS.values()}
         return known | {name: self.provenance[name] for name in FIXED}
 
-    def check_options(self, given: dict[str, Any], defaults: dict[str, Any], source: str) -> None:
+    def check_options(self, args: Namespace, source: str) -> None:
         """Raise an error if an option was given that says something else than the file."""
-        for option, (name, _) in SETTINGS.items():
-            if given[option] not in (defaults[option], known := self.provenance[name]):
-                raise ValueError(
-                    f"--{option}={given[option]!r}: expected {known!r}, with which the vectors of "
-                    f"{source!r} were made; leave it out, or embed all prompts anew with -o."
-                )
+        names = {option: name for option, (name, _) in SETTINGS.items()}
+        anew = "leave it out, or embed all prompts anew with -o."
+        check_given(args, names, self.provenance, f"the vectors of {source!r} were made; {anew}")
+        if args.normalize and not self.provenance["normalize"]:
+            raise ValueError(
+                f"--normalize: expected vectors of length 1 in {source!r}, got others; {anew}"
+            )
 
     def add(
         self,

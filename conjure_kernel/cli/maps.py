@@ -9,6 +9,7 @@ import numpy as np
 
 from conjure_kernel.cli import options
 from conjure_kernel.cli.embedded import holds_vectors
+from conjure_kernel.cli.given import check_given
 from conjure_kernel.cli.measure import measure, open_model
 from conjure_kernel.cli.options import say, say_written, settings_of
 from conjure_kernel.cli.prompts import listed_names, listed_prompts, read_prompts
@@ -21,6 +22,13 @@ __all__ = ["add_verbs"]
 
 FEW = 60  # prompts up to which a map is made of J of all pairs, unless --exact asks for it
 # Four noisy points a level rank prompts as eight do (docs/embedding.md), at half the price.
+MEASURED = {  # options that a saved file has made up its mind about, by name in its provenance
+    "model": "model",
+    "steps": "n_steps",
+    "guidance": "guidance_scale",
+    "sampler": "sampler",
+    "seed": "seed",
+}
 OF_A_MAP: dict[str, Any] = {"origin": "empty", "normalize": True, "n_points": 4, "n_blocks": 4}
 
 MAP = """\
@@ -76,7 +84,10 @@ def render_map(args: Namespace) -> str:
     if (args.prompts or "").lower().endswith(".npz"):
         if holds_vectors(args.prompts):
             return _redraw_vectors(args)
-        _write_map(args, replicates=None, **files.read_matrix(args.prompts))
+        read = files.read_matrix(args.prompts)
+        _check_saved(args, MEASURED | {"draws": "n_draws", "origin": "origin"}, read["provenance"])
+        read["images"] = _saved_images(args, read["images"])
+        _write_map(args, replicates=None, **read)
         return ""
     bundled = args.prompts is None and args.exact
     prompts = listed_prompts() if bundled else read_prompts(args)
@@ -177,12 +188,42 @@ def _redraw_vectors(args: Namespace) -> str:
     from conjure_kernel.plot.coordinates import MANY, representatives
 
     read = read_embedded(args.prompts)
-    n, images = len(read.prompts), read.images
+    _check_saved(args, MEASURED, read.provenance)
+    if args.exact:
+        raise ValueError(
+            f"--exact: expected prompts to measure, got the vectors in {args.prompts!r}; pass the "
+            "file of the prompts."
+        )
+    n, images = len(read.prompts), _saved_images(args, read.images)
     kept = np.arange(n) if n <= MANY else representatives(read.vectors)
     pictures = None if images is None else images[kept]
+    n_first = read.n_first
+    if 2 * n_first < n:
+        say(f"{n - n_first:,} of {n:,} prompts were added later: the map is laid out anew")
+        n_first = n
     known = (args, read.prompts, read.vectors, kept, pictures)
-    _write_vectors(*known, read.provenance, read.n_first)
+    _write_vectors(*known, read.provenance, n_first)
     return ""
+
+
+def _check_saved(args: Namespace, names: dict[str, str], provenance: dict[str, Any]) -> None:
+    """Raise an error if an option says something else than what a saved file was made with."""
+    anew = f"{args.prompts!r} was made; leave it out, or pass the file of the prompts."
+    check_given(args, names, provenance, anew)
+    for option in ("adapter", "set"):
+        if getattr(args, option):
+            raise ValueError(f"--{option}: expected none, with which {anew}")
+
+
+def _saved_images(args: Namespace, images: np.ndarray | None) -> np.ndarray | None:
+    """As many of the saved images of each prompt as --images asks for."""
+    n_saved = 0 if images is None else images.shape[1]
+    if args.images is not None and args.images > n_saved:
+        raise ValueError(
+            f"--images={args.images}: expected at most {n_saved}, as in {args.prompts!r}; leave it "
+            "out, or make the file anew with --images."
+        )
+    return None if images is None or args.images == 0 else images[:, : args.images]
 
 
 def _write_vectors(

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from conjure_kernel.cli import values
+from conjure_kernel.cli.given import Given
 from conjure_kernel.cli.pictures import add_picture
 from conjure_kernel.engine.parameters import Measurement
 
@@ -83,7 +84,11 @@ UNWRITTEN: list[str] = []  # outputs of this command that are in another place t
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are exceptions, one line each."""
+    """A parser whose errors are exceptions, one line each, and that notes which options it got."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.register("action", None, Given)
 
     def error(self, message: str) -> NoReturn:  # noqa: D102
         raise ValueError(f"{message}; see {self.prog} --help.")

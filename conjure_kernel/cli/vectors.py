@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from conjure_kernel.cli import options
 from conjure_kernel.cli.options import format_row, say, say_written, settings_of
 from conjure_kernel.cli.prompts import read_prompts
-from conjure_kernel.engine.parameters import Measurement
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,14 +44,6 @@ each of them is measured, with its standard error, and decides.
 """
 
 COMPONENTS, POINTS = 1024, 8
-DEFAULTS = {
-    "steps": Measurement.n_steps,
-    "guidance": Measurement.guidance_scale,
-    "sampler": Measurement.sampler,
-    "seed": Measurement.random_state,
-    "components": COMPONENTS,
-    "points": POINTS,
-}
 
 
 def add_verbs(add: options.Add) -> None:
@@ -117,7 +108,7 @@ def _add_vectors(args: Namespace, n_images: int) -> str:
     args.output = args.into
     files.check_output(args.into, [".npz"], force=True)
     known = read_embedded(args.into)
-    known.check_options(vars(args), DEFAULTS, str(args.into))
+    known.check_options(args, str(args.into))
     if n_images not in (0, known.n_images):
         raise ValueError(
             f"--images={n_images}: expected {known.n_images}, as of the prompts in '{args.into}'; "

@@ -135,11 +135,29 @@ def test_vectors_grow_for_the_price_of_new_prompts_and_places_stay(conjure, tmp_
     np.testing.assert_array_equal(places[1][:5], places[0])
 
 
+def test_a_map_that_began_with_few_prompts_is_laid_out_anew(conjure, tmp_path, monkeypatch):
+    path, first, more = (tmp_path / name for name in ("v.npz", "first.txt", "more.txt"))
+    first.write_text(PROMPTS[0], encoding="utf-8")
+    more.write_text("\n".join(PROMPTS), encoding="utf-8")
+    assert conjure("embed", first, "-o", path, "--images", "1")[0] == 0
+    assert conjure("embed", more, "--into", path)[0] == 0
+    seen = []
+    monkeypatch.setattr(plot, "plot_mosaic", lambda *a, **more: seen.append((a, more)) or Figure())
+    code, _, err = conjure("map", path, "-o", tmp_path / "m.png", "--layout", "mds")
+    assert code == 0, err
+    assert "4 of 5 prompts were added later: the map is laid out anew" in err
+    (((points, *_), more),) = seen
+    assert len({tuple(point) for point in points.round(6)}) == 5  # and not all in one place
+    assert more["n_first"] == 5
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
         (["--seed", "3"], "--seed=3: expected 0, with which the vectors"),
         (["--components", "512"], "--components=512: expected 64"),
+        (["--components", "1024"], "--components=1024: expected 64"),  # the default, but given
+        (["--normalize"], "--normalize: expected vectors of length 1 in"),
         (["--images", "2"], "--images=2: expected 0, as of the prompts in"),
         (["-o", "other.npz"], "-o, --into: expected one of them, got both"),
         (["--dtype", "bfloat16"], "--model: expected the model of"),
@@ -156,6 +174,39 @@ def test_vectors_that_would_not_belong_together_are_refused(
     assert (code, out) == (2, "")
     assert message in err
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("kind", "more", "message"),
+    [
+        ("embed", ["--exact"], "--exact: expected prompts to measure, got the vectors in"),
+        ("embed", ["--guidance", "7"], "--guidance=7.0: expected 1.0, with which"),
+        ("embed", ["--images", "3"], "--images=3: expected at most 2, as in"),
+        ("embed", ["--set", "height=8"], "--set: expected none, with which"),
+        ("matrix", ["--seed", "3"], "--seed=3: expected 0, with which"),
+        ("matrix", ["--origin", "empty"], "--origin='empty': expected none, with which"),
+        ("matrix", ["--images", "3"], "--images=3: expected at most 2, as in"),
+    ],
+)
+def test_a_saved_file_is_not_drawn_as_what_it_is_not(
+    conjure, prompts, tmp_path, kind, more, message
+):
+    path, page = tmp_path / "s.npz", tmp_path / "m.html"
+    assert conjure(kind, prompts, "-o", path, "--images", "2")[0] == 0
+    code, _, err = conjure("map", path, "-o", page, *more)
+    assert (code, message in err, page.exists()) == (2, True, False), err
+
+
+def test_a_map_of_a_saved_file_has_as_many_images_as_are_wanted(conjure, prompts, tmp_path):
+    for kind in ("embed", "matrix"):
+        path, page = tmp_path / f"{kind}.npz", tmp_path / f"{kind}.html"
+        assert conjure(kind, prompts, "-o", path, "--images", "2")[0] == 0
+        for wanted in (0, 1):
+            drawn = conjure(
+                "map", path, "-o", page, "--images", wanted, "--layout", "mds", "--force"
+            )
+            assert drawn[0] == 0, drawn[2]
+            assert page.read_text(encoding="utf-8").count('"data:image/png') == wanted * 5
 
 
 def test_what_is_no_file_of_vectors_is_said(conjure, prompts, tmp_path):
