@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from conjure_kernel._checks import check_number
+from conjure_kernel._checks import ConjureWarning, check_number
 from conjure_kernel._table import jsonable
 from conjure_kernel.engine.plan import plan
 from conjure_kernel.engine.provenance import provenance_of
@@ -187,6 +188,11 @@ def _tried(name: str, title: str, work: Work, subject: Subject) -> Section:
 def _timed(work: Work, subject: Subject) -> Section:
     """The section, with what it cost."""
     before, begun = subject.denoiser.n_evaluations, time.perf_counter()
-    section = work()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.filterwarnings("always", category=ConjureWarning)
+        section = work()
+    for warning in told:
+        warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    texts = dict.fromkeys(str(w.message) for w in told if issubclass(w.category, ConjureWarning))
     made = subject.denoiser.n_evaluations - before
-    return section.costing(made, time.perf_counter() - begun)
+    return section.costing(made, time.perf_counter() - begun, tuple(texts))

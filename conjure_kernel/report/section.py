@@ -63,6 +63,8 @@ class Section:
         The command line that measures the same again.
     measured : bool
         Whether it was measured, not left out.
+    warnings : tuple of str
+        What was warned of while it was measured.
     n_predictions, seconds : int, float
         What it cost now, less what the cache had.
     """
@@ -77,15 +79,16 @@ class Section:
     frame: str = field(default="", repr=False)
     command: str = ""
     measured: bool = True
+    warnings: tuple[str, ...] = ()
     n_predictions: int = 0
     seconds: float = 0.0
 
-    def costing(self, n_predictions: int, seconds: float) -> Section:
-        """The same section with what it cost."""
-        return replace(self, n_predictions=n_predictions, seconds=seconds)
+    def costing(self, n_predictions: int, seconds: float, warnings: tuple[str, ...]) -> Section:
+        """The same section with what it cost, and what was warned of."""
+        return replace(self, n_predictions=n_predictions, seconds=seconds, warnings=warnings)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON: everything but pictures and pages."""
-        names = ("name", "title", "measured", "found", "facts", "command", "n_predictions")
-        kept = {name: getattr(self, name) for name in (*names, "seconds")}
+        names = ("name", "title", "measured", "found", "facts", "command", "warnings")
+        kept = {name: getattr(self, name) for name in (*names, "n_predictions", "seconds")}
         return jsonable({**kept, "tables": dict(self.tables)})

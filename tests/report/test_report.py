@@ -8,7 +8,7 @@ import shlex
 import numpy as np
 import pytest
 
-from conjure_kernel import GaussianDenoiser, report_model
+from conjure_kernel import AccuracyWarning, GaussianDenoiser, report_model
 from conjure_kernel.cli import build_parser, main
 from conjure_kernel.cli.options import settings_of
 from conjure_kernel.engine.checkup import PICTURED
@@ -162,6 +162,15 @@ def test_a_section_that_fails_is_told_and_the_others_go_on(world):
     assert section(report, "pictures").found == "Not measured: this model makes sound."
     assert section(report, "vividness").measured
     assert "this model makes sound" in report.page
+
+
+def test_what_is_warned_of_stands_on_the_page(world):
+    with pytest.warns(AccuracyWarning, match="so few steps may move J"):
+        report = report_model(world, budget=20_000, n_steps=4, memory=None)
+    (text,) = section(report, "vividness").warnings
+    assert "so few steps may move J" in text
+    assert "so few steps may move J" in report.page
+    assert section(report, "check").warnings == ()
 
 
 def test_json_is_strict_and_the_page_loads_nothing(report):
