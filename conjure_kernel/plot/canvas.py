@@ -6,6 +6,7 @@ Everything is in the unit of a cell of a grid, so that pictures of side 1 never 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment, quadratic_assignment
@@ -192,6 +193,7 @@ def _exchange(places: np.ndarray, near: np.ndarray, columns: int, rows: int) -> 
     together = np.exp(-cdist(cells, cells, "sqeuclidean") / (2 * WIDTH**2))
     taken = np.ravel_multi_index((places - 0.5).astype(int).T, (columns, rows))
     start = np.eye(len(cells))[[*taken, *np.setdiff1d(np.arange(len(cells)), taken)]]
-    options = {"maximize": True, "P0": start, "maxiter": 30, "tol": 0.003}
+    options: dict[str, Any] = {"maximize": True, "P0": start, "maxiter": 30, "tol": 0.003}
+    options["rng"] = np.random.default_rng(0)  # else numpy's own, which users may have seeded
     found = quadratic_assignment(linked, together, method="faq", options=options)
     return cells[found.col_ind[:n]]
