@@ -103,6 +103,7 @@ def main(argv: list[str] | None = None) -> int:
             warnings.showwarning = _show_warning
             args = build_parser().parse_args(argv)
             check_picture(args)
+            _check_apart(args)
             if text := args.run(args):
                 put(visible(text) + "\n")
     except SystemExit as stop:  # raised by --help and --version
@@ -148,6 +149,15 @@ def build_parser() -> Parser:
     parser.set_defaults(parser=parser)
     parser.epilog = "\n".join([*commands, "", EXAMPLES])
     return parser
+
+
+def _check_apart(args: Namespace) -> None:
+    """Raise an error if what a command reads would be overwritten with its result."""
+    output = getattr(args, "output", None)
+    for source in (getattr(args, name, None) for name in ("prompts", "pairs", "task")):
+        if output is not None and isinstance(source, str) and os.path.exists(source):
+            if os.path.realpath(source) == os.path.realpath(output):
+                raise ValueError(f"'{output}': expected another file than the one that is read.")
 
 
 def _kept(args: Namespace) -> str:

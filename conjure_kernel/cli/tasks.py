@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from conjure_kernel._checks import check_number
 from conjure_kernel.cli import files, options
 from conjure_kernel.cli.options import say
+from conjure_kernel.engine.parameters import Measurement
 
 if TYPE_CHECKING:
     from conjure_kernel._table import Table
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["about", "add_task", "check_outputs", "load_task", "tell_cost", "write_all"]
 __all__ += ["write_tables"]
+HERE = ("model", "model_kwargs", "memory", "device", "batch_size", "verbose")  # of this machine
 
 
 def add_task(parser: options.Parser) -> None:
@@ -106,7 +108,10 @@ def write_all(
 
 
 def about(args: Namespace) -> dict[str, Any]:
-    """What a table or a picture is of."""
+    """What a table or a picture is of: models, settings and pairs."""
     from conjure_kernel.engine.provenance import versions
 
-    return {"model": args.model, "task": args.task, "versions": versions()}
+    settings = {n: v for n, v in options.settings_of(args).items() if n not in HERE}
+    settings |= {n: getattr(args, n) for n in ("leg", "baseline", "pairs") if hasattr(args, n)}
+    model = args.model or Measurement.model
+    return {"model": model, **settings, "task": args.task, "versions": versions()}

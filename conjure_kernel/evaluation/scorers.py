@@ -183,7 +183,14 @@ class SentenceTransformerScorer:
 
     def __call__(self, left: Sequence[str], right: Sequence[str]) -> PairScores:  # noqa: D102
         package = import_optional("sentence_transformers", "scores", f"encoder {self.model!r}")
-        encoder = package.SentenceTransformer(self.model, **self.options)
+        try:
+            encoder = package.SentenceTransformer(self.model, **self.options)
+        except Exception as error:  # whatever hub, network and parser raise
+            raise OSError(
+                f"encoder {self.model!r}: expected a folder, or the name of a model of "
+                f"sentence-transformers on the hub, which did not give it ({type(error).__name__}: "
+                f"{str(error).partition(chr(10))[0]})."
+            ) from error
         texts, a, b = _distinct(left, right)
         units = encoder.encode(texts, normalize_embeddings=True, show_progress_bar=False)
         cosines = (units[a].astype(np.float64) * units[b]).sum(1)

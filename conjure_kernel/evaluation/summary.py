@@ -16,7 +16,7 @@ from conjure_kernel._checks import check_number
 from conjure_kernel._table import Table
 from conjure_kernel.estimators.folds import TextKFold
 from conjure_kernel.evaluation.comparison import compare
-from conjure_kernel.evaluation.correlation import is_constant
+from conjure_kernel.evaluation.correlation import LEAST, is_constant
 from conjure_kernel.evaluation.evaluation import Evaluation
 from conjure_kernel.evaluation.uncertainty import Pairing, estimate, leave_out
 
@@ -78,6 +78,7 @@ def regression(result: Evaluation) -> Table:
         share of the variance of ratings that the line explains; `r2_line` and `r2_kernel`, that of
         ratings of pairs whose texts were not seen, by a line and by a kernel regression (NaN where
         the pairs cannot be cut so that no text is on both sides; below 0: worse than their mean).
+        Of fewer than three pairs, or where a side is constant, all are NaN.
 
     Examples
     --------
@@ -89,7 +90,7 @@ def regression(result: Evaluation) -> Table:
     """
     x, y = result.similarities, result.pairs.scores
     row: dict[str, Any] = {"name": result.name, "n": len(x)}
-    if is_constant(x) or is_constant(y):
+    if len(x) < LEAST or is_constant(x) or is_constant(y):
         names = ("slope", "slope_low", "slope_high", "intercept", "r2", "r2_line", "r2_kernel")
         return Table([row | dict.fromkeys(names, np.nan)])
     pairing = Pairing.of(result.pairs.left, result.pairs.right)

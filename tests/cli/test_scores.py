@@ -102,10 +102,12 @@ def test_several_models_are_one_table_with_differences(conjure, task, tmp_path):
     assert float(rows[1]["difference"]) == 0
     assert float(rows[1]["difference_p"]) == 1
     assert float(rows[0]["spearman_low"]) < float(rows[0]["spearman"])
-    assert json.loads((tmp_path / "models.csv.json").read_text())["model"] == [
-        "embedded",
-        str(other),
-    ]
+    about = json.loads((tmp_path / "models.csv.json").read_text())
+    assert about["model"] == ["embedded", str(other)]
+    code, _, err = conjure("evaluate", task, "--leg", "ab", "-o", tmp_path / "one.csv")
+    about = json.loads((tmp_path / "one.csv.json").read_text())
+    known = {"model": "embedded", "leg": "ab", "n_steps": 2, "n_draws": 2, "origin": "empty"}
+    assert known.items() <= about.items()
 
 
 def test_a_picture_of_scores_and_similarities(conjure, task, tmp_path):
@@ -163,6 +165,7 @@ def test_ablate_prints_and_writes(conjure, task, cache, tmp_path):
         ),
         (["evaluate", "no.tsv"], "'no.tsv': No such file"),
         (["evaluate", "TASK", "-o", "x.txt"], "'x.txt': expected a name .* .json"),
+        (["evaluate", "TASK", "-o", "TASK"], "words.tsv': expected another file than the one that"),
         (
             ["evaluate", "TASK", "-o", "no/x.json"],
             "'no/x.json': expected a folder",

@@ -268,3 +268,13 @@ def test_errors_of_image_scorers():
         ImageScorer(n_images=4)
     with pytest.raises(TypeError, match="n_steps: expected no settings of a model with generate"):
         ImageScorer(generate=paint, n_steps=3)
+
+
+def test_an_encoder_that_is_not_there_is_named(monkeypatch):
+    def missing(*args, **options):
+        raise OSError("no connection\nand more")
+
+    module = SimpleNamespace(SentenceTransformer=missing)
+    monkeypatch.setitem(sys.modules, "sentence_transformers", module)
+    with pytest.raises(OSError, match=r"encoder 'kidd': expected .*\(OSError: no connection\)\."):
+        SentenceTransformerScorer("kidd")(["a"], ["b"])

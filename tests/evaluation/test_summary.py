@@ -64,6 +64,8 @@ def test_what_cannot_be_regressed_is_nan():
     with pytest.warns(UserWarning, match="no correlation"):
         constant = evaluation(np.ones(N))
     assert np.isnan(regression(constant)[0]["slope"])
+    (two,) = regression(evaluation(X[:2], Y[:2], pairs=PAIRS[:2]))  # any line goes through two
+    assert np.isnan([two["slope"], two["r2"]]).all()
 
 
 def test_disagreements_are_those_furthest_apart_in_place():
