@@ -12,6 +12,7 @@ __all__ = ["PICTURES", "add_picture", "check_picture"]
 
 # The endings of pictures, and the field of their metadata that holds the provenance.
 PICTURES = {".png": "Description", ".svg": "Description", ".pdf": "Subject"}
+MOST_MEGADOTS = 1000  # 4 GB
 OTHERS = (".csv", ".html", ".md", ".npz", ".parquet", ".tex")
 
 
@@ -37,7 +38,13 @@ def check_picture(args: Namespace) -> None:
     if getattr(args, "size", None) is not None:
         from conjure_kernel.plot._style import check_size
 
-        check_size(args.size)
+        width, height = check_size(args.size)
+        dots = width * (height or width) * (getattr(args, "dpi", None) or 0) ** 2 / 1e6
+        if dots > MOST_MEGADOTS:
+            raise ValueError(
+                f"--size={width:g}, --dpi={args.dpi:g}: expected at most {MOST_MEGADOTS:,} million "
+                f"dots together, got {dots:,.0f} million; lower one of them."
+            )
     if getattr(args, "font", None) is not None:
         from conjure_kernel.plot import font_context
 
@@ -47,7 +54,7 @@ def check_picture(args: Namespace) -> None:
     if kind is None or output is None:
         return
     ending = output.suffix.lower()
-    if output == Path(args.default_output or ""):
+    if "output" not in getattr(args, "given", ()) and output == Path(args.default_output or ""):
         args.output = output.with_suffix(f".{kind}")
     elif ending not in (*PICTURES, *OTHERS, ".json"):
         args.output = output.with_name(f"{output.name}.{kind}")

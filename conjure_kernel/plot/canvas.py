@@ -128,6 +128,9 @@ def neighbors_of(vectors: np.ndarray, n: int, n_first: int | None = None) -> np.
     from sklearn.neighbors import NearestNeighbors
 
     rows = check_vectors(vectors)
+    check_number(n, "n", least=1, integer=True)
+    if n_first is not None:
+        check_number(n_first, "n_first", least=1, integer=True)
     first = rows[:n_first]
     search = NearestNeighbors(n_neighbors=min(n, max(1, len(first) - 1))).fit(first)
     if len(first) < 2:

@@ -189,9 +189,10 @@ def _plot_labels(
 
 
 def map_figure(coordinates: np.ndarray, labels: Sequence[str], *, size: Size = None) -> Figure:
-    """`plot_map` of dots in a figure of so many inches outside pyplot."""
+    """`plot_map` of the dots of vectors, in a figure of so many inches outside pyplot."""
     width, height = check_size(size, 8.0)
     tall = height or 0.75 * width
     figure = Figure((width, tall), dpi=150)
-    plot_map(coordinates, labels, ax=figure.add_axes((0.015, 0.02, 0.97, 1 - 0.4 / tall)))
+    ax = plot_map(coordinates, labels, ax=figure.add_axes((0.015, 0.02, 0.97, 1 - 0.4 / tall)))
+    ax.set_title("Map of vectors", loc="left")  # whose distances may be those of cosines
     return figure

@@ -81,6 +81,12 @@ def plot_mosaic(
     names = check_labels(labels, len(labels))
     pictures = check_images(images, len(names))
     points = check_coordinates(coordinates, len(names))
+    level = np.full(len(names), -1) if clusters is None else clusters.levels[0]
+    if len(level) != len(names):
+        raise ValueError(
+            f"clusters: expected levels of {len(names)} prompts, got {len(level)}; find them of "
+            "the prompts that are shown."
+        )
     wide, high = check_size(size, 12.0)
     high = wide / 1.5 if high is None else high
     aspect = wide / high * HEIGHT
@@ -96,7 +102,6 @@ def plot_mosaic(
         extent = (x - width / 2, x + width / 2, top - height, top)
         ax.imshow(picture, extent=extent, interpolation="lanczos", aspect="auto")
     ax.set(xlim=(0, columns), ylim=(0, rows * HEIGHT))
-    level = np.full(len(names), -1) if clusters is None else clusters.levels[0]
     font = min(MOST_POINTS, LABEL * 72 * scale)
     shown = short_names(names, max(3, int(72 * scale / (LETTER * font))))
     style: dict[str, Any] = {"size": font, "ha": "center", "va": "top", "parse_math": False}

@@ -85,6 +85,8 @@ def test_a_font_is_used(call, cache, prompts, tmp_path):
         (["--dpi", "0"], "argument --dpi: expected dots an inch, 10 to 2400, got '0'"),
         (["--font", "Nonsense"], "--font='Nonsense': expected an installed font, or a file"),
         (["-o", "a.png", "--format", "pdf"], "--format=pdf: expected the name of OUTPUT to end"),
+        (["-o", "map.png", "--format", "pdf"], "--format=pdf: expected the name of OUTPUT to end"),
+        (["--size", "60", "--dpi", "2400"], "--size=60, --dpi=2400"),
         (["-o", "a.csv", "--format", "pdf"], "--format=pdf: expected the name of OUTPUT to end"),
     ],
 )

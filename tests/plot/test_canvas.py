@@ -69,6 +69,13 @@ def test_one_vector_is_its_own_neighbor():
     np.testing.assert_array_equal(neighbors_of(np.eye(3), 2, 1), [[0], [0], [0]])
 
 
+def test_neighbors_of_nobody_are_refused():
+    with pytest.raises(ValueError, match="n_first=0: expected an integer of at least 1"):
+        neighbors_of(np.eye(3), 2, 0)
+    with pytest.raises(ValueError, match="n=0: expected an integer of at least 1"):
+        neighbors_of(np.eye(3), 0)
+
+
 @pytest.mark.parametrize(
     ("more", "complaint"),
     [

@@ -169,6 +169,14 @@ def test_clusters_may_be_many_and_some_prompts_in_none():
     assert len(found.names[0]) == 29
 
 
+@pytest.mark.parametrize(
+    "groups", [np.array([-1.0, 0, 0, np.nan]), np.array([None, "a", "a", None]), [-1, 7, 7, -1]]
+)
+def test_missing_groups_are_none(groups):
+    (level,) = levels_of(squareform(pdist([[0], [1], [2], [3]])), groups)
+    assert (level["of"], len(level["names"])) == ([-1, 0, 0, -1], 1)
+
+
 def test_named_levels_are_shown_as_they_come():
     of = np.array([0, 0, 0, 1, 1]), np.array([0, 0, 1, 2, -1])
     names = ("animals", "tools"), ("cats", "dogs", "hammers")
@@ -188,13 +196,15 @@ def test_columns_are_numbers_or_categories():
         "count": pd.array([1, None, 3]),
         "theme": ["b", None, "b"],
         "known": [True, False, True],
+        "day": [pd.NaT, pd.Timestamp("2026-01-02"), np.datetime64("NaT")],
     }
     page = html_map(1 - np.eye(3), list("abc"), columns=columns).page
-    numbers, counts, themes, known = data_of(page)["columns"]
+    numbers, counts, themes, known, days = data_of(page)["columns"]
     assert numbers == {"name": "vividness", "kind": "number", "values": [1.5, None, 3]}
     assert counts["values"] == [1, None, 3]
     assert (themes["kind"], themes["values"], themes["names"]) == ("category", [0, None, 0], ["b"])
     assert known["names"] == ["True", "False"]
+    assert days["values"] == [None, 0, None]
 
 
 @pytest.mark.parametrize("background", ["#ffffff", "#17171c"])
@@ -239,6 +249,8 @@ GOOD = 1 - np.eye(3)
         ({"vectors": np.eye(3)}, "divergences, vectors: expected one of both"),
         ({"pictured": [0, 3]}, r"pictured=\[0, 3\]: expected different positions from 0 to 2"),
         ({"pictured": [1, 1]}, r"pictured=\[1, 1\]"),
+        ({"n_first": 0}, "n_first=0: expected an integer of at least 1"),
+        ({"n_first": 1.5}, "n_first=1.5: expected an integer of at least 1"),
         ({"columns": {"a": [1, 2]}}, "columns: expected 3 values of 'a', .* got 2"),
     ],
 )

@@ -430,6 +430,16 @@ def test_a_lasso_selects_and_the_selection_is_exported(opened, tmp_path):
     assert path.read_bytes().decode("utf-8-sig") == "\r\n".join(lines)
 
 
+def test_a_spreadsheet_runs_no_prompt_of_the_export(driver, tmp_path):
+    names, weights = ["=1+1", "@a", "b"], {"weight": [-1, 2, 3]}
+    for _ in open_page(driver, html_map(1 - np.eye(3), names, columns=weights).page, tmp_path):
+        driver.find_element("css selector", "tbody tr:nth-child(1) input").click()
+        driver.find_element("css selector", "tbody tr:nth-child(2) input").click()
+        _, *lines = ask(driver, "conjure.toCsv()").strip().split("\r\n")
+        assert [line[:4] for line in lines] == ["'=1+", "'@a,"]
+        assert lines[0].endswith(",-1")  # a number is none
+
+
 def test_selected_prompts_are_copied_as_text(opened):
     allowed = {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]}
     opened.execute_cdp_cmd("Browser.grantPermissions", allowed)

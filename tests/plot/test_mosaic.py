@@ -96,5 +96,8 @@ def test_what_does_not_belong_together_is_refused():
     vectors, prompts, images, _ = three_kinds(6)
     with pytest.raises(ValueError, match="images: expected uint8"):
         plot_mosaic(vectors[:, :2], prompts, images[:5])
+    clusters = find_clusters(prompts[:5], vectors=vectors[:5])
+    with pytest.raises(ValueError, match="clusters: expected levels of 6 prompts, got 5"):
+        plot_mosaic(vectors[:, :2], prompts, images, clusters=clusters)
     with pytest.raises(ValueError, match="coordinates"):
         plot_mosaic(vectors[:5, :2], prompts, images)

@@ -6,6 +6,7 @@ from scipy.spatial.distance import pdist
 from sklearn.neighbors import KNeighborsClassifier
 
 from conjure_kernel.plot.coordinates import layout_vectors, representatives
+from conjure_kernel.plot.maps import map_figure
 
 
 def clumps(n=300, kinds=6, dim=80):
@@ -63,3 +64,8 @@ def test_equal_vectors_have_one_representative():
     np.testing.assert_array_equal(representatives(np.eye(3)[[1, 0, 1, 0]], 3), [0, 1])
     with pytest.raises(ValueError, match="n=0"):
         representatives(np.eye(3), 0)
+
+
+def test_a_map_of_the_dots_of_vectors_does_not_say_that_it_is_one_of_j():
+    figure = map_figure(np.eye(3)[:, :2], list("abc"))
+    assert figure.axes[0].get_title(loc="left") == "Map of vectors"

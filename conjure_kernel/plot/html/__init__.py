@@ -109,7 +109,7 @@ def html_map(
         halfway there. Default: `plot.layout`, for vectors `plot.layout_vectors`.
     clusters : Clusters, or array of shape (n,), optional
         Named clusters at one level or more, or the cluster of each prompt, which is then called by
-        its medoid; -1 belongs to none. Default: those of `find_clusters`.
+        its medoid; -1, None and NaN are none. Default: those of `find_clusters`.
     columns : dict of str to sequence of length n, optional
         Numbers or categories by which the page can colour the prompts, say
         ``{"vividness": vividness, "theme": themes}``; they are exported with what is selected. None
@@ -145,6 +145,8 @@ def html_map(
     source, names = _source_of(divergences, vectors, labels, standard_errors)
     names = [name.translate(CONTROLS) for name in names]
     check_number(n_neighbors, "n_neighbors", least=1, integer=True)
+    if n_first is not None:
+        check_number(n_first, "n_first", least=1, integer=True)
     points = source.layout() if coordinates is None else coordinates
     points = check_coordinates(points, len(names))
     kept, pictures = choose_pictures(images, pictured, source, points)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["describe_columns"]
+__all__ = ["describe_columns", "is_missing"]
 
 
 def describe_columns(columns: Mapping[str, Sequence[Any]] | None, n: int) -> list[dict[str, Any]]:
@@ -21,7 +21,7 @@ def _describe(name: str, values: Sequence[Any], n: int) -> dict[str, Any]:
         raise ValueError(
             f"columns: expected {n} values of {name!r}, one for each prompt, got {len(cells)}."
         )
-    cells = [None if _is_missing(cell) else cell for cell in cells]
+    cells = [None if is_missing(cell) else cell for cell in cells]
     known = [cell for cell in cells if cell is not None]
     if all(_is_number(cell) for cell in known):
         numbers = [None if cell is None else float(cell) for cell in cells]
@@ -39,10 +39,11 @@ def _is_number(cell: Any) -> bool:
     return isinstance(cell, int | float | np.integer | np.floating) and not isinstance(cell, bool)
 
 
-def _is_missing(cell: Any) -> bool:
-    """None, NaN, infinity and what pandas writes for a missing value."""
+def is_missing(cell: Any) -> bool:
+    """None, NaN, infinity and what pandas and NumPy write for a missing value."""
     return (
         cell is None
-        or type(cell).__name__ == "NAType"
+        or type(cell).__name__ in ("NAType", "NaTType")
+        or (isinstance(cell, np.datetime64 | np.timedelta64) and bool(np.isnat(cell)))
         or (isinstance(cell, float | np.floating) and not np.isfinite(cell))
     )

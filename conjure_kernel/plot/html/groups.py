@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from conjure_kernel.estimators.clusters import Clusters
+from conjure_kernel.plot.html.columns import is_missing
 from conjure_kernel.plot.html.sources import Source
 
 __all__ = ["COLOURS", "describe_clusters", "name_groups"]
@@ -46,10 +47,9 @@ def describe_clusters(
 
 
 def name_groups(groups: np.ndarray, source: Source, names: list[str]) -> Clusters:
-    """One level of groups, which are called by the prompts at their middle; -1 belongs to none."""
-    values, sizes = np.unique(groups, return_counts=True)
-    noise = values == -1 if groups.dtype.kind in "iu" else np.zeros(len(values), dtype=bool)
-    values, sizes = values[~noise], sizes[~noise]
+    """One level of groups, called by the prompts at their middle; -1 and missing ones are none."""
+    none = np.array([is_missing(g) or (g == -1) is True for g in groups.tolist()])
+    values, sizes = np.unique(groups[~none], return_counts=True)
     order = values[np.argsort(-sizes, kind="stable")]
     place = {value: g for g, value in enumerate(order.tolist())}
     level = np.array([place.get(value, -1) for value in groups.tolist()])

@@ -12,8 +12,10 @@ const toggle = (index) => {
   select(kept);
 };
 
+// A text that a spreadsheet would run as a formula gets an apostrophe before it.
 const cell = (value) => {
-  const text = value === null || value === undefined ? "" : String(value);
+  let text = value === null || value === undefined ? "" : String(value);
+  if (typeof value === "string" && /^[=+\-@\t\r]/.test(text)) text = `'${text}`;
   return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 };
 
