@@ -430,6 +430,20 @@ def test_a_lasso_selects_and_the_selection_is_exported(opened, tmp_path):
     assert path.read_bytes().decode("utf-8-sig") == "\r\n".join(lines)
 
 
+def test_small_distances_have_two_digits(driver, tmp_path):
+    page = html_map(1e-5 * (1 - np.eye(3)), list("abc")).page
+    for _ in open_page(driver, page, tmp_path):
+        assert "b 0.0032" in " ".join(driver.find_element("css selector", "tbody tr").text.split())
+
+
+def test_the_legend_invents_no_scale_and_says_where_colours_repeat(driver, tmp_path):
+    columns = {"empty": [np.nan] * 30, "many": [f"k{i}" for i in range(30)]}
+    page = html_map(1 - np.eye(30), [f"p{i}" for i in range(30)], columns=columns).page
+    for address, end in (("#colour=column-0", "none 30"), ("#colour=column-1", "colours repeat")):
+        for _ in open_page(driver, page, tmp_path, address):
+            assert end in driver.find_element("id", "legend").text
+
+
 def test_a_spreadsheet_runs_no_prompt_of_the_export(driver, tmp_path):
     names, weights = ["=1+1", "@a", "b"], {"weight": [-1, 2, 3]}
     for _ in open_page(driver, html_map(1 - np.eye(3), names, columns=weights).page, tmp_path):
@@ -499,7 +513,13 @@ def test_a_link_shows_the_same_again(opened, driver, page, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "address", ["#pin=99&selected=5-1e9.x&colour=column-7&view=nan", "#%E0%A4%A&pin=-1&view=1,2"]
+    "address",
+    [
+        "#pin=99&selected=5-1e9.x&colour=column-7&view=nan",
+        "#%E0%A4%A&pin=-1&view=1,2",
+        "#view=1e99,0,0",
+        "#view=5,1e308,-1e308",
+    ],
 )
 def test_a_broken_address_is_the_page_as_it_is(driver, page, tmp_path, address):
     show_as(driver)
@@ -507,6 +527,7 @@ def test_a_broken_address_is_the_page_as_it_is(driver, page, tmp_path, address):
         assert state(browser, "pinned") is None
         assert state(browser, "colour") == "level-0"
         assert set(state(browser, "selected")) <= set(range(5, 9))
+        assert ask(browser, "conjure.zoom()") == 1
 
 
 # ----------------------------------------------------------------------- screens and screen readers

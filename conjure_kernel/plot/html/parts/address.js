@@ -48,7 +48,8 @@ const fromAddress = () => {
   pin(Number.isInteger(pinned) && pinned >= 0 && pinned < n ? pinned : null);
   colourBy(parts.get("colour") ?? (state.pinned === null ? "level-0" : "distance"));
   const [k, x, y] = (parts.get("view") ?? "").split(",").map(Number);
-  if ([k, x, y].every(Number.isFinite) && k > 0) goTo(around(...toPlace(x, y), k), false);
+  const spot = toPlace(x, y);
+  if (k > 0 && [k, ...spot].every((value) => Math.abs(value) < 1e5)) goTo(around(...spot, k), false);
   else goTo(d3.zoomIdentity, false);
 };
 

@@ -18,7 +18,8 @@ let before = "level-0"; // what the colour was before a prompt was pinned
 
 const scale = (values) => {
   const known = values.filter((value) => value !== null);
-  range = known.length ? d3.extent(known) : [0, 1];
+  if (!known.length) return values.map(() => GREY);
+  range = d3.extent(known);
   const width = range[1] - range[0] || 1;
   return values.map((value) => (value === null ? GREY : hueOf((value - range[0]) / width)));
 };
@@ -106,6 +107,7 @@ const legendOfGroups = (legend, codes, names, typical) => {
       flyTo(of(code));
     });
   });
+  if (names.length > data.palette.length) add(legend, "li", "", `${data.palette.length} colours repeat`);
   if (members.has(-1)) {
     const item = add(legend, "li");
     swatch(item, GREY);
@@ -119,7 +121,7 @@ const showLegend = () => {
   const [kind, at] = state.colour.split("-");
   if (range !== null) legendOfScale(legend);
   else if (kind === "level") legendOfGroups(legend, levels[at].of, levels[at].names, levels[at].typical);
-  else legendOfGroups(legend, columns[at].values, columns[at].names, []);
+  else if (kind === "column") legendOfGroups(legend, columns[at].values, columns[at].names ?? [], []);
 };
 
 const startColours = () => {

@@ -35,8 +35,11 @@ const distance = (a, b) => {
   return data.unit_length ? sum / 2 : Math.sqrt(sum);
 };
 
+// Two digits of the middle one of the distances that are listed, and two decimals at least.
+const usual = d3.median(neighbors.distances.filter((value) => value > 0)) ?? 1;
+const decimals = Math.max(2, Math.min(20, 1 - Math.floor(Math.log10(usual))));
 const describe = (value, error) =>
-  value.toFixed(2) + (Number.isFinite(error) ? ` ± ${error.toFixed(2)}` : "");
+  value.toFixed(decimals) + (Number.isFinite(error) ? ` ± ${error.toFixed(decimals)}` : "");
 const apart = (a, b) => describe(distance(a, b), errors === null ? NaN : errors[a * n + b]);
 
 // The nearest prompts of one: [position, distance and error as text].
