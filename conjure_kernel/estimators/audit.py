@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from conjure_kernel._checks import check_prompts
+from conjure_kernel._checks import check_number, check_prompts
 from conjure_kernel.engine.opening import resolve_seed
 from conjure_kernel.engine.pairwise import measure_pairs
 from conjure_kernel.engine.parameters import Measurement
@@ -88,6 +88,7 @@ def audit_erasure(
             "is empty; leave out what is there twice."
         )
     measurement = Measurement.of({**settings, "model": base})
+    check_number(measurement.n_draws, "n_draws", least=2, integer=True)  # for intervals
     models = Checkpoints(measurement, [erased], resolve_seed(measurement.random_state))
     engine = models.group(models.open(erased))
     measured: Any = measure_pairs(engine, *_pairs(word, **given))

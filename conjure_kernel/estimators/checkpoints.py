@@ -28,7 +28,7 @@ from conjure_kernel.models.denoiser import Denoiser
 from conjure_kernel.models.finite import decoded
 from conjure_kernel.models.group import ModelGroup
 
-__all__ = ["Checkpoints", "in_one_precision", "open_group", "pictures_of"]
+__all__ = ["Checkpoints", "check_given", "in_one_precision", "open_group", "pictures_of"]
 
 
 @dataclass
@@ -61,11 +61,7 @@ class Checkpoints:
                 f"checkpoints={quote(self.items)}: expected a list of at least one model; pass "
                 "folders, hub ids, files or pipelines."
             )
-        if self.given.tol is not None:
-            raise ValueError(
-                f"tol={self.given.tol!r}: expected None, as all checkpoints share their draws; set "
-                "n_draws instead."
-            )
+        check_given(self.given)
         if self.base is None:
             self.base = open_model(self.given)
             objects = [
@@ -144,6 +140,19 @@ class Checkpoints:
         elif isinstance(self.given.model, str | os.PathLike) and self.given.model != "embedded":
             options.setdefault("config", os.fspath(self.given.model))
         return replace(self.given, model=item, model_kwargs=options or None)
+
+
+def check_given(given: Measurement) -> None:
+    """Raise a ValueError where a setting means nothing for several models."""
+    if given.tol is not None:
+        raise ValueError(
+            f"tol={given.tol!r}: expected None, as all checkpoints share their draws; set "
+            "n_draws instead."
+        )
+    if given.origin is not None:
+        raise ValueError(
+            f"origin={given.origin!r}: expected None, as models are compared in nats; leave it out."
+        )
 
 
 def open_group(group: ModelGroup, given: Measurement, seed: int) -> Engine:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,7 +16,7 @@ from conjure_kernel._checks import check_number, import_optional
 from conjure_kernel._table import Table
 from conjure_kernel.engine.opening import resolve_seed
 from conjure_kernel.engine.parameters import Measurement
-from conjure_kernel.estimators.checkpoints import Checkpoints
+from conjure_kernel.estimators.checkpoints import Checkpoints, check_given
 from conjure_kernel.estimators.series import Series
 from conjure_kernel.estimators.watch import check_groups, measure_series
 
@@ -101,15 +102,11 @@ class DriftLogger:
         self.every = check_number(every, "every", least=1, integer=True)
         self.at_most = check_number(at_most, "at_most", least=0, exclusive=True)
         self.n_neighbors = check_number(n_neighbors, "n_neighbors", least=0, integer=True)
-        for writer in to:
-            if not (hasattr(writer, "add_scalar") or hasattr(writer, "log")):
-                raise TypeError(
-                    f"to: expected TensorBoard's SummaryWriter or a run of wandb, got {writer!r}; "
-                    "leave it out and read `history`."
-                )
-        self.to, self.pictures = list(to), pictures
+        self.to, self.pictures = _check_writers(to), pictures
         self.history, self.n_skipped = Table([]), 0
         self._given = Measurement.of({"memory": None, "check_steps": 0, **settings, "model": base})
+        check_given(self._given)
+        check_number(self._given.n_draws, "n_draws", least=2, integer=True)
         self._seed = resolve_seed(self._given.random_state)
         self._base: Any = None
         self._kept: dict[Any, Any] = {}
@@ -132,23 +129,32 @@ class DriftLogger:
         if self._last and self._spent + self._last > self.at_most * trained:
             self.n_skipped += 1
             return
-        with untouched(pipeline):
-            series = self._measure(pipeline)
-            row = {"step": step, **series.verdicts()[0]}
-            images = series.conjure_images() if self.pictures else None
-            for writer in self.to:
-                _write(writer, step, series, images)
-        self._last = time.monotonic() - begun
-        self._spent += self._last
+        try:
+            with untouched(pipeline):
+                series = self._measure(pipeline)
+                row = {"step": step, **series.verdicts()[0], "seconds": np.nan}
+                self.history = Table([*self.history.rows, row])
+                images = series.conjure_images() if self.pictures else None
+                for writer in self.to:
+                    _write(writer, step, series, images)
+        finally:
+            self._last = time.monotonic() - begun
+            self._spent += self._last
         row["seconds"] = self._last
-        self.history = Table([*self.history.rows, row])
 
     def _measure(self, pipeline: Any) -> Series:
         models = Checkpoints(self._given, [pipeline], self._seed, self._base, self._kept)
         self._base = models.base
-        series = measure_series(models, self.prompts, self.groups, self.n_neighbors, None)
-        for key in [key for key in self._kept if key[0][0] != id(self._base)]:
-            del self._kept[key]  # the model that is trained will be another one
+        if pipeline is self._base:
+            raise ValueError(
+                "pipeline: expected another model than the base, which does not drift from itself; "
+                "pass the name of the base, or a copy of it."
+            )
+        try:
+            series = measure_series(models, self.prompts, self.groups, self.n_neighbors, None)
+        finally:
+            for key in [key for key in self._kept if key[0][0] != id(self._base)]:
+                del self._kept[key]  # the model that is trained will be another one
         self.groups = series.groups  # neighbours are looked for once
         return series
 
@@ -190,6 +196,20 @@ def _without_autocast() -> Iterator[None]:
         yield
 
 
+def _check_writers(to: Any) -> list[Any]:
+    """The writers, each of which has a method that takes figures."""
+    if not isinstance(to, Iterable) or isinstance(to, str):
+        raise TypeError(f"to={to!r}: expected a list of writers; put it into one.")
+    for writer in (found := list(to)):
+        odd = isinstance(writer, type | logging.Logger)
+        if odd or not (hasattr(writer, "add_scalar") or hasattr(writer, "log")):
+            raise TypeError(
+                f"to: expected TensorBoard's SummaryWriter or a run of wandb, got {writer!r}; "
+                "leave it out and read `history`."
+            )
+    return found
+
+
 def _write(writer: Any, step: int, series: Series, images: np.ndarray | None) -> None:
     """Log scalars and pictures of one measurement to TensorBoard or Weights & Biases."""
     scalars = _scalars(series)
@@ -207,11 +227,13 @@ def _write(writer: Any, step: int, series: Series, images: np.ndarray | None) ->
             writer.add_image(f"conjure/{prompt}", sheet, step, dataformats="HWC")
         writer.flush()
         return
-    wandb = import_optional("wandb", "tuning", "a run of Weights & Biases")
-    pictures = {
-        f"conjure/{prompt}": wandb.Image(sheet, caption="base, trained")
-        for prompt, sheet in sheets.items()
-    }
+    pictures = {}
+    if sheets:
+        wandb = import_optional("wandb", "tuning", "pictures in a run of Weights & Biases")
+        pictures = {
+            f"conjure/{prompt}": wandb.Image(sheet, caption="base, trained")
+            for prompt, sheet in sheets.items()
+        }
     named = {f"conjure/{name}": value for name, value in scalars.items()}
     writer.log({**named, **pictures, "conjure/step": step})
 

@@ -1,5 +1,6 @@
 """`DriftLogger`: the training goes on as if nothing had happened, and real writers get figures."""
 
+import logging
 import random
 import sys
 import types
@@ -114,6 +115,60 @@ def test_an_error_puts_everything_back_too(monkeypatch):
         assert equal(value, after[name]), name
 
 
+def test_an_error_leaves_no_trajectories_of_the_model_as_it_was():
+    class Failing(GaussianDenoiser):
+        def predict(self, prompts, x, eps, chain):
+            if self.fails:
+                raise RuntimeError("out of memory")
+            return super().predict(prompts, x, eps, chain)
+
+    def state(**means):
+        return GaussianDenoiser({**WORLD, **means}, {"": 1.0, "a dog": 0.4, "a cat": 1.0})
+
+    options = {"every": 1, "at_most": 1e9, "pictures": False, "n_steps": 3, "n_draws": 4}
+    base, model = GaussianDenoiser(WORLD), Failing({**WORLD, "a dog": 9.0})
+    log = DriftLogger(base, [], {"target": ["a dog"]}, **options)
+    model.fails = True
+    with pytest.raises(RuntimeError, match="out of memory"):
+        log(model, 0)
+    model.fails, model._mixtures = False, state(**{"a dog": 2.0})._mixtures  # it was trained
+    log(model, 1)
+    other = DriftLogger(base, [], {"target": ["a dog"]}, **options)
+    other(state(**{"a dog": 2.0}), 1)
+    for name in ("target", "spread", "vividness"):
+        assert log.history[0][name] == other.history[0][name]
+
+
+def test_time_and_figures_count_when_a_writer_fails():
+    class Full:
+        def add_scalar(self, *_):
+            raise OSError("no space left on device")
+
+    base = GaussianDenoiser(WORLD)
+    options = {"pictures": False, "n_steps": 2, "n_draws": 2}
+    log = DriftLogger(base, [], {"target": ["a dog"]}, every=1, to=[Full()], **options)
+    with pytest.raises(OSError, match="no space left"):
+        log(GaussianDenoiser({**WORLD, "a dog": 2.0}), 0)
+    log(GaussianDenoiser({**WORLD, "a dog": 3.0}), 1)  # there is no time for it
+    assert (len(log.history), log.n_skipped) == (1, 1)
+
+
+def test_a_run_of_another_service_gets_figures_without_wandb(monkeypatch):
+    rows = []
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    run, base = types.SimpleNamespace(log=rows.append), GaussianDenoiser(WORLD)
+    log = DriftLogger(base, [], {"target": ["a dog"]}, every=1, to=[run], pictures=False)
+    log(GaussianDenoiser({**WORLD, "a dog": 2.0}), 0)
+    assert rows[0]["conjure/target"] == log.history[0]["target"]
+
+
+def test_the_base_itself_is_refused():
+    base = GaussianDenoiser(WORLD)
+    log = DriftLogger(base, [], {"target": ["a dog"]}, every=1, pictures=False)
+    with pytest.raises(ValueError, match="expected another model than the base"):
+        log(base, 0)
+
+
 def test_it_keeps_to_its_share_of_the_time_and_to_its_steps(monkeypatch):
     clock, measured = iter([0.0, *(0.0, 10.0), 109.0, *(219.0, 229.0), 240.0]), []
     fake = types.SimpleNamespace(monotonic=lambda: next(clock))
@@ -190,6 +245,10 @@ def test_pictures_and_figures_go_to_any_writer_of_that_kind(monkeypatch):
         ({"every": 0}, "every=0"),
         ({"at_most": 0}, "at_most=0"),
         ({"to": ["a folder"]}, "to: expected TensorBoard's SummaryWriter"),
+        ({"to": [logging.getLogger()]}, "to: expected TensorBoard's SummaryWriter"),
+        ({"to": types.SimpleNamespace(log=print)}, "to=namespace.*expected a list of writers"),
+        ({"n_draws": 1}, "n_draws=1: expected an integer of at least 2"),
+        ({"origin": "empty"}, "origin='empty': expected None"),
         ({"groups": {}}, "expected a mapping with 'target'"),
         ({"n_drawz": 2}, "n_drawz"),
     ],

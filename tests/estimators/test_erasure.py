@@ -89,6 +89,8 @@ def test_the_cache_spares_a_second_audit(tmp_path):
         ({"anchors": ["a dog"]}, "expected each prompt once"),
         ({"held": [""]}, "none that is empty"),
         ({"tol": 0.1}, "tol=0.1: expected None"),
+        ({"origin": "empty"}, "origin='empty': expected None"),
+        ({"n_draws": 1}, "n_draws=1: expected an integer of at least 2"),
         ({"n_drawz": 2}, "n_drawz: expected settings among"),
     ],
 )
