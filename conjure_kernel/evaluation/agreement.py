@@ -26,7 +26,7 @@ from conjure_kernel.evaluation.uncertainty import Pairing
 from conjure_kernel.method.grid import common_range
 from conjure_kernel.method.jackknife import jackknife_se
 
-__all__ = ["Agreement", "agreement_of", "model_agreement"]
+__all__ = ["Agreement", "model_agreement"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -165,10 +165,10 @@ def model_agreement(
     engines = [open_engine({**options, "model": m}, role=i) for i, m in enumerate(models)]
     a, b = (measure_matrix(engine, names, names) for engine in engines)
     about = {side: provenance_of(engine) for side, engine in zip("ab", engines, strict=True)}
-    return agreement_of(names, a, b, {**about, "versions": versions()})
+    return _agree(names, a, b, {**about, "versions": versions()})
 
 
-def agreement_of(names: list[str], a: Measured, b: Measured, about: dict[str, Any]) -> Agreement:
+def _agree(names: list[str], a: Measured, b: Measured, about: dict[str, Any]) -> Agreement:
     """Rank agreement of two matrices of the same prompts, whose noise is independent."""
     i, j = np.triu_indices(len(names), 1)
     x, y = a.values[i, j], b.values[i, j]

@@ -14,7 +14,7 @@ from conjure_kernel.method.blocks import unit_replicates
 from conjure_kernel.method.jackknife import jackknife_se
 from conjure_kernel.report.budget import left_out, most_within
 from conjure_kernel.report.section import Pictures, Section
-from conjure_kernel.report.subject import Subject
+from conjure_kernel.report.subject import VECTORS, Subject
 from conjure_kernel.report.words import read_words
 
 __all__ = ["check", "draw_map", "show_pictures"]
@@ -27,6 +27,7 @@ PICTURES_TITLE, TITLE = "What it draws", "Which words look alike"
 NEIGHBORS = 10
 LEAST_WORDS = 3 * NEIGHBORS
 MOST_HUBS = 8
+DRAWN = "\nconjure map vectors.npz -o map.html"
 
 
 def check(subject: Subject) -> Section:
@@ -60,12 +61,13 @@ def show_pictures(subject: Subject, n: int = 3) -> Section:
 def draw_map(subject: Subject, budget: float) -> Section:
     """A map of as many names as the budget allows, with what stands near to everything."""
     every = read_words().names
-    model = _embedding(subject)
-    chain = subject.engine().n_predictions(1, 0)
-    n = most_within(lambda n: model.n_predictions(n) + n * chain if n else 0, len(every), budget)
-    if n < LEAST_WORDS:
-        needed = model.n_predictions(LEAST_WORDS) + LEAST_WORDS * chain
-        return left_out("map", TITLE, needed, budget)
+    model = subject.embedding()
+
+    def price(n: int) -> int:
+        return model.n_predictions(n, n_images=1) if n else 0
+
+    if (n := most_within(price, len(every), budget)) < LEAST_WORDS:
+        return left_out("map", TITLE, price(LEAST_WORDS), budget)
     names = every[:n]
     vectors = model.fit_transform(names)
     counts, errors = _hubs(vectors, model.n_blocks)
@@ -90,15 +92,8 @@ def draw_map(subject: Subject, budget: float) -> Section:
         facts,
         ((f"Words in most lists of {NEIGHBORS} neighbours", Table(hubs)),),
         frame=_page(model, names, vectors),
-        command=subject.command("map", names, "-o", "map.html"),
+        command=subject.command("embed", names, *VECTORS, "--images", "1") + DRAWN,
     )
-
-
-def _embedding(subject: Subject) -> ConjureEmbedding:
-    settings = {**subject.settings}
-    for name in ("n_draws", "tol", "max_draws", "shared_noise", "chains_per_draw", "check_steps"):
-        settings.pop(name, None)
-    return ConjureEmbedding(**settings, origin="empty", normalize=True)
 
 
 def _hubs(vectors: np.ndarray, n_blocks: int) -> tuple[np.ndarray, tuple[np.ndarray, float]]:

@@ -13,7 +13,7 @@ from conjure_kernel.report.section import Bars, Pictures, Section
 
 __all__ = ["render"]
 
-OPEN_ROWS = 12  # of a table that stands open
+OPEN_ROWS = 20  # of a table that stands open
 
 
 def render(model: str, sections: Sequence[Section], budget: int, provenance: Any) -> str:
@@ -77,7 +77,7 @@ def _cost(section: Section) -> dict[str, Any]:
     state = "measured" if section.measured else "left out"
     return {
         "section": section.title,
-        "": state,
+        "state": state,
         "noise predictions": f"{section.n_predictions:,}",
         "seconds": f"{section.seconds:.1f}",
     }

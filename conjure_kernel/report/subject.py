@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from conjure_kernel.engine.engine import Engine
@@ -12,9 +12,10 @@ from conjure_kernel.engine.ledger import Requests
 from conjure_kernel.engine.opening import open_engine, open_model
 from conjure_kernel.engine.parameters import Measurement
 from conjure_kernel.engine.steps import most_left
+from conjure_kernel.estimators.embedding import ConjureEmbedding
 from conjure_kernel.models.denoiser import Denoiser
 
-__all__ = ["OPEN", "Subject"]
+__all__ = ["OPEN", "VECTORS", "Subject"]
 
 # Options of the command line for settings whose value may be written after them.
 FLAGS = {
@@ -28,6 +29,8 @@ FLAGS = {
 }
 MODEL_FLAGS = ("revision", "token_env", "variant", "config")
 OPEN: dict[str, Any] = {"device": "auto", "dtype": "auto", "model_kwargs": None}
+OF_VECTORS: dict[str, Any] = {"origin": "empty", "normalize": True, "n_points": 4, "n_blocks": 4}
+VECTORS = ("--normalize", "--points", "4", "-o", "vectors.npz")  # the same for `conjure embed`
 END = "END"  # of the lines that a command reads
 
 
@@ -69,6 +72,12 @@ class Subject:
     def engine(self, role: int = 0, **more: Any) -> Engine:
         """Engine of the settings, some of them changed; another role has noise of its own."""
         return open_engine({**self.settings, **more}, role=role)
+
+    def embedding(self, **more: Any) -> ConjureEmbedding:
+        """Vectors of length 1 of the settings, some of them changed; as a map has them."""
+        own = {f.name for f in fields(ConjureEmbedding)}
+        settings = {n: value for n, value in self.settings.items() if n in own}
+        return ConjureEmbedding(**{**settings, **OF_VECTORS, **more})
 
     def price(self, of: Callable[[int], Requests], **more: Any) -> Callable[[int], int]:
         """Noise predictions from an empty cache, as a function of n, of what `of(n)` requests."""

@@ -18,12 +18,12 @@ BY_NAME = {family.name: family for family in FAMILIES}
 def test_it_ends_with_a_page(name):
     family = BY_NAME[name]
     settings = {"n_steps": 2, "memory": None, "model_kwargs": dict(family.call)}
-    report = report_model(family.build(), budget=4000, **settings)
+    report = report_model(family.build(), budget=2000, **settings)
     found = {section.name: section for section in report.sections}
     assert found["map"].measured
     assert found["vividness"].measured
     assert found["pictures"].measured == (name != "Stable Audio")
     if name == "Stable Audio":
         assert "makes no pictures" in found["pictures"].found
-    assert report.n_evaluations <= 4000 + found["check"].n_predictions + 300
+    assert report.n_evaluations <= 2000 + found["check"].n_predictions + 300
     assert report.page.count("<section") == len(report.sections) + 1

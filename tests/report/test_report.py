@@ -7,18 +7,20 @@ import shlex
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
 from conjure_kernel import AccuracyWarning, GaussianDenoiser, report_model
 from conjure_kernel.cli import build_parser, main
 from conjure_kernel.cli.options import settings_of
 from conjure_kernel.engine.checkup import PICTURED
 from conjure_kernel.evaluation.datasets import ScoredPairs
-from conjure_kernel.report import change, looks, people, vivid
+from conjure_kernel.report import change, looks, people, stability, vivid
 from conjure_kernel.report.budget import most_within, shares
-from conjure_kernel.report.subject import Subject
+from conjure_kernel.report.subject import VECTORS, Subject
 from conjure_kernel.report.words import read_words
 
 PLENTY = 10**9
+GUIDED = ["guidance 3", "guidance 7.5"]
 FAST = {"memory": None, "check_steps": 0, "n_steps": 4}
 
 
@@ -107,11 +109,37 @@ def test_a_hub_that_was_planted_is_found():
     assert 0 < error_of_skewness < 2
 
 
-def test_the_same_again_is_the_most_that_draws_allow(report):
-    rows = section(report, "stability").facts["settings"]
-    assert rows[0]["setting"] == "the same again"
-    assert rows[0]["spearman"] > 0.8
+def test_the_same_again_is_the_most_that_noise_allows(world):
+    found = stability.compare_settings(subject(world), 20_000)
+    rows = found.facts["settings"]
+    assert [row["setting"] for row in rows] == ["the same again", "8 steps", *GUIDED]
+    assert 0.8 < rows[0]["spearman"] < 1
     assert all(row["spearman_low"] <= row["spearman"] <= row["spearman_high"] for row in rows)
+    assert all(0 < row["spearman_draw_se"] < 0.2 for row in rows)
+
+
+def test_a_setting_that_a_model_refuses_has_a_reason_in_place_of_figures(world):
+    class Distilled(Painter):
+        def run(self, task, prompts, rows_per_prompt, guidance_scale):
+            if guidance_scale != 1:
+                raise ValueError("guidance_scale: expected 1, as this model is distilled.")
+            return super().run(task, prompts, rows_per_prompt, guidance_scale)
+
+    found = stability.compare_settings(subject(Distilled(means_of(world))), 20_000)
+    rows = found.facts["settings"]
+    assert [row["spearman"] is None for row in rows] == [False, False, True, True]
+    assert "this model is distilled" in rows[2]["why not"]
+
+
+def test_errors_of_the_order_are_those_of_other_seeds(world):
+    words = read_words().names[:20]
+    i, j = np.triu_indices(20, 1)
+    runs = [subject(world).embedding(random_state=s).fit_transform(words) for s in range(8)]
+    found = [stability._agreement(words, runs[s], runs[s + 4], 4) for s in range(4)]
+    products = [(rows[i] * rows[j]).sum(1) for rows in runs]
+    apart = [spearmanr(products[s], products[s + 4]).statistic for s in range(4)]
+    np.testing.assert_allclose([row[0] for row in found], apart, atol=1e-4)
+    assert np.std(apart) < 3 * np.mean([row[3] for row in found])
 
 
 def test_agreement_with_people_who_see_as_the_model_does(world):
@@ -188,7 +216,8 @@ def test_a_stopped_report_goes_on_from_the_cache(world, tmp_path):
     first = report_model(world, budget=6000, **settings)
     again = report_model(world, budget=6000, **settings)
     assert sum(part.n_predictions for part in first.sections[2:]) > 1000
-    assert sum(part.n_predictions for part in again.sections[2:]) == 0
+    drawn = 8 * (section(again, "map").facts["n_words"] - 16)  # images, but of the references
+    assert sum(part.n_predictions for part in again.sections[2:]) == drawn
     assert [s.facts for s in again.sections[2:]] == [s.facts for s in first.sections[2:]]
 
 
@@ -199,9 +228,9 @@ def test_each_command_has_the_settings_of_the_report(name):
     subject = Subject(given, make_painter())
     texts = {
         "check": subject.command("check", by_position=True),
-        "map": subject.command("map", ["a b", "$c"], "-o", "map.html"),
+        "map": subject.command("embed", ["a b", "$c"], *VECTORS, "--images", "1"),
         "vividness": subject.command("vividness", ["a b"]),
-        "stability": subject.command("matrix", ["a b"], "--origin", "empty", "-o", "m.csv"),
+        "stability": subject.command("embed", ["a b"], *VECTORS),
     }
     first, *lines = texts[name].splitlines()
     args = build_parser().parse_args(shlex.split(first.split("<<")[0])[1:])
