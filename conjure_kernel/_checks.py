@@ -47,6 +47,7 @@ class PromptWarning(ConjureWarning):
 
 
 LARGEST_INTEGER = 2**63 - 1
+ROUNDED = 1e-3  # of the largest distance: the root of the rounding of a float32
 MOST_QUOTED = 60  # characters of a value in a message
 
 
@@ -131,7 +132,10 @@ def check_pairs(pairs: Any, name: str = "pairs") -> tuple[list[str], list[str]]:
 
 
 def check_square(matrix: Any, name: str = "matrix") -> np.ndarray:
-    """Float64 copy of a symmetric, finite, non-negative square matrix."""
+    """Float64 copy of a symmetric, finite, non-negative square matrix of distances.
+
+    A kernel, in which larger is nearer, is told by its diagonal; rounding may leave a little there.
+    """
     checked = _as_floats(matrix, name)
     if checked.ndim != 2 or checked.shape[0] != checked.shape[1] or checked.shape[0] == 0:
         raise ValueError(
@@ -148,6 +152,11 @@ def check_square(matrix: Any, name: str = "matrix") -> np.ndarray:
         raise ValueError(
             f"{name}: expected a symmetric matrix, got a largest gap of {gap:.6g}; pass "
             '(D + D.T) / 2, or use output="divergence" and not "kl".'
+        )
+    if (own := np.diagonal(checked).max()) > ROUNDED * checked.max():
+        raise ValueError(
+            f"{name}: expected a diagonal of 0, got {own:.6g}; pass divergences or distances, and "
+            "no kernel or similarities."
         )
     return checked
 

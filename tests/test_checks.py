@@ -165,6 +165,7 @@ def test_a_good_matrix_comes_back_as_an_independent_float64_copy():
         ([[0, np.inf], [np.inf, 0]], "D: expected finite values, got NaN or infinity"),
         ([[0, -0.25], [-0.25, 0]], "D: expected values of at least 0, got -0.25"),
         ([[0, 1], [1.5, 0]], r"D: expected a symmetric matrix, got a largest gap of 0.5"),
+        ([[1, 0.5], [0.5, 1]], "D: expected a diagonal of 0, got 1; pass .*, and no kernel"),
     ],
 )
 def test_a_bad_matrix_is_refused_with_what_is_wrong(matrix, message):

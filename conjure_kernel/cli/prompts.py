@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from argparse import Namespace
 from importlib.resources import files
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["listed_names", "listed_prompts", "read_prompts", "reading_of"]
 
 NAMES = ("prompt", "prompts", "text", "caption")  # columns that need no --column
+SIGNS = {"a bullet or a number": re.compile(r"^([-*•]|\d+[.)])\s"), "a comma": re.compile(",$")}
 TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".xlsx")
 
 
@@ -106,14 +108,22 @@ def _guess(records: Records) -> str | int:
 
 def _lines_of(source: str, name: str, args: Namespace) -> list[str]:
     """The lines of a text; where all are in quotes, without them."""
+    from conjure_kernel.evaluation.delimited import is_enclosed
     from conjure_kernel.evaluation.encoding import decode, read_bytes
 
     text, _ = decode(read_bytes(source), name, args.encoding)
     lines = [line.strip() for line in text.split("\n")]
     kept = [x for x in lines if x and not (args.comment and x.startswith(args.comment))]
-    quoted = all(
-        len(x) > 1 and x[0] == x[-1] == '"' and '"' not in x[1:-1].replace('""', "") for x in kept
-    )
-    if not quoted or args.quote == "none":
-        return kept
-    return [x[1:-1].replace('""', '"') for x in kept]
+    if args.quote != "none":
+        for quote in ('"', "'"):
+            if all(is_enclosed(line, quote) for line in kept):
+                return [line[1:-1].replace(2 * quote, quote) for line in kept]
+    for what, sign in SIGNS.items():
+        if len(kept) > 1 and all(map(sign.search, kept[:-1])):
+            warnings.warn(
+                f"{name}: all lines have {what}, which is read as a part of each prompt; take it "
+                "out if it is none.",
+                category=PromptWarning,
+                stacklevel=3,
+            )
+    return kept

@@ -20,7 +20,6 @@ FEWEST = 4  # prompts; fewer are one cluster
 RESOLUTIONS = (1.0, 3.0)  # of the coarse and of the fine level
 MOST_CLUSTERED = 4000  # vectors; of more a sample is, and others go where their nearest one is
 MOST_TYPICAL = 3
-NOTHING = 1e-3  # of the largest distance, which rounding may leave on the diagonal
 MOST_SHOWN = 20  # clusters, in a text
 
 
@@ -160,11 +159,6 @@ def _distances(vectors: Any, distances: Any, n: int) -> tuple[np.ndarray, np.nda
     if len(rows) != n:
         raise ValueError(f"{name}: expected a row for each of {n} prompts, got {len(rows)}.")
     if distances is not None:
-        if (own := np.diagonal(rows).max()) > NOTHING * rows.max():
-            raise ValueError(
-                f"{name}: expected zeros on the diagonal, got {own:.6g}, as in a kernel or "
-                "similarities, where larger is nearer; pass distances."
-            )
         return rows, np.arange(n), np.arange(n)
     lengths = np.linalg.norm(rows, axis=1)
     somewhere = lengths > 0

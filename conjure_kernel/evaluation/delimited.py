@@ -10,7 +10,7 @@ from collections import Counter
 from typing import Any
 
 __all__ = ["DECIMAL", "DELIMITERS", "QUOTES", "STS_B", "as_number", "check_equally_long"]
-__all__ += ["find_delimiter", "is_missing", "is_number", "split_fields"]
+__all__ += ["find_delimiter", "is_enclosed", "is_missing", "is_number", "split_fields"]
 
 DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t", "pipe": "|", "space": " "}
 QUOTES = ("auto", "none", '"', "'")
@@ -86,7 +86,7 @@ def _has_csv_quotes(text: str, by: str | None) -> bool:
     """
     fields = [cell for line in text.split("\n") for cell in line.split(by)]
     quoted = [cell for cell in fields if '"' in cell]
-    if not quoted or not all(_is_enclosed(cell, '"') for cell in quoted):
+    if not quoted or not all(is_enclosed(cell, '"') for cell in quoted):
         return False
     by_commas = all(("," in cell) == ('"' in cell) for cell in fields if not is_number(cell))
     return any('""' in cell[1:-1] for cell in quoted) or by_commas or _all_quoted(text, by)
@@ -97,10 +97,11 @@ def _all_quoted(text: str, by: str | None, quote: str = '"') -> bool:
     lines = [line for line in text.split("\n") if line.strip()]
     cells = [cell.strip() for line in lines[1:] or lines for cell in line.split(by)]
     texts = [cell for cell in cells if not (is_missing(cell) or is_number(cell))]
-    return bool(texts) and all(_is_enclosed(cell, quote) for cell in texts)
+    return bool(texts) and all(is_enclosed(cell, quote) for cell in texts)
 
 
-def _is_enclosed(cell: str, quote: str) -> bool:
+def is_enclosed(cell: str, quote: str) -> bool:
+    """Whether a cell begins and ends with a quote, and those within are doubled."""
     within = cell[1:-1].replace(2 * quote, "")
     return len(cell) > 1 and cell[0] == cell[-1] == quote and quote not in within
 

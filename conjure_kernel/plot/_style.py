@@ -50,11 +50,6 @@ def check(
 ) -> tuple[np.ndarray, list[str], np.ndarray]:
     """Matrix, names and standard errors (NaN where unknown) that belong together."""
     matrix = check_square(divergences, "divergences")
-    if matrix.trace() > 0:
-        raise ValueError(
-            f"divergences: expected a diagonal of 0, got the trace {matrix.trace():.6g}; pass "
-            "divergences and not a kernel."
-        )
     names = check_labels(labels, len(matrix))
     errors = np.array(matrix * np.nan if standard_errors is None else standard_errors, dtype=float)
     if errors.shape != matrix.shape:

@@ -317,7 +317,7 @@ def test_of_a_sample_clusters_are_still_numbered_by_size(monkeypatch):
 
 def test_a_kernel_is_not_taken_for_distances():
     apart = cosine_distances(UNIT)
-    with pytest.raises(ValueError, match="expected zeros on the diagonal, got 1, as in a kernel"):
+    with pytest.raises(ValueError, match="distances: expected a diagonal of 0, got 1; pass"):
         find_clusters(PROMPTS, distances=np.exp(-apart))
     rounded = np.sqrt(np.maximum(apart + 1e-7, 0)).astype(np.float32)  # as of float32 cosines
     assert adjusted_rand_score(GROUPS, find_clusters(PROMPTS, distances=rounded).levels[0]) == 1

@@ -356,6 +356,7 @@ LISTS = {
         ["--delimiter", "tab", "--column", "2", "--no-header"],
     ),
     "doubled quotes": ("p.txt", '"a ""big"" dog"\n"x"\n', []),
+    "single quotes": ("p.txt", "\n".join(f"'{p}'" for p in PROMPTS), []),
     "literal quotes": ("p.txt", '"a dog"', ["--quote", "none"]),
     "other letters": ("p.txt", "\n".join(PROMPTS).encode("cp437"), ["--encoding", "cp437"]),
 }
@@ -380,6 +381,13 @@ def test_lists_of_prompts_are_read(kind, write):
 def test_rows_without_a_prompt_are_told(name, content, place, write):
     with pytest.warns(PromptWarning, match=rf"1 of 3 rows have no text .* \({place}\)"):
         assert prompts_in(write(name, content)) == ["a", "b"]
+
+
+@pytest.mark.parametrize("form", ["- {}", "* {}", "• {}", "12. {}", "3) {}", "{},", '"{}",'])
+def test_signs_of_a_list_are_told(form, write):
+    rows = [form.format(prompt) for prompt in PROMPTS]
+    with pytest.warns(PromptWarning, match="all lines have a (bullet or a number|comma), which"):
+        assert prompts_in(write("p.txt", "\n".join(rows))) == rows
 
 
 @pytest.mark.parametrize(

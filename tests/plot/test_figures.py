@@ -462,7 +462,7 @@ GOOD = 1 - np.eye(3)
         (np.triu(GOOD), list("abc"), {}, "divergences: expected a symmetric matrix"),
         (GOOD * np.nan, list("abc"), {}, "divergences: expected finite values"),
         (-GOOD, list("abc"), {}, "divergences: expected values of at least 0, got -1"),
-        (np.exp(-GOOD), list("abc"), {}, "divergences: expected a diagonal of 0, got the trace 3"),
+        (np.exp(-GOOD), list("abc"), {}, "divergences: expected a diagonal of 0, got 1; pass div"),
         (GOOD, list("ab"), {}, "labels: expected 3, one for each prompt, got 2"),
         (GOOD, "abc", {}, "labels='abc': expected a list of strings"),
         (
