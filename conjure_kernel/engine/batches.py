@@ -33,6 +33,7 @@ WORTH_A_SEARCH = 50_000  # predictions
 SEARCH_SECONDS = 5.0
 RATE_SECONDS = 3.0
 LARGEST_SEARCHED = 4096
+SMALL_STATE = 1024  # numbers in a state up to which several threads gain next to nothing
 ONE_THREAD = 1.1  # times the time of several that one thread may take
 
 # Rows that fitted after memory ran out, by model and device: remembered for the session.
@@ -80,6 +81,9 @@ class Batches:
             size = max(1, min(LARGEST_BATCH, numbers // int(np.prod(denoiser.shape))))
         self._tuned = not automatic or denoiser.compiled  # a search would compile each size
         self.n_threads: int | None = None  # those of torch
+        self._on_cpu = may_choose(torch.device(denoiser.device))
+        if self._on_cpu and int(np.prod(denoiser.shape)) <= SMALL_STATE:
+            self.n_threads = 1
         self._here = (denoiser.fingerprint, str(denoiser.device))
         self.denoiser, self.size = denoiser, min(size, _FITTING.get(self._here, size))
 
@@ -93,7 +97,7 @@ class Batches:
         self._tuned, name = True, _describe(self.denoiser)
         size = self._once(name, lambda: self._search(prompt), folder)
         self.size = min(size, _FITTING.get(self._here, LARGEST_SEARCHED))
-        if may_choose(torch.device(self.denoiser.device)):
+        if self._on_cpu:
             search = partial(self._search_threads, prompt)
             self.n_threads = self._once(f"{name}, threads of a call", search, folder)
 
@@ -111,7 +115,7 @@ class Batches:
 
     def _search_threads(self, prompt: str) -> int:
         """One thread, where it is not slower than all of them by more than a tenth."""
-        seconds = {}
+        seconds, self.n_threads = {}, None
         for number in (torch.get_num_threads(), 1):
             with threads(number):
                 seconds[number] = min(self._time(prompt, self.size) for _ in range(3))

@@ -75,7 +75,14 @@ def test_what_the_user_has_set_is_kept(four, name, monkeypatch):
     assert not choice.may_choose(torch.device("meta"))
 
 
-def test_little_work_is_not_worth_a_search(four, batches, tmp_path):
+@pytest.mark.parametrize(("numbers", "expected"), [(1, 1), (1024, 1), (1025, 4)])
+def test_little_work_is_not_worth_a_search(four, tmp_path, numbers, expected):
+    batches = Batches(GaussianDenoiser({"a": [0.0] * numbers, "b": [1.0] * numbers}), "auto")
     batches.tune_batch_size("a", WORTH_A_SEARCH - 1, tmp_path)
-    assert batches.n_threads is None
-    assert batches.attempt(torch.get_num_threads, 1) == 4
+    assert batches.attempt(torch.get_num_threads, 1) == expected
+    assert torch.get_num_threads() == 4
+
+
+def test_a_small_state_keeps_what_the_user_has_set(four, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "4")
+    assert Batches(GaussianDenoiser({"a": 0.0, "b": 1.0}), "auto").n_threads is None
