@@ -132,8 +132,9 @@ class Source:
                 pipeline.load_lora_weights(
                     str(path.parent), weight_name=path.name, adapter_name=name
                 )
-            except (ImportError, ValueError) as error:
-                raise type(error)(
+            except Exception as error:  # a file of other weights may raise anything
+                kind = ImportError if isinstance(error, ImportError) else ValueError
+                raise kind(
                     f"adapters: {str(path)!r} could not be loaded ({str(error)[:200]}); expected a "
                     "LoRA file of this model, and the package peft."
                 ) from error
