@@ -137,8 +137,9 @@ def test_a_notebook_shows_a_table_of_the_levels():
     world, a, b = worlds()
     found = explain(a, b, model=world, **SMALL)
     shown = found._repr_html_()
-    assert shown.count("<tr>") == 1 + N_STEPS + 1  # heading, levels, and all of them
-    assert f"<td>all</td><td>{found.divergence:.3g}" in shown
+    assert shown.count("<tr>") == 1 + N_STEPS  # heading and levels
+    assert shown.partition("<table>")[0].endswith(" nats</p>")
+    assert f": {found.divergence:.3g} ± {found.standard_error:.2g} nats" in shown
 
 
 def test_what_cannot_be_explained_is_refused_in_words():
