@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import math
 import textwrap
+import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -214,6 +215,11 @@ def _cut(cell: str, most: int) -> str:
     return line if len(line) <= most else f"{line[: most - 1].rstrip()}…"
 
 
+def _plain(text: str) -> str:
+    """A text on one line, whose control characters are spaces."""
+    return "".join(" " if unicodedata.category(c) == "Cc" else c for c in text)
+
+
 def jsonable(value: Any) -> Any:
     """The value with arrays as lists, tables as their rows, and NaN as None: strict JSON."""
     if isinstance(value, Table):
@@ -257,4 +263,4 @@ def _small(p: float) -> str:
 def _text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.3f}" if math.isfinite(value) else ""
-    return "" if value is None else str(value).replace("|", "\\|")
+    return "" if value is None else _plain(str(value)).replace("|", "\\|")

@@ -141,6 +141,11 @@ def test_notebooks_see_tables_of_results(results):
         assert page.count("<tr>") > 2 or "<span" in page
 
 
+def test_a_text_keeps_to_its_cell_and_no_terminal_obeys_it():
+    (*_, line) = str(Table([{"cluster": "red\x1b[31m\ntwo | three", "prompts": 3}])).splitlines()
+    assert line == "| red [31m two \\| three | 3 |"
+
+
 def test_no_row_is_told_to_be_hidden_that_is_not():
     pairs = ScoredPairs("few", ["a", "b"], ["c", "d"], [1.0, 2.5])
     assert (
