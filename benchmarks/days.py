@@ -86,11 +86,13 @@ def researcher() -> list[list[str]]:
 
 
 def linguist() -> list[list[str]]:
-    """Rated pairs, with semicolons, decimal commas and a missing rating."""
+    """Rated pairs with semicolons, decimal commas, a missing rating and names to be told."""
+    columns = ["--columns", "mot1,mot2,note"]
     return [
-        ["evaluate", "notes.csv", "--baseline", "text", "-o", "table.tex"],
-        ["evaluate", "notes.csv", "-o", "ratings.png"],
-        ["pairs", "notes.csv", "-o", "pairs.csv"],
+        ["evaluate", "notes.csv", "-o", "table.tex"],
+        ["evaluate", "notes.csv", *columns, "--baseline", "text", "-o", "table.tex"],
+        ["evaluate", "notes.csv", *columns, "-o", "ratings.png"],
+        ["pairs", "notes.csv", "--columns", "mot1,mot2", "-o", "pairs.csv"],
         ["words", "two apples on a blue background", "-o", "words.png"],
     ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+import re
 import textwrap
 import unicodedata
 from collections.abc import Callable, Sequence
@@ -19,6 +20,7 @@ MOST_SHOWN = 12  # rows and columns of a result that is shown
 WIDTH, MOST_LETTERS = 80, 24  # of a line, and of a text in it, at the prompt
 # Heading, names of the columns, rows, and how many rows there are in all.
 Sheet = tuple[str, Sequence[str], Sequence[Sequence[str]], int]
+NUMBER = re.compile(r"-?[\d,.]*(e[+-]?\d+)?( |$|%)")  # what a cell begins with
 LATEX = str.maketrans(
     {c: f"\\{c}" for c in "&%$#_{}"}
     | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
@@ -204,7 +206,7 @@ def _html(names: Sequence[str], rows: Sequence[Sequence[str]], cut: bool = False
 
 def _column(name: str, cells: Sequence[str]) -> list[str]:
     """Name and cells of a column: texts are cut, numbers are not, and the name as its cells are."""
-    are_numbers = all(cell[:1] in "-0123456789" for cell in cells)
+    are_numbers = all(NUMBER.match(cell) for cell in cells)
     shown = [_cut(cell, WIDTH if are_numbers else MOST_LETTERS) for cell in cells]
     return [_cut(name, max(12, *map(len, shown))), *shown]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ MOST_TYPICAL = 3
 MOST_SHOWN = 20  # clusters, in a text
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Clusters:
     """Clusters of n prompts, at one level or more.
 
@@ -39,9 +39,9 @@ class Clusters:
         `typical[level][cluster]`, positions of at most three prompts that stand for it, best first.
     """
 
-    levels: tuple[np.ndarray, ...] = field(repr=False)
+    levels: tuple[np.ndarray, ...]
     names: tuple[tuple[str, ...], ...]
-    typical: tuple[tuple[tuple[int, ...], ...], ...] = field(repr=False)
+    typical: tuple[tuple[tuple[int, ...], ...], ...]
 
     @property
     def table(self) -> Table:
@@ -60,7 +60,7 @@ class Clusters:
             )
         return Table(rows)
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         more = len(self.table) - MOST_SHOWN
         rest = f"\n... and {more} smaller ones" if more > 0 else ""
         return f"{self._title()}\n\n{Table(self.table.rows[:MOST_SHOWN])}{rest}"
