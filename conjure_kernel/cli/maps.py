@@ -88,6 +88,7 @@ def render_map(args: Namespace) -> str:
         _check_saved(args, MEASURED | {"draws": "n_draws", "origin": "origin"}, read["provenance"])
         read["images"] = _saved_images(args, read["images"])
         _write_map(args, replicates=None, **read)
+        say_written(0, args)
         return ""
     bundled = args.prompts is None and args.exact
     prompts = listed_prompts() if bundled else read_prompts(args)
@@ -203,6 +204,7 @@ def _redraw_vectors(args: Namespace) -> str:
         n_first = n
     known = (args, read.prompts, read.vectors, kept, pictures)
     _write_vectors(*known, read.provenance, n_first)
+    say_written(0, args)
     return ""
 
 

@@ -156,6 +156,8 @@ def render_explanation(args: Namespace) -> str:
 
         about = explanation.provenance
         files.write_figure(args.output, args, about, plot_explanation, explanation)
+    if not args.quiet and not options.UNWRITTEN:
+        say(f"'{args.output}' written")
     return ""
 
 

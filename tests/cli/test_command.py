@@ -417,8 +417,9 @@ def test_map_uses_the_conjured_pictures(conjure, expected, prompts, tmp_path, mo
 @pytest.mark.parametrize(("ending", "start"), [("png", b"\x89PNG"), ("pdf", b"%PDF")])
 def test_explain_makes_a_picture(conjure, tmp_path, ending, start):
     code, out, err = conjure("explain", "tomato", "a bus", "-o", tmp_path / f"e.{ending}")
-    assert (code, out, err) == (0, "", [])
-    assert (tmp_path / f"e.{ending}").read_bytes().startswith(start)
+    path = tmp_path / f"e.{ending}"
+    assert (code, out, err) == (0, "", [f"conjure: '{path}' written"])
+    assert path.read_bytes().startswith(start)
 
 
 def test_explain_writes_its_arrays(conjure, tmp_path):
@@ -451,7 +452,8 @@ def test_a_saved_matrix_is_redrawn_without_a_model(conjure, expected, prompts, t
     assert conjure("matrix", prompts, "-o", tmp_path / "m.npz", "--quiet")[0] == 0
     for name in ("c.html", "c.png"):
         drawn = conjure("map", tmp_path / "m.npz", "-o", tmp_path / name, "--cache", "none")
-        assert drawn == (0, "", [])
+        said = f"conjure: 0 noise predictions made, '{tmp_path / name}' written"
+        assert drawn == (0, "", [said])
         assert (tmp_path / name).stat().st_size > 10_000
 
 
