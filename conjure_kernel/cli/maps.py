@@ -12,7 +12,12 @@ from conjure_kernel.cli.embedded import holds_vectors
 from conjure_kernel.cli.given import check_given
 from conjure_kernel.cli.measure import measure, open_model
 from conjure_kernel.cli.options import say, say_written, settings_of
-from conjure_kernel.cli.prompts import listed_names, listed_prompts, read_prompts
+from conjure_kernel.cli.prompts import (
+    listed_names,
+    listed_prompts,
+    read_colours,
+    read_prompts,
+)
 from conjure_kernel.cli.vectors import embedding_of
 
 if TYPE_CHECKING:
@@ -37,6 +42,7 @@ examples:
   conjure map --exact                                 24 everyday things, with the matrix of J
   conjure map prompts.txt -o map.pdf --layout umap
   conjure map prompts.txt -o map.html                 one file to explore in a browser
+  conjure map words.csv --colour theme -o map.html    the page can colour by this column
   conjure map prompts.txt -o map.png --guidance 3 --force
   conjure map matrix.npz -o map.html                  a matrix or vectors that were saved
   conjure map prompts.txt -o atlas.parquet            a table for Embedding Atlas
@@ -65,6 +71,8 @@ def add_verbs(add: options.Add) -> None:
     options.add_origin(parser)
     text = "mds or umap (default: mds; of vectors umap)"
     parser.add_argument("--layout", help=text)
+    text = "a column of the table in FILE by which the page can colour prompts; repeatable"
+    parser.add_argument("--colour", metavar="COLUMN", action="append", default=[], help=text)
     text = "measure J of all pairs, however many prompts there are"
     parser.add_argument("--exact", action="store_true", help=text)
     options.add_model(parser)
@@ -81,7 +89,10 @@ def render_map(args: Namespace) -> str:
     check_choice(args.layout or "mds", "--layout", METHODS)
     if args.images is not None:
         check_number(args.images, "--images", least=0, integer=True)
+    if args.colour and args.output.suffix.lower() != ".html":
+        raise ValueError(f"--colour: expected with an .html page only, got '{args.output}'.")
     if (args.prompts or "").lower().endswith(".npz"):
+        read_colours(args, [])
         if holds_vectors(args.prompts):
             return _redraw_vectors(args)
         read = files.read_matrix(args.prompts)
@@ -95,6 +106,7 @@ def render_map(args: Namespace) -> str:
     if len(distinct := list(dict.fromkeys(prompts))) > FEW and not args.exact:
         return _map_vectors(args, distinct, 1 if args.images is None else args.images)
     n_images = min(4, args.draws) if args.images is None else args.images
+    colours = read_colours(args, prompts)
     engine = open_model(args)
     measured = measure(engine, prompts, args)
     _write_map(
@@ -105,6 +117,7 @@ def render_map(args: Namespace) -> str:
         replicates=measured.replicates if _has_replicates(measured) else None,
         images=engine.images(measured.prompts_a, n_images) if n_images else None,
         provenance=provenance_of(engine),
+        columns=colours,
     )
     say_written(engine.denoiser.n_evaluations, args)
     return ""
@@ -116,7 +129,12 @@ def _has_replicates(measured: Measured) -> bool:
 
 
 def _write_map(
-    args: Namespace, *, replicates: Any, provenance: dict[str, Any], **shown: Any
+    args: Namespace,
+    *,
+    replicates: Any,
+    provenance: dict[str, Any],
+    columns: dict[str, Any] | None = None,
+    **shown: Any,
 ) -> None:
     """Write a page, a picture or a table of a matrix."""
     from conjure_kernel.cli import files
@@ -131,7 +149,8 @@ def _write_map(
         from conjure_kernel.plot.html import html_map
 
         points = layout(shown["divergences"], method=args.layout or "mds")
-        page = html_map(**shown, coordinates=points, provenance=provenance).page
+        shown |= {"coordinates": points, "provenance": provenance, "columns": columns}
+        page = html_map(**shown).page
         files.write_page(args.output, page)
         return
     from conjure_kernel.plot import plot_overview
@@ -174,11 +193,13 @@ def _map_vectors(args: Namespace, prompts: list[str], n_images: int) -> str:
             f"{n:,} prompts: a map of vectors, up to {cost:,} noise predictions; --exact makes one "
             f"of J of all pairs, for {exact:,}"
         )
+    colours = read_colours(args, prompts)
     vectors = model.fit_transform(prompts)
     kept = np.arange(n) if n <= MANY else representatives(vectors)
     chosen = [prompts[i] for i in kept]
     images = model.conjure_images(chosen, n_images) if n_images else None
-    _write_vectors(args, prompts, vectors, kept, images, model.provenance_, n)
+    columns = {**colours, "vividness, nats": model.vividness(prompts)}
+    _write_vectors(args, prompts, vectors, kept, images, model.provenance_, n, columns)
     say_written(model.denoiser.n_evaluations, args)
     return ""
 
@@ -236,6 +257,7 @@ def _write_vectors(
     images: np.ndarray | None,
     provenance: dict[str, Any],
     n_first: int,
+    columns: dict[str, Any] | None = None,
 ) -> None:
     """Write a page, a picture or a table of vectors; the prompts `kept` have images."""
     from conjure_kernel.cli import files
@@ -260,6 +282,7 @@ def _write_vectors(
             "provenance": provenance,
             "clusters": groups,
             "n_first": n_first,
+            "columns": columns,
         }
         page = html_map(None, prompts, vectors=vectors, **shown, **more).page
         return files.write_page(args.output, page)

@@ -14,7 +14,7 @@ from conjure_kernel._checks import PromptWarning, check_prompts, quote
 if TYPE_CHECKING:
     from conjure_kernel.evaluation.records import Records
 
-__all__ = ["listed_names", "listed_prompts", "read_prompts", "reading_of"]
+__all__ = ["listed_names", "listed_prompts", "read_colours", "read_prompts", "reading_of"]
 
 NAMES = ("prompt", "prompts", "text", "caption")  # columns that need no --column
 SIGNS = {"a bullet or a number": re.compile(r"^([-*•]|\d+[.)])\s"), "a comma": re.compile(",$")}
@@ -57,6 +57,39 @@ def read_prompts(args: Namespace) -> list[str]:
     if not (prompts := [cell.strip() for cell in cells if cell.strip()]):
         raise ValueError(f"{name}: expected prompts, one a line, got none.")
     return check_prompts(prompts, name)
+
+
+def read_colours(args: Namespace, prompts: list[str]) -> dict[str, list[Any]]:
+    """The columns that --colour names: for each prompt the value of the first row that has it."""
+    from conjure_kernel.evaluation.records import read_records
+
+    if not args.colour:
+        return {}
+    if args.prompts in (None, "-") or args.prompts.lower().endswith(".npz"):
+        raise ValueError(
+            f"--colour={args.colour[0]!r}: expected a table as FILE, of which it is a column."
+        )
+    records = read_records(args.prompts, **reading_of(args)).with_header()
+    own = records.column(_guess(records) if args.column is None else args.column, "--column")
+    row_of: dict[str, list[Any]] = {}
+    for row in records.rows:
+        if isinstance(row[own], str) and row[own].strip():
+            row_of.setdefault(check_prompts([row[own].strip()])[0], row)
+    columns = {}
+    for name in args.colour:
+        place = records.column(name, "--colour")
+        columns[name] = _numbers([row_of[prompt][place] for prompt in prompts])
+    return columns
+
+
+def _numbers(cells: list[Any]) -> list[Any]:
+    """Cells as numbers, where all that are not empty are some; else as they are."""
+    texts = [cell.strip() if isinstance(cell, str) else cell for cell in cells]
+    kept = [None if text == "" else text for text in texts]
+    try:
+        return [None if cell is None else float(cell) for cell in kept]
+    except (TypeError, ValueError):
+        return kept
 
 
 def _column_of(args: Namespace) -> list[str]:

@@ -254,6 +254,13 @@ class ConjureEmbedding(
             return []
         return list(dict.fromkeys(check_prompts(self.references, "references")))
 
+    @as_fitted
+    def vividness(self, X: Sequence[str]) -> np.ndarray:
+        """Pooled divergence (n,) of prompts from the empty one in nats: squared lengths."""
+        if self.origin is None:
+            raise ValueError('origin=None: expected "empty", from which vividness is measured.')
+        return (self._embed(check_prompts(X)).astype(float) ** 2).sum(1)
+
     def _check_parameters(self) -> None:
         check_choice(self.weighting, "weighting", tuple(WEIGHTINGS))
         prompt_of_origin(self.origin)

@@ -254,3 +254,48 @@ def test_normalized_vectors_are_written(conjure, prompts, tmp_path):
     assert code == 0, err
     vectors = np.load(path)["vectors"]
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
+
+
+def test_a_page_can_be_coloured_by_columns_and_by_vividness(conjure, tmp_path, monkeypatch):
+    monkeypatch.setattr("conjure_kernel.cli.maps.FEW", 2)
+    table, path = tmp_path / "words.csv", tmp_path / "map.html"
+    table.write_text("word,theme,score\ndog,pet,1.5\nbus,,2\ndog,other,9\ncar,road,\n", "utf-8")
+    given = [table, "--column", "word", "--steps", "2", "--images", "0", "-o", path]
+    assert conjure("map", *given, "--colour", "theme", "--colour", "SCORE")[0] == 0
+    data = json.loads(re.search(r'id="data">(.*?)</script>', path.read_text("utf-8"), re.S)[1])
+    theme, score, vivid = data["columns"]
+    assert (theme["name"], theme["kind"]) == ("theme", "category")
+    assert [None if i is None else theme["names"][i] for i in theme["values"]] == [
+        "pet",
+        None,
+        "road",
+    ]
+    assert (score["kind"], score["values"]) == ("number", [1.5, 2.0, None])
+    assert vivid["name"] == "vividness, nats"
+    assert min(vivid["values"]) > 0
+    monkeypatch.setattr("conjure_kernel.cli.maps.FEW", 60)
+    assert conjure("map", *given, "--force", "--colour", "theme")[0] == 0
+    data = json.loads(re.search(r'id="data">(.*?)</script>', path.read_text("utf-8"), re.S)[1])
+    assert [column["name"] for column in data["columns"]] == ["theme"]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            ["words.csv", "--column", "word", "--colour", "x", "-o", "m.html"],
+            "--colour='x': expected",
+        ),
+        (
+            ["words.csv", "--column", "word", "--colour", "word", "-o", "m.png"],
+            "an .html page only",
+        ),
+        (["--colour", "kind", "-o", "m.html"], "--colour='kind': expected a table as FILE"),
+    ],
+)
+def test_a_colour_that_there_is_not_is_refused(conjure, tmp_path, monkeypatch, given, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "words.csv").write_text("word,theme\ndog,pet\nbus,road\ncar,road\n", "utf-8")
+    code, _, err = conjure("map", *given)
+    assert code == 2
+    assert message in err

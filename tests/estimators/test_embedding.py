@@ -416,3 +416,17 @@ def test_other_weightings_have_no_limit_in_nats():
         model.similarity(["p"], [""])
     with pytest.raises(ValueError, match="normalize='yes': expected True or False"):
         embedding(world, normalize="yes").fit(["p", "q"])
+
+
+def test_vividness_is_the_squared_distance_from_the_empty_prompt():
+    world = GaussianDenoiser({"": [0.0, 0.0], "a": [1.0, 0.0], "b": [2.0, 1.0], "c": [0.3, 0.0]})
+    settings = {"n_components": None, "memory": None}
+    plain = ConjureEmbedding(world, **settings).fit(["a", "b", "c"])
+    vectors = plain.transform(["", "a", "b", "c"])
+    wanted = ((vectors[1:] - vectors[0]) ** 2).sum(1)
+    seen = ConjureEmbedding(
+        world, origin="empty", normalize=True, references=plain.references_, **settings
+    ).fit(["a", "b", "c"])
+    np.testing.assert_allclose(seen.vividness(["a", "b", "c"]), wanted, rtol=1e-5)
+    with pytest.raises(ValueError, match='expected "empty"'):
+        plain.vividness(["a"])
