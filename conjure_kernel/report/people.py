@@ -43,10 +43,11 @@ def agree_with_people(subject: Subject, pairs: ScoredPairs, source: str, budget:
     interval = ""
     if np.isfinite(row["spearman_low"]):
         interval = f" (95 % interval {row['spearman_low']:.2f} to {row['spearman_high']:.2f})"
-    found = (
-        f"On {some} of {pairs.name}, Spearman's correlation of people's scores and -log R is "
-        f"{row['spearman']:.2f}{interval}."
-    )
+    found = f"On {some} of {pairs.name}, Spearman's correlation of people's scores and -log R "
+    if np.isfinite(row["spearman"]):
+        found += f"is {row['spearman']:.2f}{interval or ', with no interval of so few'}."
+    else:
+        found += "cannot be told of so few, or of scores that are all equal."
     more = ("--pairs", str(n)) if n < len(pairs) else ()
     return Section(
         "people",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from conjure_kernel._table import jsonable
 from conjure_kernel.engine.plan import plan
 from conjure_kernel.engine.provenance import provenance_of
 from conjure_kernel.evaluation.datasets import ScoredPairs, load_pairs
+from conjure_kernel.models.denoiser import Denoiser
 from conjure_kernel.report import change, looks, people, stability, vivid
 from conjure_kernel.report.budget import shares
 from conjure_kernel.report.page import render
@@ -25,7 +26,6 @@ __all__ = ["BUDGET", "Report", "report_model"]
 
 TIMED = 8  # words
 BUDGET = 60_000  # noise predictions; a few minutes of the embedded model
-FAILURES = (ValueError, TypeError, RuntimeError, FloatingPointError, ImportError)
 Work = Callable[[], Section]
 
 
@@ -137,14 +137,17 @@ def report_model(
     by_name = isinstance(scores, str | Path)
     pairs: Any = load_pairs(scores) if by_name else scores  # type: ignore[arg-type]
     source = str(scores) if by_name else "PAIRS"
-    sections = [_timed(lambda: looks.check(subject), subject)]
+    models = [subject.denoiser] + ([] if other is None else [other.denoiser])
+    before, begun = _made(models), time.perf_counter()
+    checked = looks.check(subject)  # a model that cannot be measured has no report
+    sections = [checked.costing(_made(models) - before, time.perf_counter() - begun, ())]
     if minutes is not None:
         budget = max(1, round(60 * minutes * _rate(subject)))
     works = _works(subject, other, pairs, source, budget)
     for name, title, work in works:
         if tell is not None:
             tell(f"{title} ...")
-        sections.append(_tried(name, title, work, subject))
+        sections.append(_measured(name, title, work, models))
     return Report(subject.denoiser.name, sections, budget, provenance_of(subject.engine()))
 
 
@@ -177,22 +180,23 @@ def _works(
         yield "change", change.TITLE, lambda: change.tell_change(subject, other, share["change"])
 
 
-def _tried(name: str, title: str, work: Work, subject: Subject) -> Section:
-    """The section, or why there is none."""
-    try:
-        return _timed(work, subject)
-    except FAILURES as error:
-        return Section(name, title, f"Not measured: {error}", measured=False)
-
-
-def _timed(work: Work, subject: Subject) -> Section:
-    """The section, with what it cost."""
-    before, begun = subject.denoiser.n_evaluations, time.perf_counter()
+def _measured(name: str, title: str, work: Work, models: Sequence[Denoiser]) -> Section:
+    """The section with what it cost and what was warned of; or why there is none."""
+    before, begun = _made(models), time.perf_counter()
     with warnings.catch_warnings(record=True) as told:
         warnings.filterwarnings("always", category=ConjureWarning)
-        section = work()
-    for warning in told:
-        warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+        try:
+            section = work()
+        except Exception as error:  # a model of the user may raise anything
+            found = f"Not measured: {error or type(error).__name__}"
+            section = Section(name, title, found, measured=False)
+    for one in told:
+        warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
     texts = dict.fromkeys(str(w.message) for w in told if issubclass(w.category, ConjureWarning))
-    made = subject.denoiser.n_evaluations - before
-    return section.costing(made, time.perf_counter() - begun, tuple(texts))
+    spent = time.perf_counter() - begun
+    return section.costing(_made(models) - before, spent, tuple(texts))
+
+
+def _made(models: Sequence[Denoiser]) -> int:
+    """Noise predictions that these models have made."""
+    return sum(model.n_evaluations for model in models)

@@ -27,6 +27,7 @@ FLAGS = {
     "device": "--device",
     "dtype": "--dtype",
 }
+PLACES = ("memory", "batch_size", "n_jobs", "verbose")  # which move no number
 MODEL_FLAGS = ("revision", "token_env", "variant", "config")
 OPEN: dict[str, Any] = {"device": "auto", "dtype": "auto", "model_kwargs": None}
 OF_VECTORS: dict[str, Any] = {"origin": "empty", "normalize": True, "n_points": 4, "n_blocks": 4}
@@ -89,10 +90,18 @@ class Subject:
     ) -> str:
         """A command line with these settings that reads lines from its standard input."""
         parts = ["conjure", verb, *(["-"] if lines else [])]
-        parts += [self.name] if by_position else []
-        parts += [*words, *([] if by_position else ["--model", self.name]), *self._flags()]
-        text = " ".join(map(shlex.quote, parts))
+        parts += [self.name] if by_position else ["--model", self.name]
+        text = " ".join(map(shlex.quote, [*parts, *words, *self._flags()]))
+        if unsaid := self._unsaid():
+            text = f"# no option for: {unsaid}\n{text}"
         return "\n".join([f"{text} <<'{END}'", *lines, END]) if lines else text
+
+    def _unsaid(self) -> str:
+        """Settings that are not as they are by default and have no option, as text."""
+        default = Measurement()
+        said = {*FLAGS, *PLACES, "model", "model_kwargs"}
+        others = [n for n in self.given if n not in said and self.given[n] != getattr(default, n)]
+        return ", ".join(f"{name}={self.given[name]!r}" for name in others)
 
     def _flags(self) -> list[str]:
         """Options for what is not as it is by default."""

@@ -201,6 +201,58 @@ def test_what_is_warned_of_stands_on_the_page(world):
     assert section(report, "check").warnings == ()
 
 
+@pytest.mark.parametrize("error", [RuntimeError("no memory"), KeyError("layer.7")])
+def test_what_a_failed_section_cost_is_counted(world, error):
+    class Failing(Painter):
+        n_calls = 0
+
+        def _eps(self, *given):
+            self.n_calls += 1
+            if self.n_calls > 95:
+                raise error
+            return super()._eps(*given)
+
+    model = Failing(means_of(world))
+    report = report_model(model, budget=7500, **FAST)
+    assert not section(report, "map").measured
+    assert section(report, "map").n_predictions > 1000
+    assert str(error) in section(report, "map").found
+    assert report.n_evaluations == model.n_evaluations
+
+
+def test_both_models_count_and_the_command_has_them_in_their_order(world):
+    a, b = make_painter(), make_painter(1)
+    report = report_model(a, against=b, budget=6000, **FAST)
+    assert report.n_evaluations == a.n_evaluations + b.n_evaluations
+    named = Subject({"model": "base"}, a), Subject({"model": "tuned"}, b)
+    command = change.tell_change(named[1], named[0], 6000).command.splitlines()[0]
+    models = build_parser().parse_args(shlex.split(command.split("<<")[0])[1:]).model
+    assert models == ["base", "tuned"]
+
+
+def test_settings_that_the_command_line_has_not_are_told(world):
+    given = {"model": world, "substeps": 1, "weighting": "noise", "n_steps": 4, "memory": None}
+    first, second, *_ = Subject(given, world).command("vividness", ["dog"]).splitlines()
+    assert first == "# no option for: substeps=1, weighting='noise'"
+    assert second.startswith("conjure vividness - --model MODEL --steps 4")
+
+
+def test_the_page_does_not_say_that_pictures_were_within_the_budget(world):
+    tiny = report_model(world, budget=10, **FAST)
+    assert tiny.n_evaluations > 10
+    assert "of 10 allowed" not in tiny.page
+    assert "come on top" in tiny.page
+
+
+@pytest.mark.parametrize(("n", "told"), [(2, "cannot be told"), (6, "no interval")])
+def test_too_few_pairs_for_a_figure_or_its_interval_are_told(world, n, told):
+    names = read_words().names
+    pairs = ScoredPairs("toy", names[:n], names[1 : n + 1], np.arange(n, dtype=float))
+    found = people.agree_with_people(subject(world), pairs, "pairs.tsv", PLENTY).found
+    assert told in found
+    assert "nan" not in found
+
+
 def test_json_is_strict_and_the_page_loads_nothing(report):
     facts = json.loads(json.dumps(report.to_dict(), allow_nan=False))
     assert [part["name"] for part in facts["sections"]][:2] == ["check", "pictures"]
