@@ -134,9 +134,7 @@ def report_model(
         raise ValueError("origin: expected None, as each section has its own; leave it out.")
     subject = Subject.of({**settings, "model": model})
     other = None if against is None else Subject.of({**settings, "model": against})
-    by_name = isinstance(scores, str | Path)
-    pairs: Any = load_pairs(scores) if by_name else scores  # type: ignore[arg-type]
-    source = str(scores) if by_name else "PAIRS"
+    pairs, source = _scored(scores)
     models = [subject.denoiser] + ([] if other is None else [other.denoiser])
     before, begun = _made(models), time.perf_counter()
     checked = looks.check(subject)  # a model that cannot be measured has no report
@@ -149,6 +147,12 @@ def report_model(
             tell(f"{title} ...")
         sections.append(_measured(name, title, work, models))
     return Report(subject.denoiser.name, sections, budget, provenance_of(subject.engine()))
+
+
+def _scored(scores: Any) -> tuple[ScoredPairs | None, str]:
+    """Pairs with scores by people, and how a command names them."""
+    by_name = isinstance(scores, str | Path)
+    return (load_pairs(scores), str(scores)) if by_name else (scores, "PAIRS")
 
 
 def _rate(subject: Subject) -> float:
