@@ -19,6 +19,7 @@ from conjure_kernel.cli.prompts import (
     read_prompts,
 )
 from conjure_kernel.cli.vectors import embedding_of
+from conjure_kernel.engine.parameters import OF_A_MAP
 
 if TYPE_CHECKING:
     from conjure_kernel.engine.pairwise import Measured
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["add_verbs"]
 
 FEW = 60  # prompts up to which a map is made of J of all pairs, unless --exact asks for it
-# Four noisy points a level rank prompts as eight do (docs/embedding.md), at half the price.
 MEASURED = {  # options that a saved file has made up its mind about, by name in its provenance
     "model": "model",
     "steps": "n_steps",
@@ -34,7 +34,6 @@ MEASURED = {  # options that a saved file has made up its mind about, by name in
     "sampler": "sampler",
     "seed": "seed",
 }
-OF_A_MAP: dict[str, Any] = {"origin": "empty", "normalize": True, "n_points": 4, "n_blocks": 4}
 
 MAP = """\
 examples:

@@ -10,7 +10,7 @@ from typing import Any
 from conjure_kernel.engine.engine import Engine
 from conjure_kernel.engine.ledger import Requests
 from conjure_kernel.engine.opening import open_engine, open_model
-from conjure_kernel.engine.parameters import Measurement
+from conjure_kernel.engine.parameters import OF_A_MAP, Measurement
 from conjure_kernel.engine.steps import most_left
 from conjure_kernel.estimators.embedding import ConjureEmbedding
 from conjure_kernel.models.denoiser import Denoiser
@@ -30,7 +30,6 @@ FLAGS = {
 PLACES = ("memory", "batch_size", "n_jobs", "verbose")  # which move no number
 MODEL_FLAGS = ("revision", "token_env", "variant", "config")
 OPEN: dict[str, Any] = {"device": "auto", "dtype": "auto", "model_kwargs": None}
-OF_VECTORS: dict[str, Any] = {"origin": "empty", "normalize": True, "n_points": 4, "n_blocks": 4}
 VECTORS = ("--normalize", "--points", "4", "-o", "vectors.npz")  # the same for `conjure embed`
 END = "END"  # of the lines that a command reads
 
@@ -78,7 +77,7 @@ class Subject:
         """Vectors of length 1 of the settings, some of them changed; as a map has them."""
         own = {f.name for f in fields(ConjureEmbedding)}
         settings = {n: value for n, value in self.settings.items() if n in own}
-        return ConjureEmbedding(**{**settings, **OF_VECTORS, **more})
+        return ConjureEmbedding(**{**settings, **OF_A_MAP, **more})
 
     def price(self, of: Callable[[int], Requests], **more: Any) -> Callable[[int], int]:
         """Noise predictions from an empty cache, as a function of n, of what `of(n)` requests."""
