@@ -103,6 +103,16 @@ def test_every_kind_of_scene_is_drawn(world):
     assert kinds == {"one", "small", "big", *COUNTS, *RELATIONS}
 
 
+def test_what_more_makers_drew_is_drawn_more_often_and_in_its_first_style_as_asked():
+    art = make_art()
+    rows = art.concept != 0
+    rows[0] = True  # one drawing of the first thing, two of each other
+    parts = (part[rows] for part in (art.sprites, art.concept, art.style))
+    world, rng = World(Art(art.concepts, *parts), first=0.8), random.Random(0)
+    counts = np.bincount([world.any_sprite(rng) for _ in range(5000)]) / 5000
+    np.testing.assert_allclose(counts, [0.2, 0.36, 0.04, 0.36, 0.04], atol=0.02)
+
+
 def test_things_stand_where_the_caption_says(world):
     red, blue = Thing(0, 0.5, *RELATIONS["right of"][0]), Thing(4, 0.5, *RELATIONS["right of"][1])
     picture = world.render([Scene("right of", (red, blue))])[0]
@@ -149,6 +159,7 @@ def arguments(work, steps):
         rate=1e-3,
         seed=0,
         blocks=2,
+        first=0.0,
         dropped=0.1,
         weights="min-snr",
         device="cpu",
@@ -345,6 +356,7 @@ NOUNS = {  # a noun: its meanings, each with WordNet's file, its nouns and what 
     "canine": [(5, ["canine"], "animal")],
     "animal": [(5, ["animal"], None)],
     "cone": [(6, ["cone"], None)],
+    "key": [(6, ["key"], None)],
     "screw": [(18, ["screw", "jailer"], None), (6, ["screw"], None)],
     "justice": [(7, ["justice"], None)],
     "domestic dog": [],
@@ -392,6 +404,8 @@ def test_nouns_have_meanings_names_and_kinds(nouns):
         ("dog-settings", None),
         ("one-two-three-dog", None),
         ("dog-unheard", None),
+        ("dog-domestic", ("domestic dog", "domestic dog")),  # as the noun is
+        ("heart-key", None),
     ],
 )
 def test_a_drawing_belongs_to_the_noun_that_its_name_ends_in(nouns, name, found):

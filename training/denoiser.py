@@ -25,6 +25,7 @@ from diffusers import (
     StableDiffusionPipeline,
     UNet2DConditionModel,
 )
+from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor, nn
 from transformers import BertTokenizerFast, CLIPTextConfig, CLIPTextModel
 
@@ -64,20 +65,21 @@ def tokenize(tokenizer: BertTokenizerFast, captions: list[str]) -> Tensor:
 
 @torch.inference_mode()
 def make_pool(
-    work: Path, autoencoder: AutoencoderKL, tokenizer: BertTokenizerFast, seed: int, blocks: int
+    args: argparse.Namespace, autoencoder: AutoencoderKL, tokenizer: BertTokenizerFast
 ) -> Pool:
     """Draw, render and encode blocks of scenes, or read the ones encoded before."""
-    path = work / "pool.pt"
+    path = args.work / "pool.pt"
     if path.exists():
         return Pool(**torch.load(path))
-    world, rng, latents, tokens = World(Art.load(work)), random.Random(seed), [], []
-    while len(latents) < blocks:
+    world, rng = World(Art.load(args.work), args.first), random.Random(args.seed)
+    latents, tokens = [], []
+    while len(latents) < args.blocks:
         scenes = [world.draw(rng) for _ in range(BLOCK)]
         pixels = world.render(scenes).to(autoencoder.device)
         latents.append(encode(autoencoder, pixels).half().cpu())
         captions = [world.caption(scene, rng) for scene in scenes for _ in range(N_CAPTIONS)]
         tokens.append(tokenize(tokenizer, captions).short().view(BLOCK, N_CAPTIONS, LENGTH))
-        print(f"encoded {len(latents)} of {blocks} blocks of scenes", flush=True)
+        print(f"encoded {len(latents)} of {args.blocks} blocks of scenes", flush=True)
     pool = Pool(torch.cat(latents), torch.cat(tokens))
     torch.save(vars(pool), path)
     return pool
@@ -139,6 +141,12 @@ def make_scheduler() -> DDIMScheduler:
     )
 
 
+def has_bfloat16() -> bool:
+    """Tell whether this processor multiplies bfloat16 itself."""
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
+
+
 class Trainer:
     """Everything that changes during training, and how to store and resume it."""
 
@@ -151,13 +159,14 @@ class Trainer:
         self.parameters = [p for part in parts for p in part.parameters() if p.requires_grad]
         self.average = [p.detach().clone() for p in self.parameters]
         self.optimizer = torch.optim.AdamW(
-            self.parameters, args.rate, betas=(0.9, 0.99), weight_decay=1e-2
+            self.parameters, args.rate, betas=(0.9, 0.99), weight_decay=1e-2, fused=True
         )
         self.generator = torch.Generator().manual_seed(args.seed)
+        self.half = self.device.type == "cuda" or has_bfloat16()
         self.step, self.seconds = 0, 0.0
         self.resume()
         self.forward = torch.compile(self.unet) if args.compile else self.unet
-        self.pool = make_pool(args.work, self.autoencoder, self.tokenizer, args.seed, args.blocks)
+        self.pool = make_pool(args, self.autoencoder, self.tokenizer)
         self.nothing = tokenize(self.tokenizer, [""])
         alphas = self.scheduler.alphas_cumprod
         self.weights = WEIGHTS[args.weights](alphas / (1 - alphas))
@@ -179,6 +188,9 @@ class Trainer:
         for part in (self.unet, self.autoencoder):
             part.to(self.device, memory_format=torch.channels_last)
         self.text_encoder.to(self.device)
+        if self.device.type == "cpu":  # fused attention is slow backwards in bfloat16
+            self.unet.set_attn_processor(AttnProcessor())
+            self.text_encoder.set_attn_implementation("eager")
 
     def resume(self) -> None:
         """Go on from the last checkpoint, if there is one."""
@@ -235,8 +247,7 @@ class Trainer:
         noise = torch.randn(latents.shape, generator=self.generator)
         noisy = self.scheduler.add_noise(latents, noise, times)
         target = self.scheduler.get_velocity(latents, noise, times).to(self.device)
-        half = self.device.type == "cuda"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
             text = self.text_encoder(input_ids=tokens).last_hidden_state
             noisy = noisy.to(self.device, memory_format=torch.channels_last)
             v = self.forward(noisy, times.to(self.device), text).sample
@@ -292,6 +303,9 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=1e-3, help="AdamW's first learning rate")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--blocks", type=int, default=80, help="cached scenes, in thousands")
+    parser.add_argument(
+        "--first", type=float, default=0, help="share drawn in a thing's first style"
+    )
     parser.add_argument("--dropped", type=float, default=0.1, help="share of captions left empty")
     parser.add_argument("--weights", choices=WEIGHTS, default="min-snr", help="of noise levels")
     device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 
@@ -38,6 +39,10 @@ class Nouns:
         """The entry of each meaning, by its number."""
         text = (self.folder / "data.noun").read_text(encoding="utf-8")
         return {line[:8]: line for line in text.splitlines() if not line.startswith(" ")}
+
+    def knows(self, words: Iterable[str]) -> bool:
+        """Tell whether words in a row are a noun."""
+        return self.meaning(" ".join(words)) is not None
 
     def meaning(self, words: str) -> str | None:
         """Return the number of the first meaning of a noun, singular or plural; None if unknown.

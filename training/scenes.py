@@ -71,9 +71,13 @@ def with_article(words: str) -> str:
 
 
 class World:
-    """Draws random scenes, renders them and words their captions."""
+    """Draws random scenes, renders them and words their captions.
 
-    def __init__(self, art: Art) -> None:
+    `first` is the share of things that are drawn in the first style that their concept has.
+    """
+
+    def __init__(self, art: Art, first: float = 0.0) -> None:
+        self.first = first
         self.concepts, self.concept = art.concepts, art.concept.tolist()
         self.sprites_of: list[list[int]] = [[] for _ in art.concepts]
         for sprite, concept in enumerate(self.concept):
@@ -104,8 +108,9 @@ class World:
         return Scene(kind, tuple(Thing(*thing) for thing in things), background)
 
     def any_sprite(self, rng: random.Random) -> int:
-        """Draw a concept, then one of its styles."""
-        return rng.choice(rng.choice(self.sprites_of))
+        """Draw a concept, the likelier the more makers drew it, then one of its styles."""
+        sprites = self.sprites_of[rng.choice(self.concept)]
+        return sprites[0] if rng.random() < self.first else rng.choice(sprites)
 
     def name(self, thing: Thing, rng: random.Random, main: float = 0.6) -> str:
         """Return one of the names of a thing, the main one in a share of cases."""

@@ -23,17 +23,22 @@ import torch
 from torch import Tensor
 
 from training.art import STYLES, Art, Concept, IconSet, fetch, render
+from training.left_out import BUTTONS, COMPOUNDS, LEFT_OUT, PLACES
 from training.nouns import Nouns
 
 COLOURED = (
     *("flat-color-icons", "fluent-color", "icon-park"),
-    *("streamline-ultimate-color", "streamline-freehand-color"),
+    *("streamline-ultimate-color", "streamline-freehand-color", "streamline-flex-color"),
+    *("streamline-plump-color", "streamline-kameleon-color", "streamline-cyber-color"),
+    *("streamline-stickies-color", "streamline-sharp-color", "streamline-color", "meteocons"),
 )
 GLYPHS = (
     *("game-icons", "mdi", "ph", "fa6-solid", "material-symbols", "fluent", "healthicons"),
     *("mingcute", "tabler", "bxs", "maki", "solar", "hugeicons", "streamline-plump"),
     *("streamline-flex", "streamline-ultimate", "lucide", "lucide-lab", "carbon", "iconoir"),
-    *("tdesign", "mynaui", "gis"),
+    *("tdesign", "mynaui", "gis", "temaki", "ri", "lets-icons", "uil", "guidance", "icons8"),
+    *("la", "bi", "ion", "clarity", "f7", "fontisto", "raphael", "majesticons", "mage"),
+    *("subway", "medical-icon", "streamline"),
 )
 SETS = (*STYLES, "openclipart", *COLOURED, *GLYPHS)
 PER_SET, PER_CONCEPT = 2, 8
@@ -45,50 +50,6 @@ STYLE = set(
     """.split()
 )
 FILLED = {"filled", "fill", "solid", "bold"}
-# a drawing whose name holds one of these shows a program's button or a sign
-BUTTONS = set(
-    """
-    access accounting activity add ai airplanemode align allowances android antenna app apps
-    arrow award back border bottom brand bring browser business button cancel case chart check
-    clipboard cloud code cog commerce content control crying crypto data database delete design
-    device direction directions disable distribute document dot dots down earth edit email empty
-    enable end export face fast file filter finger fitness flag flip focus fold folder form
-    format forward front fullscreen gallery gender git globe google graph grinning hide
-    horizontal import info input insurance kissing language layer layout left leftwards list
-    live loading local location lock logo mail man mans medical medium men mens menu message
-    minus mode monetization monitor move movie movies natural non not octagon off oncoming
-    output page paginate panel panorama people person phone play plus pushing ranking rating
-    redo refresh remove reset right rightwards safety saving screen screenshot search send
-    setting settings shape share shipment show sidebar single skip small smiling sort specialty
-    square state step switch taking text tic toggle top tour transition trip ui undo up upload
-    user vector vectors vertical video view warning weather window wireless woman women
-    workspace zodiac zoom
-    """.split()
-)
-# nouns that sets use for a program's doings, or of which WordNet's first meaning is another one
-LEFT_OUT = set(
-    """
-    abs acoustic affiliate agent agents angle area assembly attractions automatic avatar azimuth
-    base binary block blogger bootstrap bot buffer capsules character chrome collage colors
-    combine commodity component compress consignment copilot corner counter crop css cursor
-    customer dashboard delta deposit detour developer diagonal dividers dock drag draw duplicate
-    edge editor endpoint equal ethernet exchange favourite feed fetus field fighter filters
-    finder frame framer friends gateway glyphs gps grab guest hail hangouts hash haze hole host
-    hub human inpatient inside internet invader ios ipod java join labs lan landing landscape
-    latitude launch layers lego loader local longitude loop mac margin marker mate material maya
-    member messenger midi mistral mobile more mute narrows navigator neutral node north notch
-    notches number opacity open organic origin outlet outline outpatient outside padding pager
-    pathfinder picker pivot place placeholder plain planner platform position post private
-    product radial radical record recording repository result round route segment setup shake
-    shortcut shrink slack slide sliders solid south sperm spline steppers straight structure
-    styler suspension swot system tangent thick tinder tips track transparency tux unknown
-    upgrade users vagina variable vip vitals west white widget wifi workspaces wrap yahoo
-    """.split()
-)
-# places of openclipart without drawings of things
-PLACES = set(
-    "stars flags patterns gradients logos cards icons arrows jigsaw flowchart duplicates".split()
-)
 
 
 @dataclass
@@ -132,7 +93,9 @@ def noun_of(name: str, nouns: Nouns) -> tuple[str, str] | None:
     """
     words = re.findall("[a-z]+", name.lower())
     words = [word for word in words if word not in STYLE] or words
-    if len(words) > 3 or BUTTONS & set(words):
+    if len(words) == 2 and nouns.knows(reversed(words)) and not nouns.knows(words):
+        words.reverse()  # "tree pine"
+    if len(words) > 3 or BUTTONS & set(words) or " ".join(words) in COMPOUNDS:
         return None
     for start in range(len(words)):
         noun = " ".join(words[start:])
