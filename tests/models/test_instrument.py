@@ -156,6 +156,31 @@ def test_a_scheduler_that_sets_its_times_when_made_is_replaced_too(kind):
     assert repr(before) == repr(vars(scheduler))
 
 
+def test_methods_put_onto_a_scheduler_to_log_it_are_passed_by():
+    scheduler, steps = diffusers.DDIMScheduler(), []
+    scheduler.step = steps.append
+    instrument, task, x_t, eps = make_step(scheduler)
+    instrument.set_timesteps(3)
+    instrument.step(eps, 0, x_t)
+    torch.testing.assert_close(task.eps, eps)
+    assert not steps
+    assert scheduler.step == steps.append
+
+
+class Halved(diffusers.DDIMScheduler):
+    def scale_model_input(self, sample, timestep=None):
+        return sample / 2
+
+
+def test_a_scaling_of_the_input_that_is_not_of_diffusers_is_refused():
+    patched = diffusers.DDIMScheduler()
+    patched.scale_model_input = lambda sample, timestep=None: sample / 2
+    for scheduler in (Halved(), patched):
+        with pytest.raises(ValueError, match="of its own, which this measurement would pass"):
+            read_dialect(scheduler)
+    read_dialect(diffusers.EulerDiscreteScheduler())
+
+
 @pytest.mark.parametrize("inverted", [False, True])
 def test_a_flow_that_runs_from_noise_to_data_is_the_same_flow(inverted):
     scheduler = diffusers.FlowMatchEulerDiscreteScheduler(invert_sigmas=inverted)

@@ -56,6 +56,12 @@ class Dialect:
 def read_dialect(scheduler: SchedulerMixin) -> Dialect:
     """Dialect of a diffusers scheduler; ValueError if it is unknown."""
     config, name = scheduler.config, type(scheduler).__name__
+    if not _is_from_diffusers(scheduler, "scale_model_input"):
+        raise ValueError(
+            f"scheduler {name}: expected a scale_model_input of diffusers, got one of its own, "
+            "which this measurement would pass by; scale the input in the network, or set a "
+            "scheduler of diffusers that has the same noise levels."
+        )
     prediction = config.get("prediction_type", "epsilon")
     # Some flow models declare a solver that also has alphas_cumprod: flow is asked first.
     is_flow = name.startswith("FlowMatch") or config.get("use_flow_sigmas", False)
@@ -73,6 +79,13 @@ def read_dialect(scheduler: SchedulerMixin) -> Dialect:
             "sample; set the scheduler that the model was trained with."
         )
     return Dialect(VariancePreserving(alphas_cumprod.cpu().numpy()), prediction)
+
+
+def _is_from_diffusers(scheduler: Any, method: str) -> bool:
+    """Tell whether a method is the library's, not that of a subclass or put onto the object."""
+    function = getattr(scheduler, method, None)
+    home = getattr(getattr(function, "__func__", None), "__module__", "")
+    return function is None or home.partition(".")[0] == "diffusers"
 
 
 def _read_flow(scheduler: Any) -> Dialect:

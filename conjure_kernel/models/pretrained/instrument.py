@@ -140,7 +140,7 @@ def make_instrument(
     measured: Any = type(f"Measured{own.__name__}", (Instrument, own), {})
     instrument = measured.__new__(measured)  # with all tables as they are now
     vars(instrument).update(vars(scheduler))
-    for name in ("order", "init_noise_sigma"):
+    for name in vars(Instrument):  # also a method that was put onto the scheduler, to log it
         vars(instrument).pop(name, None)
     instrument.dialect, instrument.task, instrument.leading = dialect, task, leading
     return instrument
