@@ -43,9 +43,7 @@ def world():
 
 @pytest.fixture
 def work(tmp_path):
-    art = make_art()
-    concepts = [(c.names, c.hypernyms, c.keywords) for c in art.concepts]
-    torch.save({**vars(art), "concepts": concepts}, tmp_path / "art.pt")
+    make_art().store(tmp_path)
     return tmp_path
 
 
@@ -150,10 +148,11 @@ def test_plurals(word, several):
     assert {plural(word, rng) for _ in range(50)} == {word, several}
 
 
-def arguments(work, steps):
+def arguments(work, steps, minutes=None):
     return argparse.Namespace(
         work=work,
         steps=steps,
+        minutes=minutes,
         start=EMBEDDED,
         batch=4,
         rate=1e-3,
@@ -192,6 +191,18 @@ def test_training_lowers_the_loss_and_leaves_the_token_vectors(work, small):
     losses = [float(trainer.advance()) for _ in range(24)]
     assert np.mean(losses[-8:]) < 0.8 * np.mean(losses[:8])
     assert torch.equal(vectors, trainer.text_encoder.get_input_embeddings().weight)
+
+
+def test_training_ends_in_time_and_its_rate_falls_with_the_time_that_is_left(work, small):
+    trainer = denoiser.Trainer(arguments(work, 10**6, minutes=1))
+    trainer.step, trainer.seconds = 1000, 45.0
+    trainer.advance()
+    assert trainer.optimizer.param_groups[0]["lr"] == pytest.approx(1e-3 / 4)
+    trainer.seconds = 59.9
+    trainer.run()
+    assert 60 <= trainer.seconds < 90
+    resumed = denoiser.Trainer(arguments(work, 10**6, minutes=1))
+    assert resumed.left == 0
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # in diffusers

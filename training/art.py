@@ -3,7 +3,7 @@
     python -m training.art WORK
 
 fetches the packages that `package.json` names, renders each concept of `concepts.txt` in each style
-(64 x 64 pixels with transparency) and writes `WORK/art.pt`. No image is part of the repository.
+(64 x 64 pixels with transparency) and writes `WORK/art.npz`. No image is part of the repository.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ STYLES = (
     *("fluent-emoji-flat", "fxemoji", "emojione", "streamline-emojis"),
 )
 SIZE = 64
+PARTS = ("sprites", "concept", "style")  # in art.npz, the sprites with their channels last
 APOSTROPHE = "\N{RIGHT SINGLE QUOTATION MARK}"
 
 
@@ -51,14 +52,19 @@ class Art:
     @classmethod
     def load(cls, work: Path) -> Art:
         """Read what `python -m training.art WORK` wrote."""
-        stored = torch.load(work / "art.pt")
-        concepts = [Concept(*map(tuple, c)) for c in stored.pop("concepts")]
-        return cls(concepts=concepts, **stored)
+        with np.load(work / "art.npz") as stored:
+            concepts = [Concept(*map(tuple, c)) for c in json.loads(stored["concepts"].item())]
+            sprites, *rows = (torch.from_numpy(stored[name]) for name in PARTS)
+        return cls(concepts, sprites.permute(0, 3, 1, 2), *rows)
 
     def store(self, work: Path) -> None:
-        """Write everything where `load` finds it."""
-        concepts = [(c.names, c.hypernyms, c.keywords) for c in self.concepts]
-        torch.save({**vars(self), "concepts": concepts}, work / "art.pt")
+        """Write everything where `load` finds it, an eighth as large as in memory."""
+        concepts = json.dumps([(c.names, c.hypernyms, c.keywords) for c in self.concepts])
+        pixels = self.sprites.permute(0, 2, 3, 1).contiguous()
+        arrays = zip(PARTS, (pixels, self.concept, self.style), strict=True)
+        np.savez_compressed(
+            work / "art.npz", concepts=concepts, **{k: v.numpy() for k, v in arrays}
+        )
 
     def first(self, n_concepts: int | None) -> Art:
         """Keep the first concepts only (None: all)."""
@@ -137,7 +143,7 @@ def render(svg: str) -> Tensor | None:
     return torch.from_numpy(pixels).permute(2, 0, 1)
 
 
-def collect(packages: Path) -> dict[str, object]:
+def collect(packages: Path) -> Art:
     """Render every concept in every style that has it."""
     sets = [IconSet(packages / "@iconify-json" / style) for style in STYLES]
     emoji = json.loads((packages / "emojibase-data/en/data.json").read_text(encoding="utf-8"))
@@ -154,14 +160,9 @@ def collect(packages: Path) -> dict[str, object]:
             concept.append(len(concepts))
             style.append(i)
         keywords = [tag for tag in tags.get(label, []) if re.fullmatch("[a-z ]+", tag)]
-        concepts.append((names, hypernyms, keywords))
+        concepts.append(Concept(tuple(names), tuple(hypernyms), tuple(keywords)))
     print(f"{len(concepts)} concepts, {len(sprites)} sprites")
-    return {
-        "concepts": concepts,
-        "sprites": torch.stack(sprites),
-        "concept": torch.tensor(concept),
-        "style": torch.tensor(style),
-    }
+    return Art(concepts, torch.stack(sprites), torch.tensor(concept), torch.tensor(style))
 
 
 def main() -> None:
@@ -170,7 +171,7 @@ def main() -> None:
     parser.add_argument("work", type=Path, help="folder for everything that the recipe makes")
     work = parser.parse_args().work
     work.mkdir(parents=True, exist_ok=True)
-    torch.save(collect(fetch(work)), work / "art.pt")
+    collect(fetch(work)).store(work)
 
 
 if __name__ == "__main__":

@@ -93,7 +93,7 @@ class Trainer:
         else:
             self.model = make_autoencoder()
         self.model.to(args.device, memory_format=torch.channels_last)
-        self.world = World(Art.load(args.work))
+        self.world = World(Art.load(args.work), device=args.device)
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), args.rate, betas=(0.9, 0.99), weight_decay=1e-3
         )
@@ -120,7 +120,7 @@ class Trainer:
         """Loss on the scenes of this step, which its number decides."""
         rng = random.Random(f"{self.args.seed} {self.step}")
         scenes = [self.world.draw(rng) for _ in range(self.args.batch)]
-        target = self.world.render(scenes).to(self.args.device, memory_format=torch.channels_last)
+        target = self.world.render(scenes).contiguous(memory_format=torch.channels_last)
         if self.teacher is not None:
             return self.taught(target, [self.world.caption(s, rng) for s in scenes], rng)
         latents = self.model.encode(target).latent_dist

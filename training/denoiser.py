@@ -4,8 +4,8 @@
 
 Runs on a GPU where there is one, otherwise on the CPU; the same command again resumes from
 `WORK/denoiser.pt`. The learning rate falls linearly to zero at `--steps`: most of the shape comes
-while it falls, so plan the number of steps to end. The result is `WORK/pipeline`, the folder of a
-`StableDiffusionPipeline` with the moving average of the weights.
+while it falls, so plan the number of steps, or `--minutes`, to end. The result is `WORK/pipeline`,
+the folder of a `StableDiffusionPipeline` with the moving average of the weights.
 """
 
 from __future__ import annotations
@@ -71,12 +71,11 @@ def make_pool(
     path = args.work / "pool.pt"
     if path.exists():
         return Pool(**torch.load(path))
-    world, rng = World(Art.load(args.work), args.first), random.Random(args.seed)
+    world, rng = World(Art.load(args.work), args.first, args.device), random.Random(args.seed)
     latents, tokens = [], []
     while len(latents) < args.blocks:
         scenes = [world.draw(rng) for _ in range(BLOCK)]
-        pixels = world.render(scenes).to(autoencoder.device)
-        latents.append(encode(autoencoder, pixels).half().cpu())
+        latents.append(encode(autoencoder, world.render(scenes)).half().cpu())
         captions = [world.caption(scene, rng) for scene in scenes for _ in range(N_CAPTIONS)]
         tokens.append(tokenize(tokenizer, captions).short().view(BLOCK, N_CAPTIONS, LENGTH))
         print(f"encoded {len(latents)} of {args.blocks} blocks of scenes", flush=True)
@@ -254,10 +253,15 @@ class Trainer:
         error = (v.float() - target).square().mean((1, 2, 3))
         return (error * self.weights[times].to(self.device)).mean()
 
+    @property
+    def left(self) -> float:
+        """The share of the schedule that is left, by steps or by time, whichever is less."""
+        minutes = self.args.minutes or float("inf")
+        return max(0.0, 1 - max(self.step / self.args.steps, self.seconds / 60 / minutes))
+
     def advance(self) -> Tensor:
         """Take one step; return its loss."""
-        left = max(0.0, 1 - self.step / self.args.steps)
-        rate = self.args.rate * left * min(1.0, (self.step + 1) / 100)
+        rate = self.args.rate * self.left * min(1.0, (self.step + 1) / 100)
         self.optimizer.param_groups[0]["lr"] = rate
         loss = self.loss()
         self.optimizer.zero_grad()
@@ -274,7 +278,7 @@ class Trainer:
         """Train to the last step; log and store on the way."""
         begun, stored = time.monotonic() - self.seconds, time.monotonic()
         losses: list[Tensor] = []
-        while self.step < self.args.steps:
+        while self.left > 0:
             losses.append(self.advance())
             self.seconds = time.monotonic() - begun
             if len(losses) == 100:
@@ -298,6 +302,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("work", type=Path, help="folder for everything that the recipe makes")
     parser.add_argument("--steps", type=int, default=30_000, help="of which the last has rate 0")
+    parser.add_argument("--minutes", type=float, help="of all runs together (default: no end)")
     parser.add_argument("--start", type=Path, help="pipeline folder to start from (default: anew)")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--rate", type=float, default=1e-3, help="AdamW's first learning rate")

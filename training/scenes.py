@@ -73,16 +73,17 @@ def with_article(words: str) -> str:
 class World:
     """Draws random scenes, renders them and words their captions.
 
-    `first` is the share of things that are drawn in the first style that their concept has.
+    `first` is the share of things that are drawn in the first style that their concept has;
+    `device` renders.
     """
 
-    def __init__(self, art: Art, first: float = 0.0) -> None:
+    def __init__(self, art: Art, first: float = 0.0, device: str = "cpu") -> None:
         self.first = first
         self.concepts, self.concept = art.concepts, art.concept.tolist()
         self.sprites_of: list[list[int]] = [[] for _ in art.concepts]
         for sprite, concept in enumerate(self.concept):
             self.sprites_of[concept].append(sprite)
-        self.layers = art.sprites.float() / 255
+        self.layers = art.sprites.to(device).float() / 255
         self.layers[:, :3] *= self.layers[:, 3:]  # premultiplied: resampling leaves no dark rims
 
     def draw(self, rng: random.Random) -> Scene:
@@ -150,7 +151,9 @@ class World:
     def render(self, scenes: Sequence[Scene]) -> Tensor:
         """Render scenes to pixels in [-1, 1], shape (n, 3, 64, 64)."""
         ground = [COLOURS[scene.background] for scene in scenes]
-        images = (torch.tensor(ground) / 255)[:, :, None, None].repeat(1, 1, 64, 64)
+        images = (torch.tensor(ground, device=self.layers.device) / 255)[:, :, None, None].repeat(
+            1, 1, 64, 64
+        )
         for rank in range(max(len(scene.things) for scene in scenes)):
             rows = [i for i, scene in enumerate(scenes) if rank < len(scene.things)]
             layer = self.place([scenes[i].things[rank] for i in rows])
@@ -159,7 +162,8 @@ class World:
 
     def place(self, things: Sequence[Thing]) -> Tensor:
         """Resample each thing's sprite to its size and place: RGBA (n, 4, 64, 64)."""
-        size, x, y = torch.tensor([(t.size, t.x, t.y) for t in things]).T
+        places = [(t.size, t.x, t.y) for t in things]
+        size, x, y = torch.tensor(places, device=self.layers.device).T
         zero = torch.zeros_like(size)
         rows = torch.stack([1 / size, zero, -x / size, zero, 1 / size, -y / size], 1).view(-1, 2, 3)
         grid = torch.nn.functional.affine_grid(rows, [len(things), 4, 64, 64], align_corners=False)

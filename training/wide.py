@@ -2,7 +2,7 @@
 
     python -m training.wide WORK
 
-adds to `WORK/art.pt` what sets of at least two makers draw. A drawing belongs to the noun that its
+adds to `WORK/art.npz` what sets of at least two makers draw. A drawing belongs to the noun that its
 name ends in ("mining helmet": helmet), if WordNet's first meaning of that noun is something
 tangible. All nouns of one meaning are one concept ("bike", "bicycle"), and one of its pictures must
 have no other word in its name. A name of several words that two makers use is a concept of its own
