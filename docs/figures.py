@@ -1,11 +1,13 @@
-"""Make every figure and table of the docs anew: runs each command that a page gives for its own.
+"""Make the figures of the docs anew that depend on the embedded model's weights.
 
-    python docs/figures.py [--scores FOLDER] [--only TEXT] [--list]
+    python docs/figures.py [--scores FOLDER] [--only TEXT] [--jobs 2] [--all] [--again] [--list]
 
-The commands are those that the pages name, `python benchmarks/...`. What each prints is written to
-docs/_build/figures/, one file a command; the pages are edited by hand, from there. Human scores
-(MEN.tsv and others) are looked for in FOLDER; commands that need them, or a GPU, are left out where
-there are none. Then the pictures of docs/explained.md are drawn. All of it takes hours.
+The commands are those that the pages name, `python benchmarks/...`. What each prints is kept in
+docs/outputs/, and the tables of the pages whose header a command prints are written anew, too. Then
+`pytest tests/test_doc_figures.py` names each number of the pages that no longer holds. A command
+whose output is of the present weights and script is not run again. Human scores (MEN.tsv and
+others) are looked for in FOLDER; commands that need them, or a GPU, are left out where there are
+none. With several jobs each has one thread. Pictures go to docs/_build/figures/.
 """
 
 import argparse
@@ -15,61 +17,124 @@ import shlex
 import subprocess
 import sys
 import time
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
 
-ROOT = Path(__file__).parents[1]
-COMMAND = re.compile(r"(?:^    |`)python (benchmarks/[^`\n]+)", re.MULTILINE)
+import sections
+
+ROOT = sections.ROOT
 FILE = re.compile(r"\b(FOLDER|\w+\.tsv)\b")
-
-
-def commands() -> list[str]:
-    """What the pages say to run, each once, in the order of their names."""
-    pages = sorted((ROOT / "docs").glob("*.md"))
-    found = [" ".join(line.split()) for page in pages for line in COMMAND.findall(page.read_text())]
-    return sorted({line for line in found if "FILE" not in line and "MODEL" not in line})
+PICTURES = "docs/pictures.py"
 
 
 def main() -> None:
-    """Run them."""
+    """Run what is asked for, and write the pages anew."""
     options = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    options.add_argument("--scores", type=Path, metavar="FOLDER")
+    options.add_argument("--scores", type=lambda text: Path(text).resolve(), metavar="FOLDER")
     options.add_argument("--only", default="", metavar="TEXT", help="commands that contain this")
-    options.add_argument("--list", action="store_true", help="print the commands, and run nothing")
+    options.add_argument("--jobs", type=int, default=1, metavar="N", help="commands at a time")
+    options.add_argument("--all", action="store_true", help="also what no weights change")
+    options.add_argument("--again", action="store_true", help="also what is up to date")
+    options.add_argument("--list", action="store_true", help="tell what is kept, and run nothing")
     given = options.parse_args()
-    target = ROOT / "docs" / "_build" / "figures"
-    target.mkdir(parents=True, exist_ok=True)
-    chosen = [line for line in [*commands(), "docs/pictures.py"] if given.only in line]
-    for line in chosen:
-        if given.list or left_out(line, given.scores):
-            print(line if given.list else f"left out: {line}", flush=True)
-            continue
-        run(line, given.scores, target / f"{re.sub(r'[^a-z0-9]+', '_', line.lower())}.txt")
+    asked = [command for command in commands() if given.only in command]
+    chosen = [command for command in asked if given.all or sections.measures_model(command)]
+    if given.list:
+        for command in chosen:
+            print(f"{state(command):9}{command}")
+        return
+    todo = deque(c for c in chosen if given.again or state(c) != "kept")
+    for command in [c for c in todo if left_out(c, given.scores)]:
+        print(f"left out: {command}", flush=True)
+        todo.remove(command)
+    with ThreadPoolExecutor(given.jobs) as pool:
+        lanes = [pool.submit(work, todo, lane % 2, given) for lane in range(given.jobs)]
+    failed = [command for lane in lanes for command in lane.result()]
+    renew_pages()
+    if failed:
+        sys.exit("failed: " + ", ".join(failed))
 
 
-def left_out(line: str, scores: Path | None) -> bool:
+def commands() -> list[str]:
+    """What the pages say to run: human scores first, as some share what they measure."""
+    found = sections.all_commands()
+    found.sort(key=lambda c: ("human_scores" not in c, FILE.search(c) is None, c))
+    return [*found, PICTURES]
+
+
+def state(command: str) -> str:
+    """Whether the output of a command is kept, stale or missing."""
+    kept = sections.read(command)
+    if kept is None:
+        return "missing"
+    old_script = kept.script != sections.script(command)
+    old_weights = sections.measures_model(command) and kept.weights != sections.weights()
+    return "stale" if old_script or old_weights else "kept"
+
+
+def left_out(command: str, scores: Path | None) -> bool:
     """Whether a command needs what is not here."""
-    no_gpu = "gpu.py" in line and not torch.cuda.is_available()
-    return no_gpu or (FILE.search(line) is not None and scores is None)
+    no_gpu = "gpu.py" in command and not torch.cuda.is_available()
+    return no_gpu or (FILE.search(command) is not None and scores is None)
 
 
-def run(line: str, scores: Path | None, target: Path) -> None:
-    """Run a command, and keep what it prints."""
+def work(todo: deque[str], backwards: int, given: argparse.Namespace) -> list[str]:
+    """Run commands until none is left, from one end of them, and return those that failed."""
+    failed = []
+    while True:
+        try:
+            command = todo.pop() if backwards else todo.popleft()
+        except IndexError:
+            return failed
+        if not run(command, given.scores, given.jobs):
+            failed.append(command)
+
+
+def run(command: str, scores: Path | None, jobs: int) -> bool:
+    """Run a command, and keep what it prints unless it fails."""
 
     def place(word: re.Match) -> str:
         return str(scores if word[1] == "FOLDER" else scores / word[1])
 
-    command = [sys.executable, *shlex.split(FILE.sub(place, line) if scores else line)]
+    script, *words = shlex.split(FILE.sub(place, command) if scores else command)
+    folder = ROOT / "docs" / "_build" / "figures" / sections.file_of(command).stem
+    folder.mkdir(parents=True, exist_ok=True)
+    threads = {"OMP_NUM_THREADS": "1"} if jobs > 1 else {}
     start = time.perf_counter()
     done = subprocess.run(
-        command, cwd=ROOT, env=os.environ, capture_output=True, text=True, check=False
+        [sys.executable, str(ROOT / script), *words],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **threads},
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    target.write_text(f"$ python {line}\n{done.stdout}{'' if not done.returncode else done.stderr}")
-    verdict = "failed" if done.returncode else "done"
-    print(f"{verdict}, {time.perf_counter() - start:.0f} s: {line}", flush=True)
+    seconds = time.perf_counter() - start
+    text = done.stdout.replace(f"{scores}/", "")
+    if done.returncode:
+        (folder / "errors.txt").write_text(f"{text}\n{done.stderr}", encoding="utf-8")
+        reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        print(f"failed, {seconds:.0f} s: {command}: {reason}", flush=True)
+        return False
+    sections.write(command, seconds, text)
+    print(f"done, {seconds:.0f} s: {command}", flush=True)
+    return True
+
+
+def renew_pages() -> None:
+    """Write tables that were printed into the pages, and which sections are of earlier weights."""
+    sections.shorten_unkept()
+    for page in sections.PAGES:
+        old = page.read_text(encoding="utf-8")
+        new = "".join(sections.renew(section) for section in sections.split(old))
+        if new != old:
+            page.write_text(new, encoding="utf-8")
+            print(f"written anew: {page.name}", flush=True)
 
 
 if __name__ == "__main__":
