@@ -6,7 +6,7 @@
 #   make docs      the site, docs/_build/index.html: runs the examples, warnings are errors
 #   make notebooks  runs the notebooks in examples/ in place
 #   make figures  the tables and pictures of the docs that depend on the embedded model's weights, for
-#                 about an hour; SCORES=folder of human scores, JOBS=2 commands at a time, ONLY=text of
+#                 two hours, or MINUTES=40; SCORES=folder of human scores, JOBS=2 commands at a time, ONLY=text of
 #                 the commands to run, e.g. ONLY=pictures for those of docs/explained.md
 #   make bench     the benchmarks; on a machine with a GPU also: python benchmarks/gpu.py
 #   make faults    kills, races, flipped bits and full disks, for about half an hour
@@ -52,7 +52,7 @@ notebooks: $(VENV)/.dev
 	$(BIN)/python docs/run_notebooks.py
 
 figures: $(VENV)/.dev
-	$(BIN)/python docs/figures.py --jobs $(JOBS) $(if $(SCORES),--scores "$(SCORES)") $(if $(ONLY),--only "$(ONLY)")
+	$(BIN)/python docs/figures.py --jobs $(JOBS) $(if $(SCORES),--scores "$(SCORES)") $(if $(MINUTES),--minutes $(MINUTES)) $(if $(ONLY),--only "$(ONLY)")
 
 bench: $(VENV)/.core
 	@test -n "$(BENCHES)" || { echo "there are no benchmarks"; exit 1; }

@@ -31,6 +31,20 @@ def append_row(table, denoiser=None, /, **row):
         writer.writerow(row)
 
 
+def markdown(names, rows):
+    """A table as a page of the docs has it, with numbers to the right."""
+    lines = [f"| {' | '.join(line)} |" for line in [names, *rows]]
+    lines.insert(1, f"|---|{'--:|' * (len(names) - 1)}")
+    return "\n".join(lines)
+
+
+def with_interval(facts, name, digits=2):
+    """Text "0.307 (0.25 to 0.37)" of a row that has `name`, its `_low` and its `_high`."""
+    low, high = (facts.get(f"{name}_{end}", float("nan")) for end in ("low", "high"))
+    around = f" ({low:.{digits}f} to {high:.{digits}f})" if low == low else ""  # not NaN
+    return f"{facts[name]:.3f}{around}"
+
+
 def machine():
     """Name of the accelerator, else of the processor."""
     if torch.cuda.is_available():

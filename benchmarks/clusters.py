@@ -36,6 +36,7 @@ from sklearn.metrics import adjusted_rand_score, euclidean_distances, silhouette
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for `training`
 
+from _results import markdown
 from conjure_kernel import ConjureEmbedding, find_clusters, load_denoiser, pairwise_divergence
 from conjure_kernel.method.kernels import jeffreys_kernel, median_bandwidth
 from conjure_kernel.models.pretrained.text_encoders import text_features
@@ -103,18 +104,18 @@ def told_the_number(given) -> None:
         "J": relative.pairs.values,
         "R": relative.values,
         "1 - cosine": distances_of(unit),
-        "text encoder, 1 - cosine": distances_of(text_features(model.pipeline, prompts)),
+        "its own text encoder, 1 - cosine": distances_of(text_features(model.pipeline, prompts)),
     }
     rng = np.random.default_rng(0)
-    names = [*squares, "shuffled labels (mean, 95 % below)"]
-    print(f"| clustering | {' | '.join(names)} |")
-    print("|---|" + "---|" * len(names))
+    rows, shuffled = [], []
     for name, cluster in METHODS.items():
         found = [cluster(matrix) for matrix in squares.values()]
         chance = [adjusted_rand_score(rng.permutation(labels), found[0]) for _ in range(1000)]
-        row = [f"{adjusted_rand_score(labels, one):.3f}" for one in found]
-        low = f"{np.mean(chance):.3f}, {np.quantile(chance, 0.95):.3f}"
-        print(f"| {name} | {' | '.join(row)} | {low} |")
+        rows.append([name, *(f"{adjusted_rand_score(labels, one):.3f}" for one in found)])
+        shuffled.append(f"{np.mean(chance):.3f}, 95 % below {np.quantile(chance, 0.95):.3f}")
+    print(
+        f"{markdown(['clustering of', *squares], rows)}\n\nShuffled labels: {'; '.join(shuffled)}"
+    )
     count = {name: largest_hub(matrix) for name, matrix in squares.items()}
     print("\nMost prompts that have one prompt among their nearest 10: ", end="")
     print(", ".join(f"{n} ({name})" for name, n in count.items()))
@@ -151,6 +152,7 @@ def name_sets():
 def choosing(given) -> None:
     """A table for each set: methods that choose the number, by space."""
     model = load_denoiser(given.model)
+    names, page = ["method"], {method: [] for method in CHOOSING}
     for name in given.sets:
         prompts, labellings = name_sets()[name]
         embedding = ConjureEmbedding(
@@ -173,6 +175,11 @@ def choosing(given) -> None:
             for method, cluster in CHOOSING.items():
                 cells = [cell(cluster, matrix, kinds) for matrix in spaces.values()]
                 print(f"| {method} | {' | '.join(cells)} |", flush=True)
+                if by == next(iter(labellings)):
+                    page[method].append(cells[list(spaces).index("cosine")])
+        groups = len({*next(iter(labellings.values()))})
+        names.append(f"{name}: {groups} {next(iter(labellings))}s of {len(prompts)}")
+    print(f"\nOn the cosine:\n\n{markdown(names, [[m, *found] for m, found in page.items()])}")
 
 
 def cell(cluster, matrix, kinds, n_halves=20):

@@ -1,6 +1,6 @@
 """Make the figures of the docs anew that depend on the embedded model's weights.
 
-    python docs/figures.py [--scores FOLDER] [--only TEXT] [--jobs 2] [--all] [--again] [--list]
+    python docs/figures.py [--scores FOLDER] [--only TEXT] [--jobs 2] [--minutes N] [--list]
 
 The commands are those that the pages name, `python benchmarks/...`. What each prints is kept in
 docs/outputs/, and the tables of the pages whose header a command prints are written anew, too. Then
@@ -27,6 +27,10 @@ import sections
 
 ROOT = sections.ROOT
 FILE = re.compile(r"\b(FOLDER|\w+\.tsv)\b")
+# Each takes 10 to 50 minutes on a thread. Two jobs, which work from both ends, come to them last.
+COSTLY = re.compile(
+    r"ablation|scores/draws|embedding/(agreement|features|race)|interleav|placement"
+)
 PICTURES = "docs/pictures.py"
 
 
@@ -38,6 +42,7 @@ def main() -> None:
     options.add_argument("--scores", type=lambda text: Path(text).resolve(), metavar="FOLDER")
     options.add_argument("--only", default="", metavar="TEXT", help="commands that contain this")
     options.add_argument("--jobs", type=int, default=1, metavar="N", help="commands at a time")
+    options.add_argument("--minutes", type=float, default=1e9, help="begin none after so many")
     options.add_argument("--all", action="store_true", help="also what no weights change")
     options.add_argument("--again", action="store_true", help="also what is up to date")
     options.add_argument("--list", action="store_true", help="tell what is kept, and run nothing")
@@ -61,9 +66,12 @@ def main() -> None:
 
 
 def commands() -> list[str]:
-    """What the pages say to run: human scores first, as some share what they measure."""
+    """What the pages say to run: human scores first, which share energies, costly ones amidst."""
     found = sections.all_commands()
-    found.sort(key=lambda c: ("human_scores" not in c, FILE.search(c) is None, c))
+    scored = {c: FILE.search(c) is not None for c in found}
+    found.sort(
+        key=lambda c: (1 if COSTLY.search(c) else 2 * (not scored[c]), "human_s" not in c, c)
+    )
     return [*found, PICTURES]
 
 
@@ -84,15 +92,16 @@ def left_out(command: str, scores: Path | None) -> bool:
 
 
 def work(todo: deque[str], backwards: int, given: argparse.Namespace) -> list[str]:
-    """Run commands until none is left, from one end of them, and return those that failed."""
-    failed = []
-    while True:
+    """Run commands from one end until none or no time is left, and return those that failed."""
+    failed, end = [], time.monotonic() + 60 * given.minutes
+    while time.monotonic() < end:
         try:
             command = todo.pop() if backwards else todo.popleft()
         except IndexError:
             return failed
         if not run(command, given.scores, given.jobs):
             failed.append(command)
+    return failed
 
 
 def run(command: str, scores: Path | None, jobs: int) -> bool:

@@ -138,7 +138,24 @@ def renew(section: str) -> str:
         return f"{heading}\n\n{EARLIER}\n\n{rest}"
     kept = "\n".join(found.text for command in commands if (found := read(command)))
     printed = {header(table): table for table in TABLE.findall(f"{kept}\n")}
-    return TABLE.sub(lambda found: printed.get(header(found[0]), found[0]), section)
+    aside = set(COLUMN.findall(section))
+    return TABLE.sub(lambda found: written(found[0], printed, aside), section)
+
+
+def written(table: str, printed: dict[tuple[str, ...], str], aside: set[str]) -> str:
+    """A table as it was printed; columns `aside`, which must be the last, stay as they are."""
+    names = header(table)
+    own = tuple(name for name in names if name not in aside)
+    if own not in printed or own != names[: len(own)]:
+        return table
+    if own == names:
+        return printed[own]
+    old = {cells(row)[0]: cells(row)[len(own) :] for row in table.splitlines()}
+    rest = ["" for _ in names[len(own) :]]
+    rows = [cells(row) for row in printed[own].splitlines()]
+    lines = [f"| {' | '.join([*row, *old.get(row[0], rest)])} |\n" for row in rows]
+    lines[1] = f"|{'|'.join([*rows[1], *('--:' for _ in rest)])}|\n"
+    return "".join(lines)
 
 
 def lists_commands(section: str) -> bool:

@@ -72,6 +72,12 @@ def test_a_table_is_written_anew(kept):
     assert sections.renew(SECTION.replace("0.857", "0.3")) == SECTION
 
 
+def test_a_column_of_an_earlier_run_stays_in_a_table_that_is_written_anew(kept):
+    wide = SECTION.replace("share |", "share | old |").replace("--:|\n", "--:|--:|\n")
+    wide = wide.replace("0.857 |", "0.857 | 0.7 |") + 'The column "old" is from an earlier run.\n'
+    assert sections.renew(wide.replace("0.857", "0.3")) == wide
+
+
 def test_other_weights(kept, monkeypatch):
     monkeypatch.setattr(sections, "weights", lambda: "fedc")
     (fault,) = sections.faults(SECTION)

@@ -9,6 +9,9 @@ from conjure_kernel.engine.ledger import requests_of_pairs
 from conjure_kernel.engine.opening import open_engine
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # for `training`
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for `_results`
+TITLES = {"SimLex999": "SimLex-999", "SimLex999, known": "SimLex-999, known"}
+TITLES |= {"STSB.test": "STS-B test, by seed", "SICKR.test": "SICK-R test, by seed"}
 
 
 def make_parser(text, n_pairs):

@@ -14,7 +14,8 @@ the cache.
 import argparse
 from pathlib import Path
 
-from _pairs import known_words, tell_cost
+from _pairs import TITLES, known_words, tell_cost
+from _results import markdown, with_interval
 from conjure_kernel import compare, evaluate, load_pairs
 from conjure_kernel._table import Table
 from conjure_kernel.estimators.images import METRICS
@@ -41,7 +42,7 @@ def main() -> None:
         scorers = [*own, cosine, TextEncoderScorer(given.model), *scorers]
         if given.images:
             scorers += [ImageScorer(s, **images) for s in METRICS]
-    rows = []
+    rows, page = [], []
     for name, pairs in chosen_pairs(given):
         if not given.baselines_only:
             print(name, end=": ")
@@ -53,7 +54,12 @@ def main() -> None:
             gaps = {row["b"]: row for row in found if row["a"] == results[0].name}
         rows += [row_of(name, result, gaps.get(result.name, {})) for result in results]
         print(f"\n{Table(rows[-len(results) :])}\n", flush=True)
-    print(Table(rows))
+        shown = [with_interval(result.table.find(part="all"), "spearman") for result in results]
+        page.append([TITLES.get(name, name), f"{len(pairs):,}", *shown])
+    names = [scorer.name for scorer in scorers]
+    if not given.baselines_only:
+        names[2:4] = ["cosine of vectors", "its own text encoder"]
+    print(f"{Table(rows)}\n\n{markdown(['pairs', 'n', *names], page)}")
 
 
 def options() -> argparse.ArgumentParser:

@@ -13,7 +13,8 @@ Resumable.
 
 import numpy as np
 
-from _pairs import known_words, tell_cost
+from _pairs import TITLES, known_words, tell_cost
+from _results import markdown, with_interval
 from conjure_kernel import ConjurePairs, TextKFold, compare, evaluate, load_pairs, paired_divergence
 from conjure_kernel._table import Table
 from conjure_kernel.evaluation import combine, score_divergence
@@ -40,7 +41,21 @@ def main() -> None:
         results = evaluated(pairs, settings, given.seed)
         rows += [row_of(name, result, results[0]) for result in results]
         print(f"\n{Table(rows[-len(results) :])}\n", flush=True)
-    print(Table(rows))
+    print(f"{Table(rows)}\n\n{page(rows, given.only)}")
+
+
+def page(rows, sets):
+    """The table of the docs: a row for each choice of levels, two columns for each set."""
+    names, lines = ["levels, noisiest first"], {}
+    for name in sets:
+        own = [
+            row for row in rows if row["pairs"] == name and not row["levels"].startswith("level ")
+        ]
+        names += [f"{TITLES.get(name, name)}, {own[0]['n']} pairs", "minus all"]
+        for row in own:
+            gap = "" if row is own[0] else with_interval(row, "minus all", 3)
+            lines.setdefault(row["levels"], []).extend([f"{row['spearman']:.3f}", gap])
+    return markdown(names, [[levels, *cells] for levels, cells in lines.items()])
 
 
 def evaluated(pairs, settings, seed):

@@ -16,7 +16,8 @@ import time
 
 import numpy as np
 
-from _pairs import tell_cost
+from _pairs import TITLES, tell_cost
+from _results import markdown, with_interval
 from conjure_kernel import compare, evaluate
 from conjure_kernel._table import Table
 from conjure_kernel.evaluation import (
@@ -40,7 +41,7 @@ def main() -> None:
     encoders += [SentenceTransformerScorer(name) for name in given.sentence_transformers]
     seers = [ConjureScorer(origin=origin, **settings) for origin in (None, "empty")]
     seers.append(CosineScorer(given.model, memory=given.cache))
-    alone, added = [], []
+    alone, added, page = [], [], []
     for name, pairs in chosen_pairs(given):
         print(name, end=": ")
         tell_cost(pairs, {**settings, "origin": "empty"})
@@ -57,9 +58,26 @@ def main() -> None:
                 row = {"pairs": name, "n": len(pairs), "text": one.name, "imagery": seen.name}
                 added.append({**row, **gains(one, seen, both)})
         alone.append(facts)
+        page.append(page_row(name, len(pairs), text[0], added[-len(seers) * len(text) :], facts))
         last = Table(alone[-1:]), Table(added[-len(seers) * len(text) :])
         print(f"\n{last[0]}\n\n{last[1]}\n{time.perf_counter() - start:.0f} s", flush=True)
-    print(f"\n{Table(alone)}\n\n{Table(added)}")
+    names = ["pairs", "n", "text", *(f"text and {s.name}" for s in seers[:2])]
+    names += [f"{s.name} given text" for s in seers[:2]]
+    print(f"\n{Table(alone)}\n\n{Table(added)}\n\n{markdown(names, page)}")
+
+
+def page_row(name, n, text, added, facts):
+    """What the docs show of a set: text alone, with J and with R, and what these add."""
+    both = [facts[f"{text.name} + {row['imagery']}"] for row in added[:2]]
+    given = [with_interval(row, "given text") for row in added[:2]]
+    ridges = ["" if np.isnan(value) else f"{value:.3f}" for value in both]
+    return [
+        TITLES.get(name, name),
+        f"{n:,}",
+        with_interval(text.table[0], "spearman"),
+        *ridges,
+        *given,
+    ]
 
 
 def together(results, how):
