@@ -15,6 +15,7 @@ from conjure_kernel.cli.tasks import (
     write_all,
     write_tables,
 )
+from conjure_kernel.cli.unknown import tell_unknown
 
 __all__ = ["add_verbs"]
 
@@ -46,6 +47,7 @@ def ablate_settings(args: Namespace) -> str:
 
     paths = check_outputs(args, files.PAPER)
     pairs, sweeps = load_task(args), _sweeps(args.sweep)
+    tell_unknown(args, [*pairs.left, *pairs.right])
     settings = settings_of(args)
     if not args.quiet:
         tell_cost(settings_to_measure(sweeps, settings), pairs)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from conjure_kernel.cli import options
 from conjure_kernel.cli.measure import measure, open_model
+from conjure_kernel.cli.unknown import tell_unknown
 from conjure_kernel.cli.vectors import embedding_of
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def compare(args: Namespace) -> str:
 
     a, b = check_prompts([args.a, args.b])
     engine = open_model(args)
+    tell_unknown(args, [a, b])
     three = [a, b, ORIGINS["empty"]]
     measured: Any = measure(engine, three, args, more=lambda: _cost_of_cosine(args))
     facts = _facts(measured)

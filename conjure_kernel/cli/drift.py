@@ -10,6 +10,7 @@ from conjure_kernel._table import with_error
 from conjure_kernel.cli import options, values
 from conjure_kernel.cli.options import format_row, say, say_written, settings_of, two_models
 from conjure_kernel.cli.prompts import read_prompts
+from conjure_kernel.cli.unknown import tell_unknown
 
 if TYPE_CHECKING:
     from conjure_kernel.estimators.drift import ConjureDrift
@@ -90,6 +91,7 @@ def measure_drift(args: Namespace) -> str:
     if args.output is not None:
         files.check_output(args.output, [*files.ROWS, *files.PICTURES], args.force)
     prompts = read_prompts(args)
+    tell_unknown(args, prompts)
     drift = ConjureDrift(**_settings(args), model_a=first, model_b=second).fit(prompts)
     if args.output is not None:
         _write(drift, args)
@@ -109,6 +111,7 @@ def measure_series(args: Namespace) -> str:
     if args.output is not None:
         files.check_output(args.output, [*files.ROWS, *files.PICTURES, *PAGES], args.force)
     given: Any = [_checkpoint(text) for text in args.series], read_prompts(args)
+    tell_unknown(args, [*args.target, *given[1]])
     options: Any = {"groups": {"target": args.target}, "floor": args.floor}
     drift = ConjureDrift(**_settings(args), model_a=args.model[0])
     if not args.quiet:
@@ -134,6 +137,7 @@ def audit(args: Namespace) -> str:
     taken = {args.concept, *(prompt for side in asked.values() for prompt in side)}
     held = [] if args.prompts is None else read_prompts(args)
     held = [prompt for prompt in dict.fromkeys(held) if prompt not in taken]
+    tell_unknown(args, [*taken, *held])
     found = audit_erasure(base, erased, args.concept, **asked, held=held, **settings)
     if args.output is not None:
         about = {**found.provenance, "gone": found.gone}

@@ -18,6 +18,7 @@ from conjure_kernel.cli.prompts import (
     read_colours,
     read_prompts,
 )
+from conjure_kernel.cli.unknown import tell_unknown
 from conjure_kernel.cli.vectors import embedding_of
 from conjure_kernel.engine.parameters import OF_A_MAP
 
@@ -102,6 +103,7 @@ def render_map(args: Namespace) -> str:
         return ""
     bundled = args.prompts is None and args.exact
     prompts = listed_prompts() if bundled else read_prompts(args)
+    tell_unknown(args, prompts)
     if len(distinct := list(dict.fromkeys(prompts))) > FEW and not args.exact:
         return _map_vectors(args, distinct, 1 if args.images is None else args.images)
     n_images = min(4, args.draws) if args.images is None else args.images

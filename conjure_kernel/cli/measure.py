@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from conjure_kernel.cli import options
 from conjure_kernel.cli.options import say, say_written, settings_of
 from conjure_kernel.cli.prompts import read_prompts
+from conjure_kernel.cli.unknown import tell_unknown
 from conjure_kernel.engine.parameters import EXPLAINED_DRAWS
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ def measure_table(args: Namespace) -> str:
     n_images = check_number(args.images, "--images", least=0, integer=True)
     prompts = read_prompts(args)
     engine = open_model(args)
+    tell_unknown(args, prompts)
     measured = measure(engine, prompts, args)
     keeps_images = n_images and args.output.suffix.lower() == ".npz"
     images = engine.images(measured.prompts_a, n_images) if keeps_images else None
@@ -148,6 +150,7 @@ def render_explanation(args: Namespace) -> str:
     files.check_output(args.output, [*files.PICTURES, ".npz"], args.force)
     from conjure_kernel.engine.explanation import explain
 
+    tell_unknown(args, [args.a, args.b])
     explanation = explain(args.a, args.b, draw=args.draw, **settings_of(args))
     if args.output.suffix.lower() == ".npz":
         files.write_explanation(args.output, explanation)

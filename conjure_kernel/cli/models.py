@@ -9,6 +9,7 @@ from pathlib import Path
 from conjure_kernel.cli import options
 from conjure_kernel.cli.options import say_written, settings_of, two_models
 from conjure_kernel.cli.prompts import read_prompts
+from conjure_kernel.cli.unknown import tell_unknown
 
 __all__ = ["add_verbs"]
 
@@ -44,6 +45,7 @@ def measure_agreement(args: Namespace) -> str:
     if args.output is not None:
         files.check_output(args.output, [*files.ROWS, *files.PICTURES], args.force)
     prompts = read_prompts(args)
+    tell_unknown(args, prompts)
     settings = settings_of(args)
     del settings["model"]
     agreement = model_agreement(prompts, first, second, **settings)

@@ -9,6 +9,7 @@ from typing import Any
 from conjure_kernel.cli import options
 from conjure_kernel.cli.options import say, say_written, settings_of
 from conjure_kernel.cli.prompts import reading_of
+from conjure_kernel.cli.unknown import tell_unknown
 
 __all__ = ["add_verbs"]
 
@@ -60,6 +61,7 @@ def measure_listed(args: Namespace) -> str:
     texts = texts_of(records, columns, False if args.no_header else None)
     left, right = check_pairs(list(zip(*texts, strict=True)), records.name)
     engine = open_engine(settings_of(args))
+    tell_unknown(args, [*left, *right])
     sides = (left, right)
     if engine.origin is not None:
         sides = pairs_from_origin(left, right, engine.origin)

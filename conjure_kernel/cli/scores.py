@@ -20,10 +20,10 @@ from conjure_kernel.cli.tasks import (
     write_all,
     write_tables,
 )
+from conjure_kernel.cli.unknown import tell_unknown, tell_unread
 from conjure_kernel.engine.parameters import Measurement
 
 if TYPE_CHECKING:
-    from conjure_kernel.evaluation.datasets import ScoredPairs
     from conjure_kernel.evaluation.evaluation import Evaluation
 
 __all__ = ["add_verbs"]
@@ -46,7 +46,7 @@ other pairs; after ± stands the standard error over draws. Several models, of w
 same options, stand in one table, with their differences from the first. Words that the text encoder
 probably does not know are told when the model makes predictions.
 """
-TEXT, SHOWN = "text", 10  # the name of a baseline; words in a message
+TEXT = "text"  # the name of a baseline
 
 
 def add_verbs(add: options.Add) -> None:
@@ -80,6 +80,7 @@ def evaluate_task(args: Namespace) -> str:
     n_worst = check_number(args.worst, "--worst", least=0, integer=True)
     pairs, each = load_task(args), _settings_of_models(args)
     scorers = list(_scorers(args, each))
+    tell_unknown(args, [*pairs.left, *pairs.right])
     if not args.quiet:
         tell_cost(each, pairs)
     results = []
@@ -88,8 +89,7 @@ def evaluate_task(args: Namespace) -> str:
         if not args.quiet:
             say(f"{results[-1].name}: {results[-1].seconds:.0f} s")
     _tell_reversed(results)
-    for settings in each:
-        _tell_unknown(settings["model"], pairs)
+    tell_unread(args, [settings["model"] for settings in each], [*pairs.left, *pairs.right])
     parts = _tables(results, n_worst)
     text = "\n\n".join(f"{title}\n\n{table}" for title, table in parts.items())
     if paths and paths[0].suffix.lower() in files.PICTURES:
@@ -206,19 +206,4 @@ def _tell_reversed(results: Sequence[Evaluation]) -> None:
         say(
             f"{results[0].task}: similarity falls where scores rise (Spearman "
             f"{rows[0]['spearman']:.2f}); if larger scores mean less alike, turn their sign."
-        )
-
-
-def _tell_unknown(denoiser: Any, pairs: ScoredPairs) -> None:
-    """Say which words a model that is in memory probably does not know."""
-    if (pipeline := getattr(denoiser, "pipeline", None)) is None:
-        return
-    from conjure_kernel.models.pretrained.unknown import unknown_words
-
-    if words := unknown_words(pipeline, [*pairs.left, *pairs.right]):
-        more = f" and {len(words) - SHOWN} more" if len(words) > SHOWN else ""
-        say(
-            f"warning: {denoiser.name}: probably unknown, as its text encoder takes them for "
-            f"strings of letters: {', '.join(words[:SHOWN])}{more}; it draws something all the "
-            "same, and similarities of their pairs mean little."
         )

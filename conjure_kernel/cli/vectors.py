@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from conjure_kernel.cli import options
 from conjure_kernel.cli.options import format_row, say, say_written, settings_of
 from conjure_kernel.cli.prompts import read_prompts
+from conjure_kernel.cli.unknown import tell_unknown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -137,6 +138,7 @@ def _embed(
     args: Namespace, model: ConjureEmbedding, prompts: list[str], n_images: int
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Vectors and images of prompts, after a line with the price."""
+    tell_unknown(args, prompts)
     if not args.quiet:
         n = len(set(prompts))
         say(f"up to {model.n_predictions(n, n_images):,} noise predictions for {n} prompts")
@@ -153,6 +155,7 @@ def find_neighbors(args: Namespace) -> str:
     width = CANDIDATES_PER_NEIGHBOR * check_number(args.k, "-k", least=1, integer=True)
     prompts = list(dict.fromkeys(read_prompts(args)))
     args.queries = check_prompts(args.queries, "QUERY")
+    tell_unknown(args, [*args.queries, *prompts])
     settings = settings_of(args)
     relative = settings["origin"] is not None
     name = "relative_divergence" if relative else "divergence"

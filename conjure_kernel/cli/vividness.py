@@ -13,6 +13,7 @@ import numpy as np
 from conjure_kernel.cli import options
 from conjure_kernel.cli.options import say, say_written, settings_of
 from conjure_kernel.cli.prompts import read_prompts
+from conjure_kernel.cli.unknown import tell_unknown
 
 __all__ = ["add_verbs"]
 
@@ -43,6 +44,7 @@ def list_vividness(args: Namespace) -> str:
     if args.output is not None:
         files.check_output(args.output, files.ROWS, args.force)
     prompts = list(dict.fromkeys(read_prompts(args)))
+    tell_unknown(args, prompts)
     settings = settings_of(args)
     if not args.quiet:
         _tell_cost(prompts, settings)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from conjure_kernel.cli import options
 from conjure_kernel.cli.options import say, say_written, settings_of
+from conjure_kernel.cli.unknown import tell_unknown
 from conjure_kernel.engine.parameters import EXPLAINED_DRAWS
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def explain_prompt(args: Namespace) -> str:
 
     settings = {**settings_of(args), "shapley": args.shapley, "n_orders": args.orders}
     cost = cost_of_words(args.prompt, **settings)
+    tell_unknown(args, [args.prompt])
     if not args.quiet:
         say(f"about {cost:,} noise predictions for {len(args.prompt.split())} words")
     explanation = explain_words(args.prompt, **settings)

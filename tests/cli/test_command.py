@@ -594,7 +594,7 @@ BAD = {
         ["ablate", "t.tsv", "--columns", "a,b,c"],
         "--columns='a': expected a",
     ),
-    "draw": (["explain", "a", "b", "--draw", "9"], "--draw=9"),
+    "draw": (["explain", "a", "bus", "--draw", "9"], "--draw=9"),
     "no such action": (["cache", "shrink"], "'shrink'"),
     "no cache at all": (["cache", "info", "--cache", "none"], "--cache=none: expected a folder"),
 }
@@ -657,7 +657,7 @@ def test_errors_on_the_way(conjure, monkeypatch, error, code, line):
         raise error
 
     monkeypatch.setattr(Engine, "measure", fail)
-    command = ["compare", "tomato", "a plum", "--quiet"]
+    command = ["compare", "tomato", "a pear", "--quiet"]
     assert conjure(*command) == (code, "", [f"conjure: {' '.join(line.split())}"])
     monkeypatch.setenv("CONJURE_DEBUG", "1")
     with pytest.raises(type(error)):
@@ -673,7 +673,7 @@ def test_a_folder_without_a_pipeline(conjure, tmp_path):
 
 def test_a_gpu_that_is_not_there(conjure, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    code, out, err = conjure("compare", "a pear", "a fig", "--device", "cuda:7", "--quiet")
+    code, out, err = conjure("compare", "a pear", "a lemon", "--device", "cuda:7", "--quiet")
     assert (code, out, len(err)) == (2, "", 1)
     assert "--device='cuda:7': expected a GPU that this build of PyTorch can use" in err[0]
 
@@ -682,7 +682,7 @@ def test_ctrl_c_keeps_what_is_finished(conjure, monkeypatch, tmp_path):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    command = ["compare", "tomato", "a plum", "--cache", tmp_path]
+    command = ["compare", "tomato", "a pear", "--cache", tmp_path]
     with monkeypatch.context() as patch:
         patch.setattr(Denoiser, "predict", interrupt)
         code, out, err = conjure(*command, "--quiet")
@@ -699,7 +699,7 @@ def test_ctrl_c_without_a_cache(conjure, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Engine, "measure", interrupt)
-    code, _, err = conjure("compare", "tomato", "a plum", "--cache", "none", "--quiet")
+    code, _, err = conjure("compare", "tomato", "a pear", "--cache", "none", "--quiet")
     assert (code, len(err)) == (130, 1)
     assert "nothing is kept" in err[0]
 

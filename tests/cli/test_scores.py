@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from conjure_kernel import paired_divergence
+from conjure_kernel import load_denoiser, paired_divergence
 
 SMALL = ["--steps", "2", "--draws", "2"]
 WORDS = ["dog", "cat", "bus", "car", "tomato", "house"]
@@ -84,13 +84,8 @@ def test_evaluate_again_costs_nothing_and_samples_by_seed(conjure, task, cache):
 
 
 def test_several_models_are_one_table_with_differences(conjure, task, tmp_path):
-    from diffusers import DiffusionPipeline
-
-    from conjure_kernel import load_denoiser
-
-    pipeline: DiffusionPipeline = load_denoiser("embedded").pipeline
     other = tmp_path / "other"
-    pipeline.save_pretrained(other)
+    load_denoiser("embedded").pipeline.save_pretrained(other)
     output = tmp_path / "models.csv"
     models = ["--model", "embedded", "--model", other, "--worst", 0]
     code, out, err = conjure("evaluate", task, *models, "-o", output)
@@ -120,12 +115,20 @@ def test_a_picture_of_scores_and_similarities(conjure, task, tmp_path):
     assert "probably unknown" not in err
 
 
-def test_words_that_the_text_encoder_does_not_know_are_told(call, task, tmp_path):
-    task.write_text("word1\tword2\tscore\nqwrtzx\tdog\t1\ncat\tdog\t2\na bus\tdog\t0\n")
-    code, _, err = call("evaluate", task, *SMALL, "--cache", tmp_path)
+def test_words_that_a_model_does_not_know_are_told(call, task, tmp_path):
+    task.write_text("word1\tword2\tscore\nqwrtzx\tdog\t1\ncat\tdog\t2\na theory\tdog\t0\n")
+    run = ["evaluate", task, *SMALL, "--cache", tmp_path]
+    code, _, err = call(*run)
     assert code == 0, err
-    assert "probably unknown, as its text encoder takes them for strings of letters: qwrtzx;" in err
-    _, _, err = call("evaluate", task, *SMALL, "--cache", tmp_path)  # no model is loaded
+    told = "conjure: warning: probably unknown to the embedded model: 'qwrtzx', 'theory' (2 of 4 "
+    assert err.count("unknown") == err.count(told) == 1
+    load_denoiser("embedded").pipeline.save_pretrained(tmp_path / "other")
+    code, _, err = call(*run, "--model", tmp_path / "other")
+    assert code == 0, err
+    assert "other: probably unknown, as its text encoder takes them for strings of letters: " in err
+    assert "'qwrtzx'; it draws" in err
+    assert err.count("unknown") == 1
+    _, _, err = call(*run, "--model", tmp_path / "other")  # no model is loaded
     assert "unknown" not in err
 
 
