@@ -8,6 +8,7 @@ import re
 import textwrap
 import unicodedata
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import Any
 
 from conjure_kernel._checks import import_optional, quote
@@ -114,12 +115,12 @@ class Shown:
         lines = textwrap.wrap(heading, WIDTH, subsequent_indent="  ")
         columns = map(_column, names, zip(*rows[:MOST_SHOWN], strict=True)) if rows else ()
         cells = list(zip(*columns, strict=True))
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        widths = [max(map(_width, column)) for column in zip(*cells, strict=True)]
         while len(widths) > 1 and sum(widths) + 2 * len(widths) > WIDTH - 2:
             del widths[-1]
         cut = bool(cells) and len(widths) < len(cells[0])
         for row in cells:
-            line = "  ".join(map(str.ljust, row, widths)).rstrip()
+            line = "  ".join(map(_pad, row, widths)).rstrip()
             lines.append(f"{line}  …" if cut else line)
         if n > MOST_SHOWN and rows:
             lines.append(f"… and {n - MOST_SHOWN:,} more")
@@ -208,13 +209,26 @@ def _column(name: str, cells: Sequence[str]) -> list[str]:
     """Name and cells of a column: texts are cut, numbers are not, and the name as its cells are."""
     are_numbers = all(NUMBER.match(cell) for cell in cells)
     shown = [_cut(cell, WIDTH if are_numbers else MOST_LETTERS) for cell in cells]
-    return [_cut(name, max(12, *map(len, shown))), *shown]
+    return [_cut(name, max(12, *map(_width, shown))), *shown]
 
 
 def _cut(cell: str, most: int) -> str:
     """A cell on one line, without letters that a terminal obeys."""
     line = "".join(c if c.isprintable() else " " for c in " ".join(cell.split()))
-    return line if len(line) <= most else f"{line[: most - 1].rstrip()}…"
+    if _width(line) <= most:
+        return line
+    ends = accumulate(map(_width, line))
+    return f"{line[: sum(end < most for end in ends)].rstrip()}…"
+
+
+def _width(text: str) -> int:
+    """Columns of a terminal that a text takes: wide letters and emoji two, accents none."""
+    kept = [c for c in text if unicodedata.category(c) not in ("Mn", "Me", "Cf")]
+    return len(kept) + sum(unicodedata.east_asian_width(c) in "WF" for c in kept)
+
+
+def _pad(text: str, width: int) -> str:
+    return text + " " * (width - _width(text))
 
 
 def _plain(text: str) -> str:

@@ -18,7 +18,7 @@ from conjure_kernel import (
     plan,
     vividness,
 )
-from conjure_kernel._table import Table, jsonable
+from conjure_kernel._table import Shown, Table, jsonable
 from conjure_kernel.evaluation import ConjureScorer, ScoredPairs
 
 ROWS = [
@@ -152,3 +152,17 @@ def test_no_row_is_told_to_be_hidden_that_is_not():
         repr(pairs) == "few: 2 pairs of 4 texts, scores 1 to 2.5\n      score\na  c  1\nb  d  2.5"
     )
     assert repr(ScoredPairs("none", [], [], [])) == "none: 0 pairs of 0 texts"
+
+
+def test_columns_of_wide_letters_stand_below_each_other():
+    class Result(Shown):
+        def _shown(self):
+            words = ["dog", "\u72ac\u3068\u732b", "\U0001f436", "cafe\u0301", "\u72ac" * 30]
+            return "words", ["", "J"], [[word, "1.0"] for word in words], len(words)
+
+    lines = repr(Result()).splitlines()[1:]
+    wide = {c for line in lines for c in line if c in "\u72ac\u3068\u732b\U0001f436"}
+    before = [line[: line.index(end)] for line, end in zip(lines, "J11111", strict=True)]
+    places = {len(text) + sum(c in wide for c in text) - text.count("\u0301") for text in before}
+    assert places == {25}  # of 24 columns at most, and a space
+    assert lines[-1].startswith("\u72ac" * 11 + "…")
