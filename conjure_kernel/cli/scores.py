@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from conjure_kernel._checks import check_number
+from conjure_kernel._checks import check_number, quote
 from conjure_kernel._table import Table
 from conjure_kernel.cli import files, options
 from conjure_kernel.cli.options import say, settings_of
@@ -116,7 +117,7 @@ def _settings_of_models(args: Namespace) -> list[dict[str, Any]]:
     from conjure_kernel.cli.vectors import loaded
     from conjure_kernel.engine.opening import open_engine
 
-    names = args.model or [Measurement.model]
+    names = _check_different(args.model or [Measurement.model], "--model")
     each = [settings_of(Namespace(**{**vars(args), "model": name})) for name in names]
     return [{**settings, **loaded(open_engine(settings).denoiser)} for settings in each]
 
@@ -132,7 +133,7 @@ def _scorers(
     names = short if len(set(short)) == len(short) else models
     for name, settings in zip(names, each, strict=True):
         yield name if len(each) > 1 else None, ConjureScorer(leg=args.leg, **settings)
-    for baseline in args.baseline:
+    for baseline in _check_different(args.baseline, "--baseline"):
         yield None, _baseline(baseline, args, each[0])
 
 
@@ -196,7 +197,27 @@ def _baseline(name: str, args: Namespace, settings: dict[str, Any]) -> Callable:
         return CosineScorer(**settings)
     if name in METRICS:
         return ImageScorer(name, n_images=args.images, **settings)
-    return SentenceTransformerScorer(name)
+    known = (TEXT, "divergence", "cosine", *METRICS)
+    near = [] if "/" in name or Path(name).exists() else get_close_matches(name, known)
+    if near:
+        raise ValueError(f"--baseline={quote(name)}: expected {near[0]}, it seems; write it so.")
+    scorer = SentenceTransformerScorer(name)
+    try:
+        scorer.encoder  # noqa: B018, for an error before anything is measured
+    except (ImportError, OSError) as error:
+        message = f"--baseline={quote(name)}: expected one of {', '.join(known)}, or {error}"
+        raise ValueError(message) from error
+    return scorer
+
+
+def _check_different(names: Sequence[str], option: str) -> Sequence[str]:
+    """Names of an option, each of which makes a row of the same name."""
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(
+            f"{option}={quote(twice[0])}: expected different ones, got it {names.count(twice[0])} "
+            "times; leave it out but once."
+        )
+    return names
 
 
 def _tell_reversed(results: Sequence[Evaluation]) -> None:

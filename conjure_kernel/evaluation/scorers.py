@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -181,18 +182,22 @@ class SentenceTransformerScorer:
         self.model, self.options = str(model), options
         self.name = f"{self.model.rstrip('/').rsplit('/', 1)[-1]}, cosine"
 
-    def __call__(self, left: Sequence[str], right: Sequence[str]) -> PairScores:  # noqa: D102
+    @cached_property
+    def encoder(self) -> Any:
+        """The model, loaded at its first use; an error says why it cannot be."""
         package = import_optional("sentence_transformers", "scores", f"encoder {self.model!r}")
         try:
-            encoder = package.SentenceTransformer(self.model, **self.options)
+            return package.SentenceTransformer(self.model, **self.options)
         except Exception as error:  # whatever hub, network and parser raise
             raise OSError(
                 f"encoder {self.model!r}: expected a folder, or the name of a model of "
                 f"sentence-transformers on the hub, which did not give it ({type(error).__name__}: "
                 f"{str(error).partition(chr(10))[0]})."
             ) from error
+
+    def __call__(self, left: Sequence[str], right: Sequence[str]) -> PairScores:  # noqa: D102
         texts, a, b = _distinct(left, right)
-        units = encoder.encode(texts, normalize_embeddings=True, show_progress_bar=False)
+        units = self.encoder.encode(texts, normalize_embeddings=True, show_progress_bar=False)
         cosines = (units[a].astype(np.float64) * units[b]).sum(1)
         return PairScores(cosines, provenance={"model": self.model, "versions": versions()})
 

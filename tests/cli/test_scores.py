@@ -3,12 +3,15 @@
 import csv
 import json
 import re
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from conjure_kernel import load_denoiser, paired_divergence
+from conjure_kernel.models.pretrained.pipeline import PretrainedDenoiser
 
 SMALL = ["--steps", "2", "--draws", "2"]
 WORDS = ["dog", "cat", "bus", "car", "tomato", "house"]
@@ -178,6 +181,19 @@ def test_ablate_prints_and_writes(conjure, task, cache, tmp_path):
             "--columns='a': expected a",
         ),
         (["evaluate", "TASK", "--leg", "kl"], "--leg='kl': expected one of"),
+        (
+            ["evaluate", "TASK", "--model", "embedded", "--model", "embedded"],
+            "--model='embedded': expected different ones, got it 2 times; leave it out but once",
+        ),
+        (
+            ["evaluate", "TASK", "--baseline", "kid", "--baseline", "kid"],
+            "--baseline='kid': expected different ones, got it 2 times",
+        ),
+        (["evaluate", "TASK", "--baseline", "txet"], "--baseline='txet': expected text, it seems"),
+        (
+            ["evaluate", "TASK", "--baseline", "no/model"],
+            "--baseline='no/model': expected one of text, divergence, .* or encoder 'no/mo",
+        ),
         (["evaluate"], "PAIRS"),
         (["ablate", "TASK", "--sweep", "steps"], "--sweep='steps': expected one of"),
         (
@@ -186,7 +202,9 @@ def test_ablate_prints_and_writes(conjure, task, cache, tmp_path):
         ),
     ],
 )
-def test_bad_input_is_one_line(conjure, task, args, message):
+def test_bad_input_is_one_line(conjure, task, monkeypatch, args, message):
+    monkeypatch.setattr(PretrainedDenoiser, "load", lambda _: pytest.fail("loaded"))
+    monkeypatch.setitem(sys.modules, "sentence_transformers", SimpleNamespace())  # a hub's faults
     code, out, err = conjure(*[str(task) if arg == "TASK" else arg for arg in args])
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert re.search(message, err)

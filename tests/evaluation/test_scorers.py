@@ -198,7 +198,7 @@ def test_sentence_transformers_by_name(monkeypatch):
     assert (asked, scorer.name) == ([("some/model-name", {"device": "cpu"})], "model-name, cosine")
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
     with pytest.raises(ImportError, match=r"'some/model-name'.*conjure-kernel\[scores\]"):
-        scorer(LEFT, RIGHT)
+        SentenceTransformerScorer("some/model-name")(LEFT, RIGHT)
 
 
 # ---------------------------------------------------------------- images
