@@ -1,5 +1,6 @@
 # Every verb makes its own environment in $(VENV) when that is absent.
-#   make map       the main job: a map of 436 bundled names, offline, on the embedded model
+#   make map       the main job: a map of 436 bundled names on the embedded model, offline once its
+#                  environment is installed
 #   make test      the whole test suite (no accelerator, no web), JOBS=2 processes
 #   make oldest    the fast tests on the oldest dependencies that pyproject.toml declares
 #   make lint      style, types and spelling
