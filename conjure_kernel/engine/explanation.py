@@ -122,9 +122,9 @@ def explain(a: str, b: str, *, draw: int = 0, **settings: Any) -> Explanation:
         The draw, from 0, whose chain is shown in pictures.
     **settings
         The settings of `pairwise_divergence`; n_draws is 4 by default, as whole chains are run,
-        and there is no check of the steps. Nothing is cached or sent to workers, so `memory` and
-        `n_jobs` have no effect. With guidance the chains are guided, and `views` are what the model
-        predicts for each prompt without it.
+        and there is no check of the steps. Nothing is cached or sent to workers: a folder as
+        `memory`, and `n_jobs` above 1, are refused. With guidance the chains are guided, and
+        `views` are what the model predicts for each prompt without it.
 
     Returns
     -------

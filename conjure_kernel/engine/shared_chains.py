@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from conjure_kernel._checks import quote
 from conjure_kernel.engine.batches import Batches
 from conjure_kernel.engine.opening import open_engine, refuse_origin
 from conjure_kernel.engine.parameters import EXPLAINED_DRAWS
@@ -33,10 +34,12 @@ class SharedChains:
     Parameters
     ----------
     settings : mapping
-        The settings of `pairwise_divergence`.
+        The settings of `pairwise_divergence`; with a folder to keep things in, or with workers, a
+        ValueError is raised.
     """
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
+        _refuse(settings)
         self.engine = open_engine({"n_draws": EXPLAINED_DRAWS, **settings, "memory": None})
         refuse_origin(self.engine, "what is shown adds up to J itself")
         self.settings = replace(self.engine.settings, shared_noise=True, chains_per_draw=1)
@@ -135,3 +138,16 @@ def density(
         if rows * rows * size[1] == shape[0] * size[0]:
             squares = squares.reshape(*squares.shape[:2], rows, -1)
     return squares * weights.reshape(-1, *[1] * (squares.ndim - 2))
+
+
+def _refuse(settings: Mapping[str, Any]) -> None:
+    """Raise a ValueError for settings that could have no effect; "auto" is the default."""
+    if (memory := settings.get("memory")) not in (None, "auto"):
+        raise ValueError(
+            f"memory={quote(memory)}: expected None, as nothing is cached here; leave it out."
+        )
+    if (n_jobs := settings.get("n_jobs")) not in (None, 1):
+        raise ValueError(
+            f"n_jobs={quote(n_jobs)}: expected None or 1, as nothing is sent to workers here; "
+            "leave it out."
+        )

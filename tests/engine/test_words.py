@@ -268,6 +268,8 @@ def test_words_beyond_what_the_text_encoder_reads_are_named(tiny):
         ("a", {"n_orders": 7}, "n_orders=7: expected an even number"),
         ("a", {"n_orders": 2}, "n_orders=2: expected an integer of at least 4"),
         ("a\ud800", {}, "half of a surrogate pair"),
+        ("a", {"memory": "folder"}, "memory='folder': expected None, as nothing is cached here"),
+        ("a", {"n_jobs": 2}, "n_jobs=2: expected None or 1, as nothing is sent to workers here"),
     ],
 )
 def test_what_has_no_words_or_too_many_is_refused_in_words(prompt, more, message):
