@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
+import os
+import time
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from conjure_kernel.cache import locks
+from conjure_kernel.cache.folder import lock_timeout
 from conjure_kernel.cli import files
 from conjure_kernel.cli.given import check_given
+from conjure_kernel.cli.options import say
 
-__all__ = ["Embedded", "holds_vectors", "read_embedded", "write_embedded"]
+__all__ = ["Embedded", "extend_embedded", "held", "holds_vectors"]
+__all__ += ["read_embedded", "write_embedded"]
 
 SETTINGS = {  # of the options of a command: the name in the provenance, and in the library
     "steps": ("n_steps", "n_steps"),
@@ -25,6 +33,7 @@ SETTINGS = {  # of the options of a command: the name in the provenance, and in 
     "points": ("n_points", "n_points"),
     "components": ("n_components", "n_components"),
 }
+MODEL = ("fingerprint", "dtype")
 FIXED = ("n_blocks", "origin", "normalize", "references")  # what no option of a command changes
 
 
@@ -130,3 +139,48 @@ def write_embedded(path: Path, embedded: Embedded) -> None:
         **pictures,
     )
     files.write_output(path, buffer.getvalue())
+
+
+def extend_embedded(
+    path: Path,
+    known: Embedded,
+    prompts: Sequence[str],
+    vectors: np.ndarray,
+    images: np.ndarray | None,
+) -> None:
+    """Add prompts to a file that held `known`, and keep those that were added to it since then."""
+    with held(path):
+        now = read_embedded(path) if path.exists() else known
+        if _kind(now) != _kind(known):
+            raise ValueError(
+                f"'{path}': expected the vectors that were there when this command began, got "
+                "others, of another model or with other settings; run it again."
+            )
+        there = set(now.prompts)
+        new = [i for i, prompt in enumerate(prompts) if prompt not in there]
+        pictures = None if images is None else images[new]
+        write_embedded(path, now.add([prompts[i] for i in new], vectors[new], pictures))
+
+
+def _kind(embedded: Embedded) -> tuple[Any, ...]:
+    """What two files have alike if prompts of one may go into the other."""
+    about = embedded.provenance
+    return embedded.settings(), embedded.n_images, [about[name] for name in MODEL]
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Hold a file for writing against other commands; its lock stands beside it meanwhile."""
+    target = Path(os.path.realpath(path))
+    name = hashlib.blake2b(target.name.encode(), digest_size=8).hexdigest()
+    lock, deadline = target.with_name(f".conjure-{name}.lock"), time.monotonic() + lock_timeout()
+    try:
+        with locks.hold(lock, deadline, lambda holder: say(f"'{path}' is in use by {holder}")):
+            yield
+    except locks.LockHeld as error:
+        raise ValueError(
+            f"'{path}': expected no other command that writes into it, got {error}; run this one "
+            "again when that is done."
+        ) from error
+    finally:
+        locks.remove_unheld(lock)

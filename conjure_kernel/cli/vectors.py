@@ -102,7 +102,7 @@ def write_vectors(args: Namespace) -> str:
 def _add_vectors(args: Namespace, n_images: int) -> str:
     """Write the vectors of the prompts that a file lacks into it, with the settings of its own."""
     from conjure_kernel.cli import files
-    from conjure_kernel.cli.embedded import read_embedded, write_embedded
+    from conjure_kernel.cli.embedded import MODEL, extend_embedded, read_embedded
 
     if args.output is not None:
         raise ValueError("-o, --into: expected one of them, got both; leave -o out.")
@@ -121,7 +121,7 @@ def _add_vectors(args: Namespace, n_images: int) -> str:
         return ""
     model = embedding_of(args, **known.settings())
     found, wanted = model.open_engine().key, known.provenance
-    for name in ("fingerprint", "dtype"):
+    for name in MODEL:
         if found[name] != wanted[name]:
             raise ValueError(
                 f"--model: expected the model of '{args.into}', {wanted['model']!r} with {name} "
@@ -129,7 +129,7 @@ def _add_vectors(args: Namespace, n_images: int) -> str:
                 "with -o."
             )
     vectors, images = _embed(args, model, prompts, known.n_images)
-    write_embedded(args.into, known.add(prompts, vectors, images))
+    extend_embedded(args.into, known, prompts, vectors, images)
     say_written(model.denoiser.n_evaluations, args)
     return ""
 

@@ -3,6 +3,8 @@
 import io
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import numpy as np
 import pandas as pd
@@ -11,7 +13,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from conjure_kernel import ConjureEmbedding, pairwise_divergence, plot
-from conjure_kernel.cli.embedded import read_embedded, write_embedded
+from conjure_kernel.cli import vectors
+from conjure_kernel.cli.embedded import held, read_embedded, write_embedded
 from measured import SIDE
 
 SMALL = ["--steps", "2"]
@@ -25,19 +28,19 @@ def test_embed_writes_what_the_library_finds(conjure, prompts, cache, tmp_path):
     assert "up to 240 noise predictions for 5 prompts" in err
     assert "240 noise predictions made" in err  # chains, then points
     again = ConjureEmbedding(n_components=64, n_steps=2, memory=cache).fit(PROMPTS)
-    vectors = again.transform(PROMPTS)
+    wanted = again.transform(PROMPTS)
     assert again.n_evaluations_ == 0
     with np.load(tmp_path / "v.npz") as file:
-        np.testing.assert_array_equal(file["vectors"], vectors)
+        np.testing.assert_array_equal(file["vectors"], wanted)
         assert list(file["prompts"]) == PROMPTS
         assert json.loads(str(file["provenance"]))["n_steps"] == 2
     code, _, err = conjure("embed", prompts, "-o", tmp_path / "v.parquet", *sizes)
     assert code == 0, err
     frame = pd.read_parquet(tmp_path / "v.parquet")
-    np.testing.assert_array_equal(np.stack(frame["vector"]), vectors)
+    np.testing.assert_array_equal(np.stack(frame["vector"]), wanted)
     assert list(frame["text"]) == PROMPTS
     assert frame.attrs["n_steps"] == 2
-    apart = np.linalg.norm(vectors[:, None] - vectors, axis=-1)
+    apart = np.linalg.norm(wanted[:, None] - wanted, axis=-1)
     np.testing.assert_allclose(frame["neighbors"][0]["distances"], np.sort(apart[0])[1:], rtol=1e-3)
 
 
@@ -133,6 +136,60 @@ def test_vectors_grow_for_the_price_of_new_prompts_and_places_stay(conjure, tmp_
     np.testing.assert_array_equal(seen[1][0][:5], seen[0][0])
     places = [plot.spread_evenly(p, m["near"], n_first=m["n_first"]) for p, m in seen]
     np.testing.assert_array_equal(places[1][:5], places[0])
+
+
+def test_prompts_that_two_commands_add_at_once_are_all_kept(conjure, tmp_path, monkeypatch):
+    path, names = tmp_path / "v.npz", ("first", "one", "two")
+    lists = dict(zip(names, ("a bus\na cat", "a dog\na lemon", "a lemon\na pear"), strict=True))
+    for name, text in lists.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    sizes = ["--points", "4", "--components", "64", "--images", "1"]
+    assert conjure("embed", tmp_path / "first", "-o", path, *sizes)[0] == 0
+    embed = vectors._embed
+
+    def meanwhile(*given):
+        monkeypatch.setattr(vectors, "_embed", embed)
+        assert conjure("embed", tmp_path / "one", "--into", path)[0] == 0
+        return embed(*given)
+
+    monkeypatch.setattr(vectors, "_embed", meanwhile)
+    code, _, err = conjure("embed", tmp_path / "two", "--into", path)
+    assert code == 0, err
+    found = read_embedded(path)
+    assert found.prompts == ["a bus", "a cat", "a dog", "a lemon", "a pear"]
+    assert len(found.images) == 5
+    settings = {**found.settings(), "n_steps": 2, "memory": None}
+    whole = ConjureEmbedding(**settings).fit(["a bus"]).transform(found.prompts)
+    np.testing.assert_allclose(found.vectors, whole, atol=1e-5)
+    assert sorted(file.name for file in tmp_path.iterdir()) == sorted([*names, "v.npz"])
+
+
+def test_a_file_of_vectors_that_became_another_or_is_held_is_left(conjure, tmp_path, monkeypatch):
+    path, other, more = (tmp_path / name for name in ("v.npz", "other.npz", "more.txt"))
+    more.write_text("a dog\na lemon", encoding="utf-8")
+    for name, points in ((path, "4"), (other, "2")):
+        sizes = ["--points", points, "--components", "16"]
+        assert conjure("embed", more, "-o", name, *sizes)[0] == 0
+    more.write_text("a pear", encoding="utf-8")
+    monkeypatch.setenv("CONJURE_KERNEL_LOCK_TIMEOUT", "0")
+    before, embed = path.read_bytes(), vectors._embed
+    with ThreadPoolExecutor(1) as other_command, ExitStack() as locks:
+        other_command.submit(locks.enter_context, held(path)).result()
+        code, _, err = conjure("embed", more, "--into", path)
+        other_command.submit(locks.close).result()
+    assert code == 2
+    assert "v.npz': expected no other command that writes into it, got process" in err
+    assert path.read_bytes() == before
+
+    def meanwhile(*given):
+        path.write_bytes(other.read_bytes())
+        return embed(*given)
+
+    monkeypatch.setattr(vectors, "_embed", meanwhile)
+    code, _, err = conjure("embed", more, "--into", path)
+    assert code == 2
+    assert "v.npz': expected the vectors that were there when this command began, got " in err
+    assert path.read_bytes() == other.read_bytes()
 
 
 def test_a_map_that_began_with_few_prompts_is_laid_out_anew(conjure, tmp_path, monkeypatch):
