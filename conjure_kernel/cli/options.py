@@ -61,6 +61,7 @@ OPTIONS = {
     "n_orders": "--orders",
     "n_points": "--points",
     "n_steps": "--steps",
+    "n_worst": "--worst",
     "random_state": "--seed",
     "revision": "--revision",
     "sampler": "--sampler",

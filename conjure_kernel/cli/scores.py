@@ -81,6 +81,10 @@ def evaluate_task(args: Namespace) -> str:
     n_worst = check_number(args.worst, "--worst", least=0, integer=True)
     pairs, each = load_task(args), _settings_of_models(args)
     scorers = list(_scorers(args, each))
+    if len(scorers) == 1 and paths and paths[0].suffix.lower() in files.PICTURES:
+        from conjure_kernel.plot.ratings import check_listed
+
+        check_listed(n_worst, len(pairs))
     tell_unknown(args, [*pairs.left, *pairs.right])
     if not args.quiet:
         tell_cost(each, pairs)

@@ -16,11 +16,12 @@ from conjure_kernel.plot.fonts import drawing, readable, short_names
 if TYPE_CHECKING:
     from conjure_kernel.evaluation.evaluation import Evaluation
 
-__all__ = ["plot_ratings"]
+__all__ = ["check_listed", "plot_ratings"]
 
 ACROSS, SIDE, ROW, LIST = 3, 2.8, 0.62, 3.4  # panels in a row; inches
 LONGEST = 34  # characters of a text in the list
 FEW = 200  # pairs above which dots get smaller
+MOST_LISTED = 300  # pairs; a picture of more than 65,535 pixels cannot be written
 
 
 @drawing()
@@ -39,7 +40,7 @@ def plot_ratings(
         What `evaluate` returned. Of one result alone, the pairs that disagree most are listed.
     n_worst : int, default 5
         How many pairs are numbered: those whose place by similarity is furthest from that by score
-        (`disagreements`).
+        (`disagreements`). A list has at most 300.
     images : mapping of text to uint8 array (height, width, 3), optional
         Pictures for the list.
     size : float or (float, float), optional
@@ -61,6 +62,8 @@ def plot_ratings(
     from conjure_kernel.evaluation.summary import disagreements
 
     n_worst = check_number(n_worst, "n_worst", least=0, integer=True)
+    if len(results) == 1:
+        check_listed(n_worst, len(results[0].pairs))
     worst = [disagreements(result, n_worst).rows for result in results]
     if len(results) > 1 or not worst[0]:
         width, height = check_size(size, SIDE * min(ACROSS, len(results)))
@@ -83,6 +86,15 @@ def plot_ratings(
     for axes, result, rows in zip(panels, results, worst, strict=True):
         _scatter(axes, result, rows)
     return figure
+
+
+def check_listed(n_worst: int, n_pairs: int) -> None:
+    """Raise a ValueError for more pairs than a picture has room for in its list."""
+    if min(n_worst, n_pairs) > MOST_LISTED:
+        raise ValueError(
+            f"n_worst={n_worst}: expected at most {MOST_LISTED} pairs in a picture; lower it, or "
+            "write a table (.md, .tex or .json), which lists them all."
+        )
 
 
 def _scatter(axes: Axes, result: Evaluation, worst: Sequence[dict[str, Any]]) -> None:

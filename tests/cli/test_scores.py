@@ -194,6 +194,10 @@ def test_ablate_prints_and_writes(conjure, task, cache, tmp_path):
             ["evaluate", "TASK", "--baseline", "no/model"],
             "--baseline='no/model': expected one of text, divergence, .* or encoder 'no/mo",
         ),
+        (
+            ["evaluate", "MANY", "--worst", "301", "-o", "many.png"],
+            "--worst=301: expected at most 300 pairs in a picture; lower it, or write a table",
+        ),
         (["evaluate"], "PAIRS"),
         (["ablate", "TASK", "--sweep", "steps"], "--sweep='steps': expected one of"),
         (
@@ -205,7 +209,11 @@ def test_ablate_prints_and_writes(conjure, task, cache, tmp_path):
 def test_bad_input_is_one_line(conjure, task, monkeypatch, args, message):
     monkeypatch.setattr(PretrainedDenoiser, "load", lambda _: pytest.fail("loaded"))
     monkeypatch.setitem(sys.modules, "sentence_transformers", SimpleNamespace())  # a hub's faults
-    code, out, err = conjure(*[str(task) if arg == "TASK" else arg for arg in args])
+    many = task.with_name("many.tsv")
+    rows = [f"a dog\t{i} cats\t{i}" for i in range(301)] if "MANY" in args else []
+    many.write_text("\n".join(["word1\tword2\tscore", *rows]))
+    given = {"TASK": task, "MANY": many}
+    code, out, err = conjure(*[given.get(arg, arg) for arg in args])
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert re.search(message, err)
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from conjure_kernel import evaluate
+from conjure_kernel.evaluation import ScoredPairs
 from conjure_kernel.plot import plot_ratings
 
 PAIRS = [(f"left ${i}", f"right {i}") for i in range(12)]
@@ -45,3 +46,11 @@ def test_no_worst_pairs_are_no_list(result):
     assert len(plot_ratings([result], n_worst=0).axes) == 1
     with pytest.raises(ValueError, match="n_worst=-1"):
         plot_ratings([result], n_worst=-1)
+
+
+def test_a_list_that_no_picture_holds_is_refused():
+    pairs = ScoredPairs("many", list(map(str, range(301))), ["b"] * 301, np.arange(301.0))
+    result = evaluate(lambda left, _: np.array(left, float), pairs)
+    with pytest.raises(ValueError, match="n_worst=301: expected at most 300 pairs in a picture"):
+        plot_ratings([result], n_worst=301)
+    assert len(plot_ratings([result, result], n_worst=301).axes) == 2  # these list none
