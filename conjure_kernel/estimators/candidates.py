@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 from scipy.sparse import csr_matrix
 from sklearn.neighbors import NearestNeighbors
 
-__all__ = ["both_ways", "find_candidates", "nearest", "stack_rows", "symmetrize"]
+__all__ = ["both_ways", "count_pairs", "find_candidates", "nearest", "stack_rows", "symmetrize"]
 
 
 def find_candidates(vectors: np.ndarray, n: int, queries: np.ndarray | None = None) -> np.ndarray:
@@ -19,6 +20,20 @@ def find_candidates(vectors: np.ndarray, n: int, queries: np.ndarray | None = No
     """
     search = NearestNeighbors(n_neighbors=n).fit(vectors)
     return search.kneighbors(queries, return_distance=False)
+
+
+def count_pairs(counts: Sequence[int], width: int) -> tuple[int, int]:
+    """Least and most pairs of prompts and their `width` candidates, for prompts that come so often.
+
+    The first candidates of a prompt are its own copies, and those of another one come together.
+    """
+    least, most = 0, 0
+    for count, n in Counter(counts).items():
+        others = np.sort(list((Counter(counts) - Counter([count])).elements())).astype(int)
+        if (left := width - (count - 1)) > 0 and len(others):
+            few, many = (np.cumsum(o).searchsorted(left) + 1 for o in (others[::-1], others))
+            least, most = least + n * int(few), most + n * int(many)
+    return -(-least // 2), min(most, len(counts) * (len(counts) - 1) // 2)
 
 
 def both_ways(near: np.ndarray, values: np.ndarray) -> csr_matrix:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -145,12 +146,13 @@ batch_size, n_jobs, random_state, verbose, origin
         >>> cost.n_predictions <= actual <= cost.most_predictions
         True
         """
-        distinct, unfitted = list(dict.fromkeys(check_prompts(prompts))), clone(self)
-        n, engine = len(distinct), unfitted.open_engine()
-        width, vectors = unfitted._width(n - 1), unfitted._unfitted_embedding().n_predictions(n)
-        n_pairs = (-(-n * width // 2), min(n * width, n * (n - 1) // 2))
-        n_sure = -(-n * self.n_neighbors // 2)  # who is among the nearest does not drop out
-        return plan_candidates(engine, distinct, n_pairs, width, vectors, (FIRST_LOOK, n_sure))
+        counts, unfitted = Counter(check_prompts(prompts)), clone(self)
+        engine, width = unfitted.open_engine(), unfitted._width(counts.total() - 1)
+        vectors = unfitted._unfitted_embedding().n_predictions(len(counts))
+        pairs = candidates.count_pairs(list(counts.values()), width)
+        # who is among the nearest does not drop out
+        n_sure, _ = candidates.count_pairs(list(counts.values()), self.n_neighbors)
+        return plan_candidates(engine, list(counts), pairs, width, vectors, (FIRST_LOOK, n_sure))
 
     @as_fitted
     def kneighbors(

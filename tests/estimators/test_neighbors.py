@@ -294,3 +294,17 @@ def test_the_plan_counts_what_the_origin_costs(n_draws):
     cost = ConjureNeighbors(world, **options).plan(prompts)
     spent = ConjureNeighbors(world, **options).fit(prompts).n_evaluations_
     assert cost.n_predictions <= spent <= cost.most_predictions
+
+
+@pytest.mark.parametrize("origin", [None, "empty"])
+@pytest.mark.parametrize("counts", [[3] * 6, [9, 1, 1, 1], [1, 2, 5], [9, 9], [7]])
+def test_the_plan_counts_prompts_that_come_again_once(monkeypatch, counts, origin):
+    monkeypatch.setattr("conjure_kernel.engine.plan._timing", lambda *_: {})  # takes seconds
+    world, distinct = make_world(len(counts))
+    prompts = [prompt for prompt, n in zip(distinct, counts, strict=True) for _ in range(n)]
+    options = {"n_neighbors": 2, "n_candidates": 4, "n_draws": 5, "n_steps": 4}
+    options |= {"memory": None, "check_steps": 0, "origin": origin}
+    cost = ConjureNeighbors(world, **options).plan(prompts)
+    spent = ConjureNeighbors(world, **options).fit(prompts).n_evaluations_
+    assert cost.n_predictions <= spent <= cost.most_predictions
+    assert cost.n_prompts == len(counts)
