@@ -14,6 +14,7 @@ import numpy as np
 
 from conjure_kernel._checks import PromptWarning, quote
 from conjure_kernel.evaluation.delimited import DECIMAL, STS_B, as_number, is_missing, is_number
+from conjure_kernel.evaluation.oddities import tell_first, tell_missing, tell_repeated
 from conjure_kernel.evaluation.records import Records
 
 __all__ = ["PairRows", "pairs_of", "texts_of"]
@@ -81,6 +82,8 @@ def pairs_of(
                 f"{table.name}: expected scores, got numbers of the rows in column 1; name both "
                 "texts and the score with columns=..."
             )
+    if columns is None and header is None and table.names is None and 0 in kept:
+        tell_first(table, values)
     cells = [str(table.rows[i][place]).strip() for i in kept]
     commas = [cell for cell in cells if DECIMAL.fullmatch(cell)]
     if commas and (any("." in cell for cell in cells) or all(c[-4:-3] == "," for c in commas)):
@@ -98,8 +101,8 @@ def pairs_of(
     found = dict(table.found) | ({"decimal": ","} if commas else {})
     if n_missing := len(table.rows) - len(kept):
         found["without_score"] = n_missing
-        _tell_missing(table, kept)
-    _tell_repeated(table.name, left, right, values)
+        tell_missing(table, kept)
+    tell_repeated(table.name, left, right, values)
     return PairRows(left, right, np.array(values), corpora, found)
 
 
@@ -116,7 +119,7 @@ def rated(
     kept = [i for i, row in rows if not any(is_missing(row[place]) for place in places)]
     if len(kept) == len(table.rows):
         return table
-    _tell_missing(table, kept)
+    tell_missing(table, kept)
     lines = [table.places[i] for i in kept]
     return replace(table, rows=[table.rows[i] for i in kept], places=lines)
 
@@ -267,31 +270,3 @@ def _text(table: Records, i: int, column: int) -> str:
 
 def _label(table: Records, column: int) -> str:
     return table.names[column] if table.names else f"column {column + 1}"
-
-
-def _tell_missing(table: Records, kept: list[int]) -> None:
-    left_out = sorted({*range(len(table.rows))} - {*kept})
-    if not kept:
-        raise ValueError(f"{table.name}: expected pairs with a score, got {len(left_out)} without.")
-    first = ", ".join(table.places[i] for i in left_out[:3])
-    warnings.warn(
-        f"{table.name}: {len(left_out)} of {len(table.rows)} pairs have no score and are left out "
-        f"({first}{', ...' if len(left_out) > 3 else ''}).",
-        category=PromptWarning,
-        stacklevel=4,
-    )
-
-
-def _tell_repeated(name: str, left: list[str], right: list[str], scores: list[float]) -> None:
-    """Warn of pairs, in either order, that come again with another score."""
-    known: dict[frozenset[str], set[float]] = {}
-    for a, b, score in zip(left, right, scores, strict=True):
-        known.setdefault(frozenset((a, b)), set()).add(score)
-    if differing := [pair for pair, found in known.items() if len(found) > 1]:
-        first = " | ".join(sorted(differing[0]))
-        warnings.warn(
-            f"{name}: {len(differing)} pairs come again with another score, such as "
-            f"{quote(first)}; all are kept.",
-            category=PromptWarning,
-            stacklevel=4,
-        )

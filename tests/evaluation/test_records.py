@@ -137,6 +137,29 @@ def test_pairs_that_come_again_with_another_score_are_told(write):
         assert len(load_pairs(write("p.csv", text))) == 5
 
 
+@pytest.mark.parametrize(
+    ("first", "others", "told"),
+    [
+        ("w1,w2,2019", ["1.5", "3", "0"], True),
+        ("a dog,a cat,10", ["1.5", "3", "0"], False),  # a rating on a scale
+        ("a dog,a cat,2019", ["1850", "600", "712"], False),  # reaction times
+        ("w1,w2,2019", ["0", "0", "0"], False),
+    ],
+)
+def test_a_header_that_reads_as_a_pair_is_told(tmp_path, recwarn, first, others, told):
+    lines = [first, *(f"word {i},word,{score}" for i, score in enumerate(others))]
+    path = tmp_path / "p.csv"
+    path.write_text("\n".join(lines))
+    assert len(load_pairs(path)) == 4
+    message = f"p.csv', line 1: '{first}' is read as a pair, and its score is more than 10 times"
+    assert [message in str(warning.message) for warning in recwarn] == [True] * told
+    n_told = len(recwarn)
+    assert len(load_pairs(path, header=False)) == 4
+    if told:
+        assert len(load_pairs(path, columns=first.split(","))) == 3
+    assert len(recwarn) == n_told
+
+
 def test_quotes_are_as_the_delimiter_says_or_the_user(write):
     csv = '"a dog, asleep","a ""cat""",1\nx,y,2\n'
     assert load_pairs(write("p.csv", csv)).pairs == [row[:2] for row in QUOTED]
