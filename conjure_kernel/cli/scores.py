@@ -219,7 +219,7 @@ def _check_different(names: Sequence[str], option: str) -> Sequence[str]:
     if twice := [name for name in names if names.count(name) > 1]:
         raise ValueError(
             f"{option}={quote(twice[0])}: expected different ones, got it {names.count(twice[0])} "
-            "times; leave it out but once."
+            "times; give it once."
         )
     return names
 
