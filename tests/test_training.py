@@ -15,7 +15,7 @@ from scipy.stats import spearmanr
 
 from conjure_kernel import embedded_vocabulary
 from conjure_kernel.evaluation.datasets import ScoredPairs
-from training import agreement, autoencoder, denoiser, evaluate, package, wide
+from training import agreement, autoencoder, denoiser, evaluate, package, sibling, wide
 from training.art import Art, Concept, IconSet, read_concepts, simplify
 from training.growth import Rough, grow
 from training.nouns import Nouns
@@ -303,6 +303,31 @@ def test_weights_of_another_architecture_do_not_grow(pipeline):
     old.register_module("stranger", torch.nn.Linear(1, 1))
     with pytest.raises(ValueError, match="another architecture"):
         grow(old)
+
+
+@pytest.fixture(scope="module")
+def small_sibling(pipeline):
+    return sibling.make_sibling(pipeline, {*embedded_vocabulary()})
+
+
+def test_a_sibling_reads_known_words_alike_and_others_by_their_letters(pipeline, small_sibling):
+    own, full = small_sibling.tokenizer, pipeline.tokenizer
+    for word in embedded_vocabulary():
+        assert own.tokenize(word) == full.tokenize(word)
+    assert "[UNK]" not in own.tokenize("Xylograph no. 7: quid?")
+    assert len(own) < len(full) / 9
+    ids = own("a dog")["input_ids"][:4]
+    assert own.convert_ids_to_tokens(ids) == ["[CLS]", "a", "dog", "[SEP]"]
+
+
+def test_words_that_are_near_are_near_to_a_sibling(small_sibling):
+    vectors = small_sibling.text_encoder.get_input_embeddings().weight.detach()
+    dog, puppy, truck = vectors[
+        small_sibling.tokenizer.convert_tokens_to_ids(["dog", "puppy", "truck"])
+    ]
+    near, far = (torch.cosine_similarity(dog, other, dim=0) for other in (puppy, truck))
+    assert near > 0.5 > 0.3 > far
+    assert vectors.shape[1] == small_sibling.unet.config.cross_attention_dim == sibling.WIDTH
 
 
 @pytest.fixture(scope="module")

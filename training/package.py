@@ -54,9 +54,11 @@ def main() -> None:
     parser.add_argument("target", type=Path, help="folder of the weights in the package")
     parser.add_argument("--pipeline", type=Path, help="default: WORK/pipeline")
     parser.add_argument("--autoencoder", type=Path, help="folder of one with the same latents")
+    parser.add_argument("--weights-only", action="store_true", help="write no list of words")
     args = parser.parse_args()
     package(args.pipeline or args.work / "pipeline", args.target, args.autoencoder)
-    write_vocabulary(Art.load(args.work).concepts, args.target.parent / "vocabulary.txt")
+    if not args.weights_only:
+        write_vocabulary(Art.load(args.work).concepts, args.target.parent / "vocabulary.txt")
 
 
 if __name__ == "__main__":
