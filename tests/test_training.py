@@ -20,6 +20,7 @@ from training.art import Art, Concept, IconSet, read_concepts, simplify
 from training.growth import Rough, grow
 from training.nouns import Nouns
 from training.scenes import COLOURS, COUNTS, RELATIONS, Scene, Thing, World, plural, vocabulary
+from training.teacher import Teacher
 
 EMBEDDED = "conjure_kernel/models/embedded/model"
 NAMES = ("red square", "green square", "blue square")
@@ -148,12 +149,13 @@ def test_plurals(word, several):
     assert {plural(word, rng) for _ in range(50)} == {word, several}
 
 
-def arguments(work, steps, minutes=None):
+def arguments(work, steps, minutes=None, teacher=None):
     return argparse.Namespace(
         work=work,
         steps=steps,
         minutes=minutes,
         start=EMBEDDED,
+        teacher=teacher,
         batch=4,
         rate=1e-3,
         seed=0,
@@ -328,6 +330,22 @@ def test_words_that_are_near_are_near_to_a_sibling(small_sibling):
     near, far = (torch.cosine_similarity(dog, other, dim=0) for other in (puppy, truck))
     assert near > 0.5 > 0.3 > far
     assert vectors.shape[1] == small_sibling.unet.config.cross_attention_dim == sibling.WIDTH
+
+
+def test_a_pupil_learns_what_its_teacher_predicts(work, small, pipeline, small_sibling):
+    teacher = Teacher(EMBEDDED, small_sibling.tokenizer, torch.device("cpu"))
+    noisy, times = torch.randn(2, 4, 8, 8), torch.tensor([900, 100])
+    captions = ["a dog", "two cats on a red background"]
+    v = teacher(noisy, times, denoiser.tokenize(small_sibling.tokenizer, captions))
+    with torch.no_grad():
+        tokens = denoiser.tokenize(pipeline.tokenizer, captions)
+        text = pipeline.text_encoder(input_ids=tokens).last_hidden_state
+        torch.testing.assert_close(v, pipeline.unet(noisy, times, text).sample)
+    alone, taught = (
+        denoiser.Trainer(arguments(work, 9, teacher=folder)) for folder in (None, EMBEDDED)
+    )
+    losses = [float(trainer.loss().detach()) for trainer in (taught, alone)]
+    assert losses[0] < 1e-3 < 0.05 < losses[1]  # it is the teacher itself
 
 
 @pytest.fixture(scope="module")

@@ -32,6 +32,7 @@ from transformers import BertTokenizerFast, CLIPTextConfig, CLIPTextModel
 from training.art import Art
 from training.autoencoder import shrink
 from training.scenes import World
+from training.teacher import Teacher
 from training.words import LENGTH, WIDTH
 
 BLOCK, N_CAPTIONS = 1000, 8  # scenes that are rendered at once, and wordings of each
@@ -165,6 +166,8 @@ class Trainer:
         self.step, self.seconds = 0, 0.0
         self.resume()
         self.forward = torch.compile(self.unet) if args.compile else self.unet
+        known = (args.teacher, self.tokenizer, self.device)
+        self.teacher = Teacher(*known) if args.teacher else None
         self.pool = make_pool(args, self.autoencoder, self.tokenizer)
         self.nothing = tokenize(self.tokenizer, [""])
         alphas = self.scheduler.alphas_cumprod
@@ -245,10 +248,12 @@ class Trainer:
         times = torch.randint(1000, (len(latents),), generator=self.generator)
         noise = torch.randn(latents.shape, generator=self.generator)
         noisy = self.scheduler.add_noise(latents, noise, times)
+        noisy = noisy.to(self.device, memory_format=torch.channels_last)
         target = self.scheduler.get_velocity(latents, noise, times).to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
+            if self.teacher is not None:
+                target = self.teacher(noisy, times.to(self.device), tokens).float()
             text = self.text_encoder(input_ids=tokens).last_hidden_state
-            noisy = noisy.to(self.device, memory_format=torch.channels_last)
             v = self.forward(noisy, times.to(self.device), text).sample
         error = (v.float() - target).square().mean((1, 2, 3))
         return (error * self.weights[times].to(self.device)).mean()
@@ -304,6 +309,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=30_000, help="of which the last has rate 0")
     parser.add_argument("--minutes", type=float, help="of all runs together (default: no end)")
     parser.add_argument("--start", type=Path, help="pipeline folder to start from (default: anew)")
+    parser.add_argument("--teacher", type=Path, help="pipeline folder whose predictions to learn")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--rate", type=float, default=1e-3, help="AdamW's first learning rate")
     parser.add_argument("--seed", type=int, default=0)
