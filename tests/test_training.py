@@ -195,6 +195,16 @@ def test_training_lowers_the_loss_and_leaves_the_token_vectors(work, small):
     assert torch.equal(vectors, trainer.text_encoder.get_input_embeddings().weight)
 
 
+def test_a_compiler_that_loses_gradients_is_noticed(work, small):
+    trainer = denoiser.Trainer(arguments(work, 4))
+    before = trainer.generator.get_state()
+    trainer.check_compiled()  # what runs is the denoiser itself
+    assert torch.equal(before, trainer.generator.get_state())
+    trainer.forward = lambda noisy, times, text: trainer.unet(noisy, times, text.detach())
+    with pytest.raises(RuntimeError, match=r"--compile: expected the gradients .* off by \d+%"):
+        trainer.check_compiled()
+
+
 def test_training_ends_in_time_and_its_rate_falls_with_the_time_that_is_left(work, small):
     trainer = denoiser.Trainer(arguments(work, 10**6, minutes=1))
     trainer.step, trainer.seconds = 1000, 45.0

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import (
@@ -173,6 +174,8 @@ class Trainer:
         alphas = self.scheduler.alphas_cumprod
         self.weights = WEIGHTS[args.weights](alphas / (1 - alphas))
         self.weights /= self.weights.mean()
+        if args.compile:
+            self.check_compiled()
 
     def load_parts(self) -> None:
         """Take the models from a pipeline folder, or make new ones around our autoencoder."""
@@ -240,7 +243,7 @@ class Trainer:
         for own, value in zip(self.parameters, values, strict=True):
             own.data.copy_(value)
 
-    def loss(self) -> Tensor:
+    def loss(self, forward: Callable[..., Any] | None = None) -> Tensor:
         """Weighted squared error of v on one batch."""
         latents, tokens = self.pool.batch(self.args.batch, self.generator)
         dropped = torch.rand(len(tokens), 1, generator=self.generator) < self.args.dropped
@@ -254,7 +257,8 @@ class Trainer:
             if self.teacher is not None:
                 target = self.teacher(noisy, times.to(self.device), tokens).float()
             text = self.text_encoder(input_ids=tokens).last_hidden_state
-            v = self.forward(noisy, times.to(self.device), text).sample
+            denoise = self.forward if forward is None else forward
+            v = denoise(noisy, times.to(self.device), text).sample
         error = (v.float() - target).square().mean((1, 2, 3))
         return (error * self.weights[times].to(self.device)).mean()
 
@@ -263,6 +267,26 @@ class Trainer:
         """The share of the schedule that is left, by steps or by time, whichever is less."""
         minutes = self.args.minutes or float("inf")
         return max(0.0, 1 - max(self.step / self.args.steps, self.seconds / 60 / minutes))
+
+    def check_compiled(self) -> None:
+        """Refuse a compiled denoiser with other gradients; bfloat16 on a CPU lost the text's."""
+        state, found = self.generator.get_state(), []
+        for forward in (self.unet, self.forward):
+            self.generator.set_state(state)
+            loss = self.loss(forward)
+            found.append(torch.autograd.grad(loss, self.parameters, allow_unused=True))
+        self.generator.set_state(state)
+        error, size = 0.0, 0.0
+        for own, compiled in zip(*found, strict=True):
+            if own is not None:
+                other = torch.zeros_like(own) if compiled is None else compiled
+                error += float((own - other).square().sum())
+                size += float(own.square().sum())
+        if not error < 0.01 * size:
+            raise RuntimeError(
+                "--compile: expected the gradients that the denoiser has without it, got others, "
+                f"off by {(error / size) ** 0.5:.0%}; leave it out."
+            )
 
     def advance(self) -> Tensor:
         """Take one step; return its loss."""
