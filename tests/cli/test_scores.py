@@ -183,7 +183,7 @@ def test_ablate_prints_and_writes(conjure, task, cache, tmp_path):
         (["evaluate", "TASK", "--leg", "kl"], "--leg='kl': expected one of"),
         (
             ["evaluate", "TASK", "--model", "embedded", "--model", "embedded"],
-            "--model='embedded': expected different ones, got it 2 times; leave it out but once",
+            "--model='embedded': expected different ones, got it 2 times; give it once",
         ),
         (
             ["evaluate", "TASK", "--baseline", "kid", "--baseline", "kid"],
