@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from conjure_kernel import __version__
+from measured import SIBLING
 
 ROOT = Path(__file__).parents[1]
 NAME = f"conjure_kernel-{__version__}"
@@ -52,6 +53,7 @@ def test_the_wheel_has_every_file_of_the_package(built):
     about = {name for name in built[1] if name.startswith(f"{NAME}.dist-info/")}
     assert built[1] - about == needed
     assert f"{NAME}.dist-info/entry_points.txt" in about
+    assert not any("sibling" in name for name in built[1])
 
 
 @pytest.mark.slow
@@ -60,6 +62,13 @@ def test_the_sdist_has_the_tests_and_documents(built):
     assert {"benchmarks", "conjure_kernel", "docs", "examples", "tests", "training"} == folders
     assert built[0] >= DOCUMENTS
     assert "tests/test_package.py" in built[0]
+    assert any(name.startswith("tests/shared/sibling/model/unet/") for name in built[0])
+
+
+def test_the_model_that_is_kept_with_the_tests_is_small():
+    files = [file for file in SIBLING.rglob("*") if file.is_file()]
+    assert 1e6 < sum(file.stat().st_size for file in files) < 6e6
+    assert ROOT / "tests" in SIBLING.parents
 
 
 def test_the_citation_is_of_this_version():

@@ -14,7 +14,7 @@ import pipelines
 from conjure_kernel import ConjureDrift, load_denoiser
 from conjure_kernel.engine.opening import open_engine
 from conjure_kernel.engine.pairwise import measure_matrix
-from measured import SIDE
+from measured import SIBLING, SIDE
 
 SMALL = ["--steps", "2", "--draws", "2"]
 PROMPTS = ["strawberry", "a bus", "tomato"]
@@ -89,18 +89,18 @@ def test_bad_input_is_one_line(conjure, prompts, options, message):
     assert err.count("\n") == 1
 
 
-def test_agree_prints_and_writes_what_the_library_finds(conjure, twin, tmp_path, cache):
+def test_agree_prints_and_writes_what_the_library_finds(conjure, tmp_path, cache):
     words = [*PROMPTS, "a dog", "a house"]
     path, output = tmp_path / "words.txt", tmp_path / "agree.png"
     path.write_text("\n".join(words))
-    models = ["--model", "embedded", "--model", twin]
+    models = ["--model", "embedded", "--model", SIBLING]
     code, out, err = conjure("agree", *models, path, "-o", output)
     assert code == 0, err
     assert output.read_bytes().startswith(b"\x89PNG")
     settings = {"n_steps": 2, "n_draws": 2, "memory": cache, "check_steps": 0}
     engines = [
         open_engine({**settings, "model": model}, role=role)  # each model has noise of its own
-        for role, model in enumerate(("embedded", twin))
+        for role, model in enumerate(("embedded", SIBLING))
     ]
     above = np.triu_indices(5, 1)
     a, b = (measure_matrix(engine, words, words).values[above] for engine in engines)

@@ -1,12 +1,16 @@
 """model_agreement: do two models order pairs of prompts alike."""
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
 from conjure_kernel import GaussianDenoiser, model_agreement
+from measured import SIBLING
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_models_of_one_order_agree_and_one_of_reversed_order_does_not():
@@ -71,3 +75,20 @@ def test_a_model_agrees_with_itself_as_well_as_it_can_measure():
     assert not np.array_equal(rough.a.values, rough.b.values)
     again = model_agreement(names, world, world, n_draws=2, **settings)
     assert np.array_equal(rough.b.values, again.b.values)
+
+
+def test_two_models_of_one_world_agree_though_one_is_small():
+    """Names in another order are the control: they hardly ever agree as well."""
+    names = (ROOT / "benchmarks/words.txt").read_text(encoding="utf-8").split("\n")[:120:10]
+    settings = {"n_steps": 4, "n_draws": 2, "memory": None, "check_steps": 0}
+    found = model_agreement(names, "embedded", SIBLING, **settings)
+    above, rng = np.triu_indices(len(names), 1), np.random.default_rng(0)
+    orders = [rng.permutation(len(names)) for _ in range(999)]
+    shuffled = [
+        spearmanr(found.a.values[above], found.b.values[np.ix_(order, order)][above]).statistic
+        for order in orders
+    ]
+    assert np.mean(shuffled) < 0.1
+    assert np.mean(np.array(shuffled) >= found.spearman) < 0.01
+    assert 0.3 < found.spearman < 1
+    assert found.draw_se < 0.1

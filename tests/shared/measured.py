@@ -3,6 +3,7 @@
 import functools
 import json
 from importlib.resources import files
+from pathlib import Path
 
 import torch
 
@@ -20,6 +21,7 @@ PIPELINES = {
     "flux": pipelines.flux,
 }
 MODEL = files("conjure_kernel.models") / "embedded" / "model"
+SIBLING = Path(__file__).parent / "sibling" / "model"  # a small model of the embedded one's world
 SIDE = json.loads((MODEL / "vae/config.json").read_text())["sample_size"]  # pixels of a picture
 # EulerDiscreteScheduler hands a tensor to np.array; torch 2.13 lacks the copy keyword of NumPy 2.
 IGNORED = "ignore:__array__ implementation:DeprecationWarning"
