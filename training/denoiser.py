@@ -30,6 +30,7 @@ from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor, nn
 from transformers import BertTokenizerFast, CLIPTextConfig, CLIPTextModel
 
+from conjure_kernel.models.pretrained.load import has_bfloat16
 from training.art import Art
 from training.autoencoder import shrink
 from training.scenes import World
@@ -140,12 +141,6 @@ def make_scheduler() -> DDIMScheduler:
         steps_offset=1,
         prediction_type="v_prediction",
     )
-
-
-def has_bfloat16() -> bool:
-    """Tell whether this processor multiplies bfloat16 itself."""
-    capabilities = torch.cpu.get_capabilities()
-    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
 
 
 class Trainer:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import torch
 from diffusers import StableDiffusionPipeline
-from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor
 from transformers import BertTokenizerFast
 
@@ -21,7 +20,6 @@ class Teacher:
         pipeline = StableDiffusionPipeline.from_pretrained(folder)
         self.text_encoder = pipeline.text_encoder.to(device).eval()
         self.unet = pipeline.unet.to(device, memory_format=torch.channels_last).eval()
-        self.unet.set_attn_processor(AttnProcessor())
         tokens = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
         self.numbers = torch.tensor(pipeline.tokenizer.convert_tokens_to_ids(tokens), device=device)
 

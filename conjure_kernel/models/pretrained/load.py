@@ -30,7 +30,7 @@ from conjure_kernel.models.pretrained.sources import Source, find_source
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
-__all__ = ["load_denoiser", "open_denoiser"]
+__all__ = ["has_bfloat16", "load_denoiser", "open_denoiser"]
 
 DTYPES = ("auto", "float32", "float16", "bfloat16")
 UNTOUCHED = ("auto", "auto", False, None, None)
@@ -267,13 +267,13 @@ def _pick_dtype(
     if name != "auto":
         return getattr(torch, name)
     if device.type == "cpu":
-        return torch.bfloat16 if _has_bfloat16() else torch.float32
+        return torch.bfloat16 if has_bfloat16() else torch.float32
     if device.type == "mps":
         return torch.float32
     return torch.bfloat16 if source and source.is_stored_in_bfloat16() else torch.float16
 
 
-def _has_bfloat16() -> bool:
+def has_bfloat16() -> bool:
     """Tell whether this processor multiplies bfloat16 itself, at twice the speed of float32."""
     capabilities: Any = getattr(torch.cpu, "get_capabilities", dict)()  # older PyTorch cannot tell
     return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
