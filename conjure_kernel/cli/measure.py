@@ -136,6 +136,7 @@ def plan_table(args: Namespace) -> str:
     from conjure_kernel.estimators.neighbors import ConjureNeighbors
 
     prompts, settings = read_prompts(args), settings_of(args)
+    tell_unknown(args, prompts)
     if args.neighbors is None:
         cost = plan(prompts, **settings)
     else:

@@ -7,6 +7,7 @@ from argparse import Namespace
 
 from conjure_kernel.cli import options
 from conjure_kernel.cli.options import say, say_written, settings_of
+from conjure_kernel.cli.unknown import tell_unknown
 
 __all__ = ["add_verbs"]
 
@@ -47,6 +48,11 @@ def write_report(args: Namespace) -> str:
     files.check_output(args.output, [".html", ".json"], args.force)
     if args.budget is not None and args.minutes is not None:
         raise ValueError("--budget, --minutes: expected one of them, got both; leave one out.")
+    if args.scores:
+        from conjure_kernel.evaluation.datasets import load_pairs
+
+        pairs = load_pairs(args.scores)
+        tell_unknown(args, [*pairs.left, *pairs.right])
     settings = settings_of(args)
     model = settings.pop("model")
     report = report_model(

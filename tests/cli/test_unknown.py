@@ -22,6 +22,7 @@ COMMANDS = {
     "embed": ["FILE", "-o", "x.npz"],
     "neighbors": ["FILE", PLAIN],
     "vividness": ["FILE"],
+    "report": ["embedded", "--scores", "PAIRS"],
     "drift": ["FILE", "--model", "embedded", "--model", "embedded"],
     "erasure": [ODD, "--model", "embedded", "--model", "embedded"],
     "agree": ["FILE", "--model", "embedded", "--model", "embedded"],
@@ -64,6 +65,13 @@ def test_a_command_tells_unknown_words_once_before_it_measures(
     assert err.count("unknown") == err.count(TOLD) == 1
 
 
+def test_a_plan_tells_unknown_words(call, sources):
+    code, out, err = call("plan", "prompts.txt", "--json")
+    assert code == 0
+    assert out.startswith("{")
+    assert err.count(TOLD) == 1
+
+
 @pytest.mark.parametrize(
     ("given", "prompts", "told"),
     [
@@ -88,6 +96,6 @@ def test_words_that_are_told(capsys, given, prompts, told):
 
 
 def test_every_command_that_measures_prompts_is_here():
-    others = {"plan", "cache", "check", "report", "completion"}
+    others = {"plan", "cache", "check", "completion"}
     (verbs,) = (a.choices for a in build_parser()._actions if isinstance(a.choices, dict))
     assert set(verbs) - others == set(COMMANDS)
