@@ -19,6 +19,7 @@ from typing import NamedTuple
 from conjure_kernel.models.pretrained.fingerprint import fingerprint_folder
 
 ROOT = Path(__file__).parents[1]
+BENCHMARKS = ROOT / "benchmarks"
 OUTPUTS = ROOT / "docs" / "outputs"
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 MODEL = ROOT / "conjure_kernel" / "models" / "embedded" / "model"
@@ -26,6 +27,7 @@ EARLIER = "*Measured with earlier weights of the embedded model.*"
 COLUMN = re.compile(r'[Cc]olumn\s+"([^"]+)"\s+is\s+from\s+an\s+earlier\s+run')
 UNPRINTED = re.compile(r"command\s+does\s+not\s+print")
 COMMAND = re.compile(r"(?:^    |`)python (benchmarks/[^`\n]+)", re.MULTILINE)
+IMPORT = re.compile(r"^(?:from|import) (\w+)", re.MULTILINE)
 HEADING = re.compile(r"^(?=#+ )", re.MULTILINE)
 CODE = re.compile(r"^```.*?^```|^    .*?$|`[^`]*`|\]\([^)]*\)", re.MULTILINE | re.DOTALL)
 BLOCK = re.compile(r"\n\s*\n|\n(?=\* )")
@@ -54,8 +56,16 @@ def weights() -> str:
 
 
 def script(command: str) -> str:
-    """Digits that tell the text of a command's script from others."""
-    return hashlib.sha256((ROOT / command.split()[0]).read_bytes()).hexdigest()[:12]
+    """Digits that tell the text of a command's script, with those that it imports, from others."""
+    text = b"".join(path.read_bytes() for path in sorted(scripts_of(ROOT / command.split()[0])))
+    return hashlib.sha256(text).hexdigest()[:12]
+
+
+def scripts_of(path: Path) -> set[Path]:
+    """A script, and the files beside it and in benchmarks/ that it imports."""
+    names = IMPORT.findall(path.read_text(encoding="utf-8"))
+    places = [folder / f"{name}.py" for name in names for folder in {path.parent, BENCHMARKS}]
+    return {path}.union(*(scripts_of(place) for place in places if place.exists()))
 
 
 def measures_model(command: str) -> bool:

@@ -95,3 +95,18 @@ def test_figures_whose_output_was_not_kept(kept, monkeypatch):
     assert "measured with 0123" in sections.faults(section)[0]
     monkeypatch.setattr(sections, "weights", lambda: "0123")
     assert sections.faults(section) == []
+
+
+def test_a_script_is_another_when_one_that_it_imports_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(sections, "ROOT", tmp_path)
+    monkeypatch.setattr(sections, "BENCHMARKS", tmp_path / "benchmarks")
+    scores = tmp_path / "benchmarks" / "scores"
+    scores.mkdir(parents=True)
+    (scores / "levels.py").write_text("import torch\nfrom _pairs import choose\n")
+    (scores / "_pairs.py").write_text("from _results import markdown\n")
+    (tmp_path / "benchmarks" / "_results.py").write_text("def markdown(): ...\n")
+    before = sections.script("benchmarks/scores/levels.py MEN.tsv")
+    (tmp_path / "benchmarks" / "words.py").write_text("def other(): ...\n")
+    assert sections.script("benchmarks/scores/levels.py MEN.tsv") == before
+    (tmp_path / "benchmarks" / "_results.py").write_text("def markdown(): return 1\n")
+    assert sections.script("benchmarks/scores/levels.py MEN.tsv") != before
