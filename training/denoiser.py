@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import hashlib
 import random
 import time
 from collections.abc import Callable
@@ -70,10 +71,16 @@ def tokenize(tokenizer: BertTokenizerFast, captions: list[str]) -> Tensor:
 def make_pool(
     args: argparse.Namespace, autoencoder: AutoencoderKL, tokenizer: BertTokenizerFast
 ) -> Pool:
-    """Draw, render and encode blocks of scenes, or read the ones encoded before."""
+    """Draw, render and encode blocks of scenes, or read those that equal options made before."""
     path = args.work / "pool.pt"
+    art = hashlib.sha256((args.work / "art.npz").read_bytes()).hexdigest()[:12]
+    asked = {"art": art, "blocks": args.blocks, "first": args.first, "seed": args.seed}
     if path.exists():
-        return Pool(**torch.load(path))
+        stored = torch.load(path)
+        made = stored.pop("made", None)
+        if made != asked:
+            raise ValueError(f"{path}: expected scenes of {asked}, got those of {made}; delete it.")
+        return Pool(**stored)
     world, rng = World(Art.load(args.work), args.first, args.device), random.Random(args.seed)
     latents, tokens = [], []
     while len(latents) < args.blocks:
@@ -83,7 +90,7 @@ def make_pool(
         tokens.append(tokenize(tokenizer, captions).short().view(BLOCK, N_CAPTIONS, LENGTH))
         print(f"encoded {len(latents)} of {args.blocks} blocks of scenes", flush=True)
     pool = Pool(torch.cat(latents), torch.cat(tokens))
-    torch.save(vars(pool), path)
+    torch.save({**vars(pool), "made": asked}, path)
     return pool
 
 
