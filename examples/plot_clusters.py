@@ -55,13 +55,15 @@ ax.legend()
 plt.show()
 
 # %%
-# Animals, vehicles and instruments are found. The pipeline errs where things look alike: lemon and
-# moon, both round and yellow, make a cluster of their own.
+# Fruit and vehicles are found. The pipeline errs where a picture is unlike the others of its kind:
+# the lion, here a face, goes with the instruments, the sun with the other animals, and the moon
+# stands alone.
 
 # %%
 # Nothing needs to be told: ``find_clusters`` chooses the number, says which prompts belong to none,
 # and names the clusters, here by the kinds, which it is given for names alone. Two instruments are
-# too few for it, as is the sky: it joins each of so few prompts with four others.
+# too few for it, as is the sky: it joins each of so few prompts with four others. So instruments
+# and sun come to the animals, and the moon belongs to no cluster.
 
 found = find_clusters(
     PROMPTS,

@@ -4,7 +4,8 @@ Which of two words is the broader one?
 
 "Animal" evokes what "dog" evokes, and more. So images of a dog should surprise a model of "animal"
 less than images of animals surprise a model of "dog": KL(dog || animal) < KL(animal || dog). A
-divergence keeps both directions, its two legs, and each has its error.
+divergence keeps both directions, its two legs, and each has its error. Does that tell the broader
+word?
 """
 
 import numpy as np
@@ -38,4 +39,7 @@ ax.legend()
 plt.show()
 
 # %%
-# Nine pairs show the idea and prove nothing: ``benchmarks/scores/direction.py`` counts over 300.
+# Not on the model in the package: four of the nine pairs are right, and 41 % of the 300 that
+# ``benchmarks/scores/direction.py`` counts. There a simpler rule holds: of a word and what it is
+# called in general, the less vivid one, which is nearer to the empty prompt, is the broader one in
+# 99.7 %.

@@ -55,7 +55,8 @@ for row in drift.ranking().rows:
 
 # %%
 # Model and copy start from the same noise. The strawberry has become a lemon, and the prompts that
-# were held are as they were. Red apple and cherries, of which the edit was told nothing, drift half
-# and a third as far: they lose their red.
+# were held are as they were. Red apple and cherries, of which the edit was told nothing, drift a
+# fifth as far, and the apple's red turns to orange. The lemon, which was not held, drifts a quarter
+# as far.
 
 figure = plot_drift(drift, names=("the model", "its edited copy"))

@@ -24,7 +24,7 @@ assert np.isclose(total, J)
 # The rows of the strip show what the model sees under each prompt on a chain of the other, from
 # much noise on the left to little on the right, and between them where the predictions differ.
 # Below is how much each noise level adds to J, and what becomes of the strawberry if the tomato
-# takes over. The two differ in the outline and the stalk, at middling noise; later the model sees
-# the same fruit under both.
+# takes over. In strong noise the two differ in the outline and in the green on top; later the model
+# sees the same fruit under both, and the nats are spread over all pixels.
 
 figure = plot_explanation(explanation)

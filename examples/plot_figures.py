@@ -101,8 +101,8 @@ figure = plot_mosaic(layout_vectors(vectors, method="mds"), PROMPTS, images, siz
 plot_shepard(J, points)
 
 # %%
-# Which meaning contains which
-# ----------------------------
+# Both directions
+# ---------------
 # An arrow leads from each prompt to those whose noise predictions fit its pictures best.
 
 plot_legs(measured.legs[0], PROMPTS)

@@ -1,4 +1,4 @@
-"""The contact sheet: what the model draws for 72 prompts, to be looked at."""
+"""The contact sheet: what the model draws for 96 prompts, to be looked at."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ hamburger; ice cream; cake; cup of coffee; beer; spoon; mountain; beach; castle;
 train; bus; car; bicycle; sailboat; airplane; rocket; moon; sun; rainbow; snowman; umbrella;
 football; basketball; teddy bear; shirt; dress; shoe; hat; crown; guitar; piano; telephone;
 computer; camera; book; pencil; key; hammer; chair;
+lighthouse; anvil; watering can; handcuffs; fireplace; bow tie; necklace; tow truck; unicycle;
+binoculars; paper airplane; windmill; wine bottle; golf cart; piggy bank; tank; fan; bowling pin;
+candy cane; harp; submarine; pillow; igloo; treasure map;
 a red heart on a blue background; two bananas; a cat on a green background; three roses;
 a small fish; an automobile; a dog left of a tree; teacher
 """

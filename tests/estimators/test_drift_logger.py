@@ -11,6 +11,7 @@ import torch
 
 from conjure_kernel import DriftLogger, GaussianDenoiser, load_denoiser
 from conjure_kernel.estimators import drift_logger
+from measured import SIDE
 
 QUICK = {"n_steps": 2, "n_draws": 2, "every": 1, "at_most": 1e9}
 TARGET = {"target": ["a strawberry"], "neighbours": ["a tomato"]}
@@ -203,7 +204,7 @@ def test_tensorboard_gets_scalars_and_pictures(tmp_path):
         [row["target"] for row in log.history.rows], rel=1e-5
     )
     (picture,) = events.Images("conjure/a strawberry")[:1]
-    assert (picture.width, picture.height) == (64, 32)
+    assert (picture.width, picture.height) == (2 * SIDE, SIDE)
 
 
 def test_weights_and_biases_gets_them_offline(tmp_path, monkeypatch):
@@ -235,7 +236,7 @@ def test_pictures_and_figures_go_to_any_writer_of_that_kind(monkeypatch):
     log(training.pipeline, 7)
     assert seen["conjure/step"] == 7
     assert seen["conjure/target"] == log.history[0]["target"]
-    assert seen["conjure/a strawberry"] == ((32, 64, 3), "base, trained")
+    assert seen["conjure/a strawberry"] == ((SIDE, 2 * SIDE, 3), "base, trained")
     assert "conjure/drift of held" in seen
 
 

@@ -79,7 +79,7 @@ def test_a_model_agrees_with_itself_as_well_as_it_can_measure():
 
 def test_two_models_of_one_world_agree_though_one_is_small():
     """Names in another order are the control: they hardly ever agree as well."""
-    names = (ROOT / "benchmarks/words.txt").read_text(encoding="utf-8").split("\n")[:120:10]
+    names = (ROOT / "benchmarks/words.txt").read_text(encoding="utf-8").split("\n")[:120:5]
     settings = {"n_steps": 4, "n_draws": 2, "memory": None, "check_steps": 0}
     found = model_agreement(names, "embedded", SIBLING, **settings)
     above, rng = np.triu_indices(len(names), 1), np.random.default_rng(0)
@@ -90,5 +90,5 @@ def test_two_models_of_one_world_agree_though_one_is_small():
     ]
     assert np.mean(shuffled) < 0.1
     assert np.mean(np.array(shuffled) >= found.spearman) < 0.01
-    assert 0.3 < found.spearman < 1
+    assert 0.2 < found.spearman < 1
     assert found.draw_se < 0.1
