@@ -63,9 +63,14 @@ def script(command: str) -> str:
 
 def scripts_of(path: Path) -> set[Path]:
     """A script, and the files beside it and in benchmarks/ that it imports."""
-    names = IMPORT.findall(path.read_text(encoding="utf-8"))
-    places = [folder / f"{name}.py" for name in names for folder in {path.parent, BENCHMARKS}]
-    return {path}.union(*(scripts_of(place) for place in places if place.exists()))
+    found, left = set(), [path]
+    while left:
+        one = left.pop()
+        found.add(one)
+        names = IMPORT.findall(one.read_text(encoding="utf-8"))
+        places = [folder / f"{name}.py" for name in names for folder in {one.parent, BENCHMARKS}]
+        left += [place for place in places if place.exists() and place not in found]
+    return found
 
 
 def measures_model(command: str) -> bool:

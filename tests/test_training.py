@@ -193,6 +193,10 @@ def test_scenes_of_other_art_or_options_are_not_taken(work, small):
     others.first = 0.7
     with pytest.raises(ValueError, match=r"pool\.pt: expected .*'first': 0\.7.* got .*0\.0"):
         denoiser.Trainer(others)
+    first = denoiser.Trainer(arguments(work, 4))
+    next(first.autoencoder.parameters()).data += 1
+    with pytest.raises(ValueError, match=r"pool\.pt: expected scenes of .*'autoencoder'"):
+        denoiser.make_pool(first.args, first.autoencoder, first.tokenizer)
     art = make_art()
     art.sprites[0, 0] = 7
     art.store(work)

@@ -73,8 +73,12 @@ def make_pool(
 ) -> Pool:
     """Draw, render and encode blocks of scenes, or read those that equal options made before."""
     path = args.work / "pool.pt"
-    art = hashlib.sha256((args.work / "art.npz").read_bytes()).hexdigest()[:12]
-    asked = {"art": art, "blocks": args.blocks, "first": args.first, "seed": args.seed}
+    asked = {
+        "art": digest((args.work / "art.npz").read_bytes()),
+        "autoencoder": digest(*(p.cpu().numpy().tobytes() for p in autoencoder.parameters())),
+        "tokenizer": digest(repr(sorted(tokenizer.vocab.items())).encode()),
+        **{name: getattr(args, name) for name in ("blocks", "first", "seed")},
+    }
     if path.exists():
         stored = torch.load(path)
         made = stored.pop("made", None)
@@ -92,6 +96,14 @@ def make_pool(
     pool = Pool(torch.cat(latents), torch.cat(tokens))
     torch.save({**vars(pool), "made": asked}, path)
     return pool
+
+
+def digest(*parts: bytes) -> str:
+    """Twelve digits that tell these bytes from others."""
+    found = hashlib.sha256()
+    for part in parts:
+        found.update(part)
+    return found.hexdigest()[:12]
 
 
 def encode(autoencoder: AutoencoderKL, pixels: Tensor) -> Tensor:

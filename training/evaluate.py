@@ -222,7 +222,7 @@ def examine(examiner: Examiner, work: Path, n: int) -> dict[str, float]:
     error, _ = held_out_error(examiner.pipeline.vae, work)
     top_1, top_5 = hit_rates(examiner, names, names)
     unseen_1, unseen_5 = hit_rates(examiner, list(unseen), list(unseen.values()))
-    return {
+    figures = {
         "autoencoder, mean absolute error on [-1, 1]": error,
         "pictures, mean absolute error on [-1, 1]": picture_error(examiner, names),
         f"bare name ({n}), right at once": top_1,
@@ -233,6 +233,13 @@ def examine(examiner: Examiner, work: Path, n: int) -> dict[str, float]:
         "left or right (chance 0.50)": ask_sides(examiner, n // 4, rng),
         "background of twelve colours (chance 0.09)": ask_colours(examiner, n // 2, rng),
     }
+    others = sorted({name for c in examiner.world.concepts for name in c.names[1:]})
+    if others:
+        asked = rng.sample(others, min(n, len(others)))
+        rates = hit_rates(examiner, asked, asked)
+        for rate, how in zip(rates, ("right at once", "among five"), strict=True):
+            figures[f"other names of a thing ({len(asked)}), {how}"] = rate
+    return figures
 
 
 def write_blind(draw: Callable[..., Tensor], path: Path, names: Sequence[str]) -> None:

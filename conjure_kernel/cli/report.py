@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
+from pathlib import Path
 
 from conjure_kernel.cli import options
 from conjure_kernel.cli.options import say, say_written, settings_of
@@ -48,7 +49,7 @@ def write_report(args: Namespace) -> str:
     files.check_output(args.output, [".html", ".json"], args.force)
     if args.budget is not None and args.minutes is not None:
         raise ValueError("--budget, --minutes: expected one of them, got both; leave one out.")
-    if args.scores:
+    if args.scores and Path(args.scores).is_file():  # a pipe can be read once, and a task is far
         from conjure_kernel.evaluation.datasets import load_pairs
 
         pairs = load_pairs(args.scores)

@@ -10,7 +10,12 @@ from importlib.resources import files
 __all__ = ["embedded_vocabulary", "untaught_words"]
 
 POSSESSIVE = re.compile(r"(?<=\w)['\u2019]s\b", re.I)
-ENDINGS = (("ies", "y"), ("es", ""), ("s", ""), ("men", "man"))  # of plurals, and of singulars
+PLURALS = (  # how they end, and the singular
+    (re.compile("ies$"), "y"),
+    (re.compile("(?<=[sxzo])es$|(?<=[cs]h)es$"), ""),
+    (re.compile("s$"), ""),
+    (re.compile("men$"), "man"),
+)
 STEM = 3  # letters that a singular has at least: "as" is no plural of "a"
 
 
@@ -44,9 +49,9 @@ def untaught_words(prompt: str) -> list[str]:
     """Words of a prompt that the embedded model was not taught, as they stand there.
 
     A prompt is made of words and phrases of the vocabulary with as few words left over as can be:
-    "1st" is taught in "1st place medal" alone. Case, accents and punctuation do not count, as they
-    do not for the model's tokenizer, nor do 's and a regular plural, whose vector is nearly that of
-    the singular. The empty prompt has no such word; one of punctuation alone is one itself.
+    "1st" is taught in "1st place medal" alone. Case and accents do not count, as they do not for
+    the model's tokenizer; nor do punctuation, 's and a regular plural, which change its picture
+    little. The empty prompt has no such word; one of punctuation alone is one itself.
     """
     if not (words := _split(prompt)):
         return list(filter(None, [prompt.strip()]))
@@ -90,5 +95,5 @@ def _fold(word: str) -> str:
 def _is_plural(word: str) -> bool:
     """Whether a word is a regular plural of one that was taught."""
     known, _ = _phrases()
-    singulars = [word.removesuffix(a) + b for a, b in ENDINGS if word.endswith(a)]
+    singulars = [ending.sub(one, word) for ending, one in PLURALS if ending.search(word)]
     return any((one,) in known for one in singulars if len(one) >= STEM)

@@ -1,5 +1,6 @@
 """Words that the embedded model was not taught, in every command that measures prompts."""
 
+import os
 from argparse import Namespace
 
 import pytest
@@ -99,3 +100,16 @@ def test_every_command_that_measures_prompts_is_here():
     others = {"plan", "cache", "check", "completion"}
     (verbs,) = (a.choices for a in build_parser()._actions if isinstance(a.choices, dict))
     assert set(verbs) - others == set(COMMANDS)
+
+
+def test_scores_of_a_report_may_come_from_a_pipe(call, tmp_path, monkeypatch):
+    """What can be read once is not read for a warning."""
+
+    def begin(*_, **__):
+        raise Begun
+
+    monkeypatch.setattr("conjure_kernel.report.report.report_model", begin)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(Begun):
+        call("report", "embedded", "--scores", pipe, "-o", tmp_path / "x.json")

@@ -34,6 +34,8 @@ UNTAUGHT = {
     "a 1st dog": ["1st"],
     "two wolves": ["wolves"],  # no regular plural
     "this is a dog": ["this", "is"],
+    "hates, cares": ["hates", "cares"],  # of no hat and no car
+    "two brushes": [],
     "as": ["as"],
     "2 dogs": ["2"],
     "dog \U0001f436": ["\U0001f436"],
