@@ -219,27 +219,29 @@ def examine(examiner: Examiner, work: Path, n: int) -> dict[str, float]:
         seen |= {*concept.names, *concept.hypernyms, *concept.keywords}
     unseen = {word: name for word, name in UNSEEN.items() if word not in seen}
     names = names_of(examiner, n, rng)
+    others = sorted({name for concept in examiner.world.concepts for name in concept.names[1:]})
+    others = random.Random(examiner.seed).sample(others, min(n, len(others)))
+    asked = {
+        f"bare name ({n})": (names, names),
+        f"words never in a caption ({len(unseen)})": (list(unseen), list(unseen.values())),
+        f"other names of a thing ({len(others)})": (others, others),
+    }
     error, _ = held_out_error(examiner.pipeline.vae, work)
-    top_1, top_5 = hit_rates(examiner, names, names)
-    unseen_1, unseen_5 = hit_rates(examiner, list(unseen), list(unseen.values()))
     figures = {
         "autoencoder, mean absolute error on [-1, 1]": error,
         "pictures, mean absolute error on [-1, 1]": picture_error(examiner, names),
-        f"bare name ({n}), right at once": top_1,
-        f"bare name ({n}), among five": top_5,
-        f"words never in a caption ({len(unseen)}), right at once": unseen_1,
-        f"words never in a caption ({len(unseen)}), among five": unseen_5,
+    }
+    for question, (prompts, wanted) in asked.items():
+        if not prompts:
+            continue
+        rates = hit_rates(examiner, prompts, wanted)
+        for rate, how in zip(rates, ("right at once", "among five"), strict=True):
+            figures[f"{question}, {how}"] = rate
+    return figures | {
         "one, two or three (chance 0.33)": ask_counts(examiner, n // 2, rng),
         "left or right (chance 0.50)": ask_sides(examiner, n // 4, rng),
         "background of twelve colours (chance 0.09)": ask_colours(examiner, n // 2, rng),
     }
-    others = sorted({name for c in examiner.world.concepts for name in c.names[1:]})
-    if others:
-        asked = rng.sample(others, min(n, len(others)))
-        rates = hit_rates(examiner, asked, asked)
-        for rate, how in zip(rates, ("right at once", "among five"), strict=True):
-            figures[f"other names of a thing ({len(asked)}), {how}"] = rate
-    return figures
 
 
 def write_blind(draw: Callable[..., Tensor], path: Path, names: Sequence[str]) -> None:
