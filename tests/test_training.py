@@ -2,8 +2,12 @@
 
 import argparse
 import copy
+import importlib.util
 import json
 import random
+import subprocess
+import sys
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -15,6 +19,7 @@ from scipy.stats import spearmanr
 
 from conjure_kernel import embedded_vocabulary
 from conjure_kernel.evaluation.datasets import ScoredPairs
+from training import __main__ as recipe
 from training import agreement, autoencoder, denoiser, evaluate, package, sibling, wide
 from training.art import Art, Concept, IconSet, read_concepts, simplify
 from training.growth import Rough, grow
@@ -142,11 +147,32 @@ def test_backgrounds_and_sizes_are_rendered(world):
         ("key", "keys"),
         ("box", "boxes"),
         ("grapes", "grapes"),
+        ("fish", "fish"),
+        ("policeman", "policemen"),
+        ("human", "humans"),
+        ("fox", "foxes"),
+        ("kitchen knife", "kitchen knives"),
+        ("bookshelf", "bookshelves"),
+        ("cuff", "cuffs"),
     ],
 )
 def test_plurals(word, several):
     rng = random.Random(1)
     assert {plural(word, rng) for _ in range(50)} == {word, several}
+
+
+def test_kinds_are_told_as_often_as_asked(world):
+    scene, rng = Scene("one", (Thing(0, 0.9),)), random.Random(3)
+    concept = world.concepts[world.concept[0]]
+    counts = {}
+    for shares in ((0.0, 0.0), (0.3, 0.5)):
+        world.hypernyms, world.keywords = shares
+        words = [world.word(scene.things[0], rng) for _ in range(400)]
+        counts[shares] = [
+            sum(word in some for word in words) for some in (concept.hypernyms, concept.keywords)
+        ]
+    assert counts[0.0, 0.0] == [0, 0]
+    assert counts[0.3, 0.5] == pytest.approx([120, 200], abs=40)
 
 
 def arguments(work, steps, minutes=None, teacher=None):
@@ -161,6 +187,8 @@ def arguments(work, steps, minutes=None, teacher=None):
         seed=0,
         blocks=2,
         first=0.0,
+        hypernyms=0.12,
+        keywords=0.18,
         dropped=0.1,
         weights="min-snr",
         device="cpu",
@@ -185,6 +213,20 @@ def test_training_resumes_where_it_stopped(work, small, monkeypatch):
     np.testing.assert_allclose(first + again, losses, rtol=1e-4)
     for own, other in zip(resumed.average, whole.average, strict=True):
         torch.testing.assert_close(own, other, rtol=1e-3, atol=1e-5)
+
+
+def test_training_goes_on_from_a_checkpoint_of_another_device(work, small):
+    trainer = denoiser.Trainer(arguments(work, 4))
+    trainer.advance()
+    trainer.store()
+    path = work / "denoiser.pt"
+    torch.save(torch.load(path) | {"generator": torch.zeros(16, dtype=torch.uint8)}, path)
+    states = []
+    for _ in range(2):
+        resumed = denoiser.Trainer(arguments(work, 4))
+        assert resumed.step == 1
+        states.append(resumed.generator.get_state())
+    assert torch.equal(*states)
 
 
 def test_scenes_of_other_art_or_options_are_not_taken(work, small):
@@ -312,6 +354,48 @@ def pipeline():
     return StableDiffusionPipeline.from_pretrained(EMBEDDED)
 
 
+def test_the_recipe_runs_what_is_left_of_it_and_keeps_account(tmp_path, monkeypatch):
+    ran = []
+    monkeypatch.setattr(recipe.subprocess, "run", lambda command, check: ran.append(command[2:]))
+    monkeypatch.setattr(sys, "argv", ["training", str(tmp_path), "--minutes", "100"])
+    done = {"stage": "art", "minutes": 0.4, "machine": "another", "command": []}
+    (tmp_path / "recipe.json").write_text(json.dumps([done]))
+    recipe.main()
+    modules = [command[0].removeprefix("training.") for command in ran]
+    assert modules == ["wide", "words", "autoencoder", "denoiser", "autoencoder", "package"]
+    assert [float(c[-1]) for c in ran if "--minutes" in c] == [22, 66, 12]
+    rows = json.loads((tmp_path / "recipe.json").read_text())
+    assert [row["stage"] for row in rows][:3] == ["art", "wide", "words"]
+    ran.clear()
+    recipe.main()
+    assert not ran
+
+
+def test_a_stage_that_fails_ends_the_recipe_and_is_tried_again(tmp_path, monkeypatch):
+    def run(command, check):
+        ran.append(command[2])
+        if command[2].endswith("words"):
+            raise subprocess.CalledProcessError(1, command)
+
+    ran = []
+    monkeypatch.setattr(recipe.subprocess, "run", run)
+    monkeypatch.setattr(sys, "argv", ["training", str(tmp_path)])
+    for expected in (["training.art", "training.wide", "training.words"], ["training.words"]):
+        ran.clear()
+        with pytest.raises(subprocess.CalledProcessError):
+            recipe.main()
+        assert ran == expected
+
+
+def test_every_option_of_the_recipe_is_one_of_its_stage(tmp_path):
+    for device in ("cpu", "cuda"):
+        for stage in recipe.stages(tmp_path, device, 2):
+            command = stage.command(tmp_path, minutes=3)
+            text = Path(importlib.util.find_spec(command[2]).origin).read_text()
+            for option in (word for word in command if word.startswith("--")):
+                assert f'"{option}"' in text, (stage.name, option)
+
+
 def test_a_grown_autoencoder_begins_with_the_pictures_of_the_old_one_at_twice_the_size(pipeline):
     old = pipeline.vae
     size = old.config.sample_size
@@ -389,7 +473,7 @@ def test_rough_latents_are_near_the_given_ones_and_repeat(rough):
 
 
 def settings(work, steps, latents_of=EMBEDDED):
-    options = {"batch": 2, "rate": 1e-3, "seed": 0, "device": "cpu"}
+    options = {"batch": 2, "rate": 1e-3, "seed": 0, "device": "cpu", "minutes": None}
     return argparse.Namespace(work=work, steps=steps, latents_of=latents_of, **options)
 
 
@@ -404,7 +488,7 @@ def test_an_autoencoder_resumes_where_it_stopped_and_keeps_the_latents(work):
     assert resumed.step == 1
     np.testing.assert_allclose([first, float(resumed.advance())], losses, rtol=1e-4)
     assert not torch.equal(before, whole.model.encoder.conv_in.weight)
-    stored = AutoencoderKL.from_pretrained(work / "autoencoder").config
+    stored = AutoencoderKL.from_pretrained(work / "decoder").config
     assert stored.sample_size == 64
     assert stored.scaling_factor == whole.teacher.config.scaling_factor
 
@@ -511,9 +595,9 @@ def test_concepts_need_two_makers_and_a_plain_name(nouns):
     by_concept = wide.sort([*some, *agreed], nouns)
     assert {key: len(row) for key, row in by_concept.items()} == {dog: 3, "traffic cone": 2}
     cone = wide.name_concept("traffic cone", agreed, nouns)
-    assert cone == Concept(("traffic cone",), ("cone", "thing"), ())
+    assert cone == Concept(("traffic cone",), ("cone",), ())
     concept = wide.name_concept(dog, some, nouns)
-    assert concept == Concept(("dog", "domestic dog"), ("canine", "animal"), ())
+    assert concept == Concept(("dog",), ("canine", "animal"), ())
 
 
 def test_the_wider_world_is_drawn_from_packages(work, nouns, monkeypatch):
@@ -530,7 +614,7 @@ def test_the_wider_world_is_drawn_from_packages(work, nouns, monkeypatch):
     body = {True: sprites[red], False: sprites[black]}
     monkeypatch.setattr(wide, "render", lambda svg: body["red" in svg])
     art = wide.extend(make_art(), work, nouns)
-    assert art.concepts[3] == Concept(("dog", "domestic dog"), ("canine", "animal"), ())
+    assert art.concepts[3] == Concept(("dog",), ("canine", "animal"), ())
     assert art.concept.tolist() == [0, 0, 1, 1, 2, 2, 3]  # the black ones are left out
     assert torch.equal(art.sprites[-1], sprites[red])
     art.store(work)

@@ -21,6 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from training.meant import KEYWORDS_LEFT_OUT
+
 HERE = Path(__file__).parent
 STYLES = (
     *("noto", "noto-v1", "twemoji", "fluent-emoji"),
@@ -159,7 +161,11 @@ def collect(packages: Path) -> Art:
             sprites.append(sprite)
             concept.append(len(concepts))
             style.append(i)
-        keywords = [tag for tag in tags.get(label, []) if re.fullmatch("[a-z ]+", tag)]
+        keywords = [
+            tag
+            for tag in tags.get(label, [])
+            if re.fullmatch("[a-z ]+", tag) and tag not in KEYWORDS_LEFT_OUT
+        ]
         concepts.append(Concept(tuple(names), tuple(hypernyms), tuple(keywords)))
     print(f"{len(concepts)} concepts, {len(sprites)} sprites")
     return Art(concepts, torch.stack(sprites), torch.tensor(concept), torch.tensor(style))

@@ -7,7 +7,8 @@ r"""Train the autoencoder between pixels (3, 64, 64) and latents (4, 8, 8) on ra
 The second form leaves the latents, and so a denoiser that was trained on them, as they are: the
 decoder learns from the latents of that pipeline's encoder, some of them noised and denoised by its
 denoiser, and the encoder learns to give them. An autoencoder of half as many pixels is grown by one
-level. The same command resumes from `WORK/autoencoder.pt`; the result is `WORK/autoencoder`.
+level. The same command resumes from `WORK/autoencoder.pt`; the result is `WORK/autoencoder`. Those
+of the second form are `WORK/decoder.pt` and `WORK/decoder`.
 """
 
 from __future__ import annotations
@@ -80,7 +81,8 @@ class Trainer:
 
     def __init__(self, args: argparse.Namespace) -> None:
         self.args, self.step, self.seconds = args, 0, 0.0
-        self.path = args.work / "autoencoder.pt"
+        self.folder = args.work / ("decoder" if args.latents_of else "autoencoder")
+        self.path = self.folder.with_suffix(".pt")
         torch.manual_seed(args.seed)
         self.teacher = None
         if args.latents_of:
@@ -114,7 +116,7 @@ class Trainer:
         }
         torch.save(state, self.path.with_suffix(".part"))
         self.path.with_suffix(".part").replace(self.path)
-        self.model.save_pretrained(self.args.work / "autoencoder")
+        self.model.save_pretrained(self.folder)
 
     def loss(self) -> Tensor:
         """Loss on the scenes of this step, which its number decides."""
@@ -140,10 +142,15 @@ class Trainer:
         restored = self.model.decode(latents).sample
         return distance(restored, target) + 0.1 * (own - given[:few]).abs().mean()
 
+    @property
+    def left(self) -> float:
+        """The share of the schedule that is left, by steps or by time, whichever is less."""
+        minutes = self.args.minutes or float("inf")
+        return max(0.0, 1 - max(self.step / self.args.steps, self.seconds / 60 / minutes))
+
     def advance(self) -> Tensor:
         """Take one step; return its loss."""
-        left = max(0.0, 1 - self.step / self.args.steps)
-        rate = self.args.rate * min(1.0, (self.step + 1) / 100) * left
+        rate = self.args.rate * min(1.0, (self.step + 1) / 100) * self.left
         self.optimizer.param_groups[0]["lr"] = rate
         loss = self.loss()
         self.optimizer.zero_grad()
@@ -157,7 +164,7 @@ class Trainer:
         """Train to the last step; print and store on the way."""
         begun, stored = time.monotonic() - self.seconds, time.monotonic()
         losses: list[Tensor] = []
-        while self.step < self.args.steps:
+        while self.left > 0:
             losses.append(self.advance())
             self.seconds = time.monotonic() - begun
             if len(losses) == 50:
@@ -174,6 +181,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("work", type=Path, help="folder for everything that the recipe makes")
     parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--minutes", type=float, help="of all runs together (default: no end)")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)

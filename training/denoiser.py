@@ -39,6 +39,7 @@ from training.teacher import Teacher
 from training.words import LENGTH, WIDTH
 
 BLOCK, N_CAPTIONS = 1000, 8  # scenes that are rendered at once, and wordings of each
+SHARES = ("first", "hypernyms", "keywords")  # that a world has
 EMA = 0.999
 # weights of the noise levels by their SNR, for a loss in v
 WEIGHTS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -56,9 +57,14 @@ class Pool:
 
     def batch(self, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Draw latents and one caption for each."""
-        rows = torch.randint(len(self.latents), (size,), generator=generator)
-        wording = torch.randint(self.tokens.shape[1], (size,), generator=generator)
+        at = {"generator": generator, "device": generator.device}
+        rows = torch.randint(len(self.latents), (size,), **at)
+        wording = torch.randint(self.tokens.shape[1], (size,), **at)
         return self.latents[rows].float(), self.tokens[rows, wording].long()
+
+    def to(self, device: torch.device) -> Pool:
+        """Return the pool in the memory of a device."""
+        return Pool(self.latents.to(device), self.tokens.to(device))
 
 
 def tokenize(tokenizer: BertTokenizerFast, captions: list[str]) -> Tensor:
@@ -77,7 +83,7 @@ def make_pool(
         "art": digest((args.work / "art.npz").read_bytes()),
         "autoencoder": digest(*(p.cpu().numpy().tobytes() for p in autoencoder.parameters())),
         "tokenizer": digest(repr(sorted(tokenizer.vocab.items())).encode()),
-        **{name: getattr(args, name) for name in ("blocks", "first", "seed")},
+        **{name: getattr(args, name) for name in (*SHARES, "blocks", "seed")},
     }
     if path.exists():
         stored = torch.load(path)
@@ -85,14 +91,17 @@ def make_pool(
         if made != asked:
             raise ValueError(f"{path}: expected scenes of {asked}, got those of {made}; delete it.")
         return Pool(**stored)
-    world, rng = World(Art.load(args.work), args.first, args.device), random.Random(args.seed)
+    shares = {name: getattr(args, name) for name in SHARES}
+    world = World(Art.load(args.work), device=args.device, **shares)
+    rng = random.Random(args.seed)
     latents, tokens = [], []
     while len(latents) < args.blocks:
         scenes = [world.draw(rng) for _ in range(BLOCK)]
         latents.append(encode(autoencoder, world.render(scenes)).half().cpu())
         captions = [world.caption(scene, rng) for scene in scenes for _ in range(N_CAPTIONS)]
         tokens.append(tokenize(tokenizer, captions).short().view(BLOCK, N_CAPTIONS, LENGTH))
-        print(f"encoded {len(latents)} of {args.blocks} blocks of scenes", flush=True)
+        if len(latents) % 10 == 0 or len(latents) == args.blocks:
+            print(f"encoded {len(latents)} of {args.blocks} blocks of scenes", flush=True)
     pool = Pool(torch.cat(latents), torch.cat(tokens))
     torch.save({**vars(pool), "made": asked}, path)
     return pool
@@ -176,16 +185,16 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(
             self.parameters, args.rate, betas=(0.9, 0.99), weight_decay=1e-2, fused=True
         )
-        self.generator = torch.Generator().manual_seed(args.seed)
+        self.generator = torch.Generator(self.device).manual_seed(args.seed)
         self.half = self.device.type == "cuda" or has_bfloat16()
         self.step, self.seconds = 0, 0.0
         self.resume()
         self.forward = torch.compile(self.unet) if args.compile else self.unet
         known = (args.teacher, self.tokenizer, self.device)
         self.teacher = Teacher(*known) if args.teacher else None
-        self.pool = make_pool(args, self.autoencoder, self.tokenizer)
-        self.nothing = tokenize(self.tokenizer, [""])
-        alphas = self.scheduler.alphas_cumprod
+        self.pool = make_pool(args, self.autoencoder, self.tokenizer).to(self.device)
+        self.nothing = tokenize(self.tokenizer, [""]).to(self.device)
+        alphas = self.scheduler.alphas_cumprod.to(self.device)
         self.weights = WEIGHTS[args.weights](alphas / (1 - alphas))
         self.weights /= self.weights.mean()
         if args.compile:
@@ -221,8 +230,12 @@ class Trainer:
             own.data.copy_(kept)
         self.average = stored["average"]
         self.optimizer.load_state_dict(stored["optimizer"])
-        self.generator.set_state(stored["generator"].cpu())
         self.step, self.seconds = stored["step"], stored["seconds"]
+        state = stored["generator"].cpu()
+        if len(state) == len(self.generator.get_state()):
+            self.generator.set_state(state)
+        else:  # of a generator on another device
+            self.generator.manual_seed(self.args.seed + self.step)
         print(f"resumed at step {self.step}", flush=True)
 
     def store(self) -> None:
@@ -260,21 +273,22 @@ class Trainer:
     def loss(self, forward: Callable[..., Any] | None = None) -> Tensor:
         """Weighted squared error of v on one batch."""
         latents, tokens = self.pool.batch(self.args.batch, self.generator)
-        dropped = torch.rand(len(tokens), 1, generator=self.generator) < self.args.dropped
-        tokens = torch.where(dropped, self.nothing, tokens).to(self.device)
-        times = torch.randint(1000, (len(latents),), generator=self.generator)
-        noise = torch.randn(latents.shape, generator=self.generator)
+        at = {"generator": self.generator, "device": self.device}
+        dropped = torch.rand(len(tokens), 1, **at) < self.args.dropped
+        tokens = torch.where(dropped, self.nothing, tokens)
+        times = torch.randint(1000, (len(latents),), **at)
+        noise = torch.randn(latents.shape, **at)
         noisy = self.scheduler.add_noise(latents, noise, times)
-        noisy = noisy.to(self.device, memory_format=torch.channels_last)
-        target = self.scheduler.get_velocity(latents, noise, times).to(self.device)
+        noisy = noisy.contiguous(memory_format=torch.channels_last)
+        target = self.scheduler.get_velocity(latents, noise, times)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
             if self.teacher is not None:
-                target = self.teacher(noisy, times.to(self.device), tokens).float()
+                target = self.teacher(noisy, times, tokens).float()
             text = self.text_encoder(input_ids=tokens).last_hidden_state
             denoise = self.forward if forward is None else forward
-            v = denoise(noisy, times.to(self.device), text).sample
+            v = denoise(noisy, times, text).sample
         error = (v.float() - target).square().mean((1, 2, 3))
-        return (error * self.weights[times].to(self.device)).mean()
+        return (error * self.weights[times]).mean()
 
     @property
     def left(self) -> float:
@@ -355,6 +369,10 @@ def main() -> None:
     parser.add_argument(
         "--first", type=float, default=0, help="share drawn in a thing's first style"
     )
+    parser.add_argument(
+        "--hypernyms", type=float, default=0.12, help="share of captions of one thing that tell it"
+    )
+    parser.add_argument("--keywords", type=float, default=0.18, help="likewise")
     parser.add_argument("--dropped", type=float, default=0.1, help="share of captions left empty")
     parser.add_argument("--weights", choices=WEIGHTS, default="min-snr", help="of noise levels")
     device = "cuda" if torch.cuda.is_available() else "cpu"

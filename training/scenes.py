@@ -43,6 +43,15 @@ COUNTS = {
     "two": ((-0.5, 0.0), (0.5, 0.0)),
     "three": ((-0.5, -0.45), (0.5, -0.45), (0.0, 0.5)),
 }
+PLURALS = dict(
+    pair.split()
+    for pair in """
+    calf calves; child children; deer deer; dwarf dwarves; elf elves; fish fish; foot feet;
+    goose geese; half halves; knife knives; leaf leaves; loaf loaves; man men; moose moose;
+    mouse mice; ox oxen; person people; scarf scarves; sheep sheep; shelf shelves; thief thieves;
+    tooth teeth; wife wives; wolf wolves
+    """.split(";")
+)
 VAGUE = {"face", "animal", "mouth", "body", "person", "man", "woman"}  # as keywords, of everyone
 
 
@@ -74,11 +83,20 @@ class World:
     """Draws random scenes, renders them and words their captions.
 
     `first` is the share of things that are drawn in the first style that their concept has;
-    `device` renders.
+    `device` renders. Captions of single things give a hypernym (a word for its kind) or a keyword
+    in these shares, and otherwise a name.
     """
 
-    def __init__(self, art: Art, first: float = 0.0, device: str = "cpu") -> None:
-        self.first = first
+    def __init__(
+        self,
+        art: Art,
+        first: float = 0.0,
+        device: str = "cpu",
+        *,
+        hypernyms: float = 0.12,
+        keywords: float = 0.18,
+    ) -> None:
+        self.first, self.hypernyms, self.keywords = first, hypernyms, keywords
         self.concepts, self.concept = art.concepts, art.concept.tolist()
         self.sprites_of: list[list[int]] = [[] for _ in art.concepts]
         for sprite, concept in enumerate(self.concept):
@@ -119,13 +137,13 @@ class World:
         return names[0] if rng.random() < main else rng.choice(names)
 
     def word(self, thing: Thing, rng: random.Random) -> str:
-        """Return a name, a hypernym (12 %) or a keyword (18 %) of a thing."""
+        """Return a name, a hypernym or a keyword of a thing."""
         concept = self.concepts[self.concept[thing.sprite]]
         fate = rng.random()
-        if fate < 0.12:
+        if fate < self.hypernyms:
             return rng.choice(concept.hypernyms)
         keywords = [word for word in concept.keywords if word not in VAGUE]
-        if fate < 0.30 and keywords:
+        if fate < self.hypernyms + self.keywords and keywords:
             return rng.choice(keywords)
         return self.name(thing, rng)
 
@@ -177,9 +195,14 @@ def plural(word: str, rng: random.Random) -> str:
 
 
 def several(word: str) -> str:
-    """Return the plural of a word."""
+    """Return the plural of a word; of several words, that of the last one."""
     if word.endswith("s"):
         return word
+    last = word.rpartition(" ")[2]
+    for one, more in PLURALS.items():
+        compound = last.endswith(one) and (len(one) > 3 or one == "man") and last != "human"
+        if last == one or compound:
+            return word[: len(word) - len(one)] + more
     if word.endswith(("ch", "sh", "x")):
         return word + "es"
     if word.endswith("y") and word[-2] not in "aeiou":

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from training.art import STYLES, Art, Concept, IconSet, fetch, render
 from training.left_out import BUTTONS, COMPOUNDS, LEFT_OUT, PLACES
+from training.meant import KINDS
 from training.nouns import Nouns
 
 COLOURED = (
@@ -157,14 +158,16 @@ def is_enough(drawn: list[Drawing], is_meaning: bool) -> bool:
 
 
 def name_concept(key: str, drawn: list[Drawing], nouns: Nouns) -> Concept:
-    """Name a concept by its words, or by the noun that most of its drawings bear and its likes."""
-    kinds = nouns.kinds(nouns.meaning(drawn[0].noun)) or ["thing"]
-    if not key.isdecimal():
-        return Concept((key,), (drawn[0].noun, *kinds[:2]), ())
-    used = [drawing.noun for drawing in drawn if not drawing.extra]
-    main = max(dict.fromkeys(used), key=used.count)
-    others = [noun for noun in dict.fromkeys([*used, *nouns.names(key)]) if noun != main]
-    return Concept((main, *others[:4]), tuple(kinds), ())
+    """Name a concept by its words, or by the nouns that its drawings bear, most often first."""
+    noun, names = drawn[0].noun, [key]
+    if key.isdecimal():
+        used = [drawing.noun for drawing in drawn if not drawing.extra]
+        names = sorted(dict.fromkeys(used), key=used.count, reverse=True)
+    kinds = KINDS.get(names[0])
+    if kinds is None:
+        kinds = KINDS.get(noun) or tuple(nouns.kinds(nouns.meaning(noun)))
+        kinds = kinds if key.isdecimal() else (noun, *kinds[:2])
+    return Concept(tuple(names[:5]), kinds or ("thing",), ())
 
 
 def extend(art: Art, work: Path, nouns: Nouns) -> Art:

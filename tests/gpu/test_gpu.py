@@ -36,7 +36,9 @@ def test_a_path_gives_the_numbers_of_the_cpu(name):
     path = PATHS[name]
     expected = path.run(*path.models())
     found = path.run(*(pipe.to("cuda") for pipe in path.models()))
-    np.testing.assert_allclose(found, expected, rtol=5e-3, atol=1e-4 * np.abs(expected).max())
+    # two laws of one world are no nats apart but for rounding, which is each device's own
+    atol = 1e-4 * max(np.abs(expected).max(), 1e-6)
+    np.testing.assert_allclose(found, expected, rtol=5e-3, atol=atol)
 
 
 @pytest.mark.parametrize("dtype", WITHIN)
