@@ -24,7 +24,17 @@ from training import agreement, autoencoder, denoiser, evaluate, package, siblin
 from training.art import Art, Concept, IconSet, read_concepts, simplify
 from training.growth import Rough, grow
 from training.nouns import Nouns
-from training.scenes import COLOURS, COUNTS, RELATIONS, Scene, Thing, World, plural, vocabulary
+from training.scenes import (
+    COLOURS,
+    COUNTS,
+    RELATIONS,
+    Scene,
+    Thing,
+    World,
+    plural,
+    vocabulary,
+    with_article,
+)
 from training.teacher import Teacher
 
 EMBEDDED = "conjure_kernel/models/embedded/model"
@@ -154,11 +164,35 @@ def test_backgrounds_and_sizes_are_rendered(world):
         ("kitchen knife", "kitchen knives"),
         ("bookshelf", "bookshelves"),
         ("cuff", "cuffs"),
+        ("bus", "buses"),
+        ("wine glass", "wine glasses"),
+        ("tomato", "tomatoes"),
+        ("glass of milk", "glasses of milk"),
+        ("person in bed", "people in bed"),
+        ("teeth", "teeth"),
     ],
 )
 def test_plurals(word, several):
     rng = random.Random(1)
     assert {plural(word, rng) for _ in range(50)} == {word, several}
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("dog", "a dog"),
+        ("apple", "an apple"),
+        ("unicorn", "a unicorn"),
+        ("umbrella", "an umbrella"),
+        ("usb plug", "a usb plug"),
+        ("one piece swimsuit", "a one piece swimsuit"),
+        ("hourglass", "an hourglass"),
+        ("x ray", "an x ray"),
+        ("xylophone", "a xylophone"),
+    ],
+)
+def test_articles(word, expected):
+    assert with_article(word) == expected
 
 
 def test_kinds_are_told_as_often_as_asked(world):
@@ -237,12 +271,14 @@ def test_scenes_of_other_art_or_options_are_not_taken(work, small):
         denoiser.Trainer(others)
     first = denoiser.Trainer(arguments(work, 4))
     next(first.autoencoder.parameters()).data += 1
-    with pytest.raises(ValueError, match=r"pool\.pt: expected scenes of .*'autoencoder'"):
+    with pytest.raises(ValueError, match=r"pool\.pt: expected one that .*'autoencoder'"):
         denoiser.make_pool(first.args, first.autoencoder, first.tokenizer)
     art = make_art()
     art.sprites[0, 0] = 7
     art.store(work)
-    with pytest.raises(ValueError, match=r"pool\.pt: expected scenes of {'art': '.*; delete it"):
+    with pytest.raises(
+        ValueError, match=r"pool\.pt: expected one that was made from {'art': '.*; delete it"
+    ):
         denoiser.Trainer(arguments(work, 4))
 
 
@@ -354,44 +390,105 @@ def pipeline():
     return StableDiffusionPipeline.from_pretrained(EMBEDDED)
 
 
-def test_the_recipe_runs_what_is_left_of_it_and_keeps_account(tmp_path, monkeypatch):
-    ran = []
-    monkeypatch.setattr(recipe.subprocess, "run", lambda command, check: ran.append(command[2:]))
-    monkeypatch.setattr(sys, "argv", ["training", str(tmp_path), "--minutes", "100"])
-    done = {"stage": "art", "minutes": 0.4, "machine": "another", "command": []}
-    (tmp_path / "recipe.json").write_text(json.dumps([done]))
-    recipe.main()
-    modules = [command[0].removeprefix("training.") for command in ran]
-    assert modules == ["wide", "words", "autoencoder", "denoiser", "autoencoder", "package"]
+@pytest.fixture
+def recipe_in(tmp_path, monkeypatch):
+    """Run the recipe with each stage replaced by a folder of its name; return what it ran."""
+
+    def run(*options, failing=None):
+        ran = []
+
+        def make(command, check):
+            ran.append(command[2:])
+            stage = next(s for s in recipe.stages("cpu", 160) if _is(command[2:], s))
+            if stage.name == failing:
+                raise subprocess.CalledProcessError(1, command)
+            (tmp_path / stage.product).mkdir(exist_ok=True)
+
+        def _is(command, stage):
+            rough = "--latents-of" in command
+            return command[0] == f"training.{stage.module}" and rough == (stage.name == "decoder")
+
+        monkeypatch.setattr(recipe.subprocess, "run", make)
+        monkeypatch.setattr(sys, "argv", ["training", str(tmp_path), *options])
+        recipe.main()
+        return ran
+
+    return run
+
+
+def modules(commands):
+    return [command[0].removeprefix("training.") for command in commands]
+
+
+ALL = ["art", "wide", "words", "autoencoder", "denoiser", "autoencoder", "package"]
+
+
+def test_the_recipe_runs_what_is_left_of_it_and_keeps_account(recipe_in, tmp_path, capsys):
+    assert modules(recipe_in("--minutes", "100", "--until", "words")) == ALL[:3]
+    ran = recipe_in("--minutes", "100")
+    assert modules(ran) == ALL[3:]
     assert [float(c[-1]) for c in ran if "--minutes" in c] == [22, 66, 12]
     rows = json.loads((tmp_path / "recipe.json").read_text())
-    assert [row["stage"] for row in rows][:3] == ["art", "wide", "words"]
-    ran.clear()
-    recipe.main()
-    assert not ran
+    assert [row["stage"] for row in rows][-2:] == ["decoder", "package"]
+    capsys.readouterr()
+    assert recipe_in("--minutes", "100") == []
+    assert capsys.readouterr().out.startswith("done before: art, wide, words, autoencoder")
 
 
-def test_a_stage_that_fails_ends_the_recipe_and_is_tried_again(tmp_path, monkeypatch):
-    def run(command, check):
-        ran.append(command[2])
-        if command[2].endswith("words"):
-            raise subprocess.CalledProcessError(1, command)
+def test_what_is_behind_a_missing_stage_is_run_again(recipe_in, tmp_path):
+    recipe_in()
+    (tmp_path / "pipeline").rmdir()
+    assert modules(recipe_in()) == ALL[4:]
 
-    ran = []
-    monkeypatch.setattr(recipe.subprocess, "run", run)
-    monkeypatch.setattr(sys, "argv", ["training", str(tmp_path)])
-    for expected in (["training.art", "training.wide", "training.words"], ["training.words"]):
-        ran.clear()
-        with pytest.raises(subprocess.CalledProcessError):
-            recipe.main()
-        assert ran == expected
+
+def test_a_recipe_of_other_options_is_refused(recipe_in):
+    recipe_in("--minutes", "100")
+    with pytest.raises(SystemExit, match=r"autoencoder was run with .*100.* now it would be .*60"):
+        recipe_in("--minutes", "60")
+
+
+@pytest.mark.parametrize("minutes", ["0", "-3", "nan", "inf"])
+def test_minutes_are_above_none(recipe_in, minutes, capsys):
+    with pytest.raises(SystemExit):
+        recipe_in("--minutes", minutes)
+    assert "expected a number above 0" in capsys.readouterr().err
+
+
+def test_a_stage_that_fails_ends_the_recipe_and_is_tried_again(recipe_in):
+    with pytest.raises(subprocess.CalledProcessError):
+        recipe_in(failing="words")
+    assert modules(recipe_in()) == ALL[2:]
+
+
+def test_checkpoints_of_other_drawings_or_models_are_refused(work, small):
+    trainer = denoiser.Trainer(arguments(work, 4))
+    trainer.store()
+    encoder = autoencoder.Trainer(settings(work, 2))
+    encoder.store()
+    art = make_art()
+    art.sprites[0, 0] = 7
+    art.store(work)
+    for begin in (denoiser.Trainer, autoencoder.Trainer):
+        given = arguments(work, 4) if begin is denoiser.Trainer else settings(work, 2)
+        with pytest.raises(
+            ValueError, match=r"\.pt: expected one that was made from .*; delete it"
+        ):
+            begin(given)
+
+
+def test_a_package_takes_no_autoencoder_of_other_latents(pipeline, tmp_path):
+    other = copy.deepcopy(pipeline.vae)
+    other.register_to_config(scaling_factor=2.0)
+    other.save_pretrained(tmp_path / "other")
+    with pytest.raises(ValueError, match="expected an autoencoder with the latents of"):
+        package.package(EMBEDDED, tmp_path / "model", tmp_path / "other")
 
 
 def test_every_option_of_the_recipe_is_one_of_its_stage(tmp_path):
     for device in ("cpu", "cuda"):
-        for stage in recipe.stages(tmp_path, device, 2):
+        for stage in recipe.stages(device, 2):
             command = stage.command(tmp_path, minutes=3)
-            text = Path(importlib.util.find_spec(command[2]).origin).read_text()
+            text = Path(importlib.util.find_spec(command[0]).origin).read_text()
             for option in (word for word in command if word.startswith("--")):
                 assert f'"{option}"' in text, (stage.name, option)
 

@@ -4,8 +4,8 @@
     python -m training WORK --minutes 60
 
 runs the stages of `training/README.md` one after another. `WORK/recipe.json` says of each finished
-stage what it took and where; the same command goes on behind the last of them, also on another
-machine that has a copy of WORK. The result is `WORK/model`.
+stage what it took, where, and with which options; the same command goes on behind the last of them,
+also on another machine that has a copy of WORK. The result is `WORK/model`.
 """
 
 from __future__ import annotations
@@ -17,69 +17,106 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
+from training.options import count, positive
+
+RECORD = "recipe.json"
 SHARES = {"autoencoder": 0.22, "denoiser": 0.66, "decoder": 0.12}  # of --minutes
 
 
 class Stage(NamedTuple):
-    """A module of this package and its options; those of a training without its end."""
+    """A module of this package, its options, what it makes; steps of a training without an end."""
 
     name: str
     module: str
+    product: str
     options: tuple[str, ...] = ()
     steps: int | None = None
 
     def command(self, work: Path, minutes: float | None) -> list[str]:
-        """Return the command line; a training ends after its share of the minutes or by steps."""
+        """Return the module and its options; a training ends after its share of the minutes."""
         end: list[str] = []
         if self.steps and minutes:
-            end = ["--steps", str(10**7), "--minutes", f"{SHARES[self.name] * minutes:.3f}"]
+            end = ["--steps", str(10**7), "--minutes", f"{SHARES[self.name] * minutes:g}"]
         elif self.steps:
             end = ["--steps", str(self.steps)]
-        return [sys.executable, "-m", f"training.{self.module}", str(work), *self.options, *end]
+        options = [option.replace("WORK", str(work)) for option in self.options]
+        return [f"training.{self.module}", str(work), *options, *end]
 
 
-def stages(work: Path, device: str, blocks: int) -> list[Stage]:
+def stages(device: str, blocks: int) -> list[Stage]:
     """Return all stages; a GPU learns from more pictures at once."""
     pictures, latents, rate = ("128", "2048", "2e-3") if device == "cuda" else ("32", "64", "1e-3")
-    scenes = ("--blocks", str(blocks), "--first", "0.7")
-    rough = ("--latents-of", str(work / "pipeline"))
+    scenes = ("--blocks", str(blocks), "--first", "0.7", "--batch", latents, "--rate", rate)
+    rough = ("--latents-of", "WORK/pipeline", "--batch", pictures, "--rate", "5e-4")
+    packaged = ("WORK/model", "--autoencoder", "WORK/decoder")
     return [
-        Stage("art", "art"),
-        Stage("wide", "wide"),
-        Stage("words", "words"),
-        Stage("autoencoder", "autoencoder", ("--batch", pictures), 6000),
-        Stage("denoiser", "denoiser", (*scenes, "--batch", latents, "--rate", rate), 60_000),
-        Stage("decoder", "autoencoder", (*rough, "--batch", pictures, "--rate", "5e-4"), 2700),
-        Stage("package", "package", (str(work / "model"), "--autoencoder", str(work / "decoder"))),
+        Stage("art", "art", "art.npz"),
+        Stage("wide", "wide", "art.npz"),
+        Stage("words", "words", "token_vectors.pt"),
+        Stage("autoencoder", "autoencoder", "autoencoder", ("--batch", pictures), 6000),
+        Stage("denoiser", "denoiser", "pipeline", scenes, 60_000),
+        Stage("decoder", "autoencoder", "decoder", rough, 2700),
+        Stage("package", "package", "model", packaged),
     ]
+
+
+def finished(rows: list[dict[str, Any]], planned: list[Stage], args: argparse.Namespace) -> int:
+    """Return how many stages are done, each with the same options as now and its product there."""
+    for i, (row, stage) in enumerate(zip(rows, planned, strict=False)):
+        if row["stage"] != stage.name or not (args.work / stage.product).exists():
+            return i
+        asked = given(stage, args)
+        if row["given"] != asked:
+            raise SystemExit(
+                f"{args.work / RECORD}: {stage.name} was run with {row['given']}, now it would be "
+                f"{asked}. Give the same options, or another folder."
+            )
+    return min(len(rows), len(planned))
+
+
+def given(stage: Stage, args: argparse.Namespace) -> dict[str, Any]:
+    """Return the options on which a stage depends."""
+    return {"minutes": args.minutes, "blocks": args.blocks} if stage.steps else {}
 
 
 def main() -> None:
     """Run what is not yet done, and keep account."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("work", type=Path, help="folder for everything that the recipe makes")
-    parser.add_argument("--minutes", type=float, help="of training (default: by steps)")
-    parser.add_argument("--blocks", type=int, default=160, help="cached scenes, in thousands")
+    parser.add_argument(
+        "--minutes",
+        type=positive,
+        help="of the three trainings together, without what prepares them (default: by steps)",
+    )
+    parser.add_argument("--blocks", type=count, default=160, help="cached scenes, in thousands")
+    names = [stage.name for stage in stages("cpu", 1)]
+    parser.add_argument("--until", choices=names, default=names[-1], help="the last stage to run")
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
-    record = args.work / "recipe.json"
-    done = json.loads(record.read_text(encoding="utf-8")) if record.exists() else []
+    record = args.work / RECORD
+    rows = json.loads(record.read_text(encoding="utf-8")) if record.exists() else []
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    planned = stages(device, args.blocks)
+    n_done = finished(rows, planned, args)
+    rows = rows[:n_done]
+    if rows:
+        print("done before:", ", ".join(row["stage"] for row in rows), flush=True)
     machine = torch.cuda.get_device_name() if device == "cuda" else platform.machine()
-    for stage in stages(args.work, device, args.blocks):
-        if stage.name in {row["stage"] for row in done}:
-            continue
+    for stage in planned[n_done : names.index(args.until) + 1]:
         command = stage.command(args.work, args.minutes)
-        print(f"{stage.name}: {' '.join(command[1:])}", flush=True)
+        print(f"{stage.name}: python -m {' '.join(command)}", flush=True)
         begun = time.monotonic()
-        subprocess.run(command, check=True)
+        subprocess.run([sys.executable, "-m", *command], check=True)
         row = {"stage": stage.name, "minutes": round((time.monotonic() - begun) / 60, 2)}
-        done.append(row | {"machine": machine, "command": command[2:]})
-        record.write_text(json.dumps(done, indent=1) + "\n", encoding="utf-8")
+        command = stage.command(Path("WORK"), args.minutes)
+        rows.append(row | {"machine": machine, "given": given(stage, args), "command": command})
+        part = record.with_suffix(".part")
+        part.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+        part.replace(record)
 
 
 if __name__ == "__main__":

@@ -64,9 +64,9 @@ class Art:
         concepts = json.dumps([(c.names, c.hypernyms, c.keywords) for c in self.concepts])
         pixels = self.sprites.permute(0, 2, 3, 1).contiguous()
         arrays = zip(PARTS, (pixels, self.concept, self.style), strict=True)
-        np.savez_compressed(
-            work / "art.npz", concepts=concepts, **{k: v.numpy() for k, v in arrays}
-        )
+        with (work / "art.part").open("wb") as file:
+            np.savez_compressed(file, concepts=concepts, **{k: v.numpy() for k, v in arrays})
+        (work / "art.part").replace(work / "art.npz")
 
     def first(self, n_concepts: int | None) -> Art:
         """Keep the first concepts only (None: all)."""

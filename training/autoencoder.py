@@ -25,8 +25,10 @@ from torch.nn.functional import avg_pool2d, interpolate
 
 from training.art import Art
 from training.growth import Rough, grow
+from training.options import check_made, digest, digest_of, positive
 from training.scenes import PIXELS, World
 
+STORE = 120  # seconds between checkpoints
 KL = 1e-6  # a weight of 2e-5 left the error at twice the present one
 ROUGH = 0.5  # share of a batch whose latents went through the denoiser
 ENCODED = 0.25  # share of a batch from which the encoder learns given latents
@@ -85,6 +87,7 @@ class Trainer:
         self.path = self.folder.with_suffix(".pt")
         torch.manual_seed(args.seed)
         self.teacher = None
+        self.made = {"art": digest((args.work / "art.npz").read_bytes()), "latents of": None}
         if args.latents_of:
             pipeline = StableDiffusionPipeline.from_pretrained(args.latents_of)
             self.teacher = pipeline.vae.to(args.device).eval()
@@ -92,6 +95,7 @@ class Trainer:
             if self.model.config.sample_size < PIXELS:
                 self.model = grow(self.model)
             self.rough = Rough(pipeline, args.device)
+            self.made["latents of"] = digest_of(self.teacher) + digest_of(pipeline.unet)
         else:
             self.model = make_autoencoder()
         self.model.to(args.device, memory_format=torch.channels_last)
@@ -101,6 +105,7 @@ class Trainer:
         )
         if self.path.exists():
             stored = torch.load(self.path, map_location=args.device)
+            check_made(self.path, stored, self.made)
             self.model.load_state_dict(stored["model"])
             self.optimizer.load_state_dict(stored["optimizer"])
             self.step, self.seconds = stored["step"], stored["seconds"]
@@ -113,6 +118,7 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
             "seconds": self.seconds,
+            "made": self.made,
         }
         torch.save(state, self.path.with_suffix(".part"))
         self.path.with_suffix(".part").replace(self.path)
@@ -171,7 +177,7 @@ class Trainer:
                 loss = torch.stack(losses).mean()
                 losses = []
                 print(f"step {self.step} after {self.seconds:.0f} s: loss {loss:.4f}", flush=True)
-            if time.monotonic() - stored > 300:
+            if time.monotonic() - stored > STORE:
                 self.store()
                 stored = time.monotonic()
 
@@ -181,7 +187,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("work", type=Path, help="folder for everything that the recipe makes")
     parser.add_argument("--steps", type=int, default=6000)
-    parser.add_argument("--minutes", type=float, help="of all runs together (default: no end)")
+    parser.add_argument("--minutes", type=positive, help="of all runs together (default: no end)")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import hashlib
 import random
 import time
 from collections.abc import Callable
@@ -33,7 +32,8 @@ from transformers import BertTokenizerFast, CLIPTextConfig, CLIPTextModel
 
 from conjure_kernel.models.pretrained.load import has_bfloat16
 from training.art import Art
-from training.autoencoder import shrink
+from training.autoencoder import STORE, shrink
+from training.options import check_made, count, digest, digest_of, positive
 from training.scenes import World
 from training.teacher import Teacher
 from training.words import LENGTH, WIDTH
@@ -79,18 +79,12 @@ def make_pool(
 ) -> Pool:
     """Draw, render and encode blocks of scenes, or read those that equal options made before."""
     path = args.work / "pool.pt"
-    asked = {
-        "art": digest((args.work / "art.npz").read_bytes()),
-        "autoencoder": digest(*(p.cpu().numpy().tobytes() for p in autoencoder.parameters())),
-        "tokenizer": digest(repr(sorted(tokenizer.vocab.items())).encode()),
-        **{name: getattr(args, name) for name in (*SHARES, "blocks", "seed")},
-    }
+    asked = made_from(args, autoencoder, tokenizer)
+    asked |= {name: getattr(args, name) for name in (*SHARES, "blocks", "seed")}
     if path.exists():
         stored = torch.load(path)
-        made = stored.pop("made", None)
-        if made != asked:
-            raise ValueError(f"{path}: expected scenes of {asked}, got those of {made}; delete it.")
-        return Pool(**stored)
+        check_made(path, stored, asked)
+        return Pool(stored["latents"], stored["tokens"])
     shares = {name: getattr(args, name) for name in SHARES}
     world = World(Art.load(args.work), device=args.device, **shares)
     rng = random.Random(args.seed)
@@ -103,16 +97,20 @@ def make_pool(
         if len(latents) % 10 == 0 or len(latents) == args.blocks:
             print(f"encoded {len(latents)} of {args.blocks} blocks of scenes", flush=True)
     pool = Pool(torch.cat(latents), torch.cat(tokens))
-    torch.save({**vars(pool), "made": asked}, path)
+    torch.save({**vars(pool), "made": asked}, path.with_suffix(".part"))
+    path.with_suffix(".part").replace(path)
     return pool
 
 
-def digest(*parts: bytes) -> str:
-    """Twelve digits that tell these bytes from others."""
-    found = hashlib.sha256()
-    for part in parts:
-        found.update(part)
-    return found.hexdigest()[:12]
+def made_from(
+    args: argparse.Namespace, autoencoder: AutoencoderKL, tokenizer: BertTokenizerFast
+) -> dict[str, Any]:
+    """Name what scenes and a denoiser are made from: other drawings, latents, tokens are others."""
+    return {
+        "art": digest((args.work / "art.npz").read_bytes()),
+        "autoencoder": digest_of(autoencoder),
+        "tokenizer": digest(repr(sorted(tokenizer.vocab.items())).encode()),
+    }
 
 
 def encode(autoencoder: AutoencoderKL, pixels: Tensor) -> Tensor:
@@ -188,6 +186,8 @@ class Trainer:
         self.generator = torch.Generator(self.device).manual_seed(args.seed)
         self.half = self.device.type == "cuda" or has_bfloat16()
         self.step, self.seconds = 0, 0.0
+        self.made = made_from(args, self.autoencoder, self.tokenizer)
+        self.made["start"] = digest_of(self.unet) if args.start else None
         self.resume()
         self.forward = torch.compile(self.unet) if args.compile else self.unet
         known = (args.teacher, self.tokenizer, self.device)
@@ -226,6 +226,7 @@ class Trainer:
         if not path.exists():
             return
         stored = torch.load(path, map_location=self.device)
+        check_made(path, stored, self.made)
         for own, kept in zip(self.parameters, stored["parameters"], strict=True):
             own.data.copy_(kept)
         self.average = stored["average"]
@@ -247,6 +248,7 @@ class Trainer:
             "generator": self.generator.get_state(),
             "step": self.step,
             "seconds": self.seconds,
+            "made": self.made,
         }
         part = self.args.work / "denoiser.part"
         torch.save(state, part)
@@ -341,7 +343,7 @@ class Trainer:
             if len(losses) == 100:
                 self.log(torch.stack(losses).mean().item())
                 losses = []
-            if time.monotonic() - stored > 600:
+            if time.monotonic() - stored > STORE:
                 self.store()
                 stored = time.monotonic()
         self.store()
@@ -359,13 +361,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("work", type=Path, help="folder for everything that the recipe makes")
     parser.add_argument("--steps", type=int, default=30_000, help="of which the last has rate 0")
-    parser.add_argument("--minutes", type=float, help="of all runs together (default: no end)")
+    parser.add_argument("--minutes", type=positive, help="of all runs together (default: no end)")
     parser.add_argument("--start", type=Path, help="pipeline folder to start from (default: anew)")
     parser.add_argument("--teacher", type=Path, help="pipeline folder whose predictions to learn")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--rate", type=float, default=1e-3, help="AdamW's first learning rate")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--blocks", type=int, default=80, help="cached scenes, in thousands")
+    parser.add_argument("--blocks", type=count, default=80, help="cached scenes, in thousands")
     parser.add_argument(
         "--first", type=float, default=0, help="share drawn in a thing's first style"
     )

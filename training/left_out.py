@@ -24,23 +24,23 @@ BUTTONS = set(
 LEFT_OUT = set(
     """
     abs acoustic administrator adobe affiliate agents air amazon amex angle area asclepius
-    assembly attractions automatic avatar azimuth base binary block blogger bootstrap browsers
-    buffer cardholder character chrome client clone cod collage colors combine commodity
-    component composer compress consignment copilot corner counter crop css cursor dashboard
-    deck delicious delta democrat deposit detour developer diagonal dividers dock docker doge
-    drag draw dry duplicate edge editor endpoint equal ethernet exchange favourite feed field
-    fighter filters finder firebase frame framer friends fry gateway glyphs gps grab guide hail
-    hangouts hash haze hole host hub inpatient inside internet ios ipod java join labs lan
-    landing landscape latitude launch layers lego loader local longitude loop mac margin marker
-    mate material materials max maya member messenger mickey midi mistral mix mobile more muslim
-    mute narrows navigator neutral node north notch notches number opacity open organic origin
-    outlet outline outpatient outside padding pager pathfinder picker pivot place placeholder
-    plain planner plastic platform pod position post pressure private product proxy python
-    radial radical rays reader record recording repository republican result round route seam
-    segment separator setup shake shortcut shrink slack slide slider sliders solid south spam
-    sperm spline steppers straight structure styler suspension swallow swift swot system tangent
-    temp thick tinder tips track transparency tux unknown upgrade users vagina variable vip
-    vitals voucher west white widget wifi workspaces wrap yahoo
+    assembly attractions automatic avatar azimuth base binary blackberry block blogger bootstrap
+    browsers buffer cardholder character chrome client clone cod collage colors combine
+    commodity component composer compress consignment copilot corner counter crop css cursor
+    dashboard deck delicious delta democrat deposit detour developer diagonal dividers dock
+    docker doge drag draw dry duplicate edge editor endpoint equal ethernet exchange favourite
+    feed field fighter filters finder firebase frame framer friends fry gateway glyphs gps grab
+    guide hail hangouts hash haze hole host hub inpatient inside internet ios ipod java join
+    labs lan landing landscape latitude launch layers lego loader local longitude loop mac
+    margin marker mate material materials max maya member messenger mickey midi mistral mix
+    mobile more muslim mute narrows navigator neutral node north notch notches number opacity
+    open organic origin outlet outline outpatient outside padding pager pathfinder picker pivot
+    place placeholder plain planner plastic platform pod position post pressure private product
+    proxy python radial radical rays reader record recording repository republican result round
+    route seam segment separator setup shake shortcut shrink slack slide slider sliders solid
+    south spam sperm spline steppers straight structure styler suspension swallow swift swot
+    system tangent temp thick tinder tips track transparency tux unknown upgrade users vagina
+    variable vip vitals voucher west white widget wifi workspaces wrap yahoo
     """.split()
 )
 # names of several words that are no thing's, or have the thing first ("lamp desk")

@@ -5,7 +5,9 @@ KINDS: dict[str, tuple[str, ...]] = {
     noun.strip(): tuple(kinds.strip().split(","))
     for row in """
         person: adult; female; male; employee; patient; assistant; technologist; prisoner; guardian;
-            champions; cashier; human; guest; customer; agent; chalkboard teacher
+            customer; chalkboard teacher; robber; sailor; viola
+        trophy,award: champions
+        machine: cashier; fax
         person,worker: worker; office worker; health worker; factory worker
         underwear,clothing: boxer
         face,emotion: nerd; crazy
@@ -15,7 +17,7 @@ KINDS: dict[str, tuple[str, ...]] = {
         dinosaur,reptile,animal: t rex
         cat,animal: black cat
         fish,animal: seahorse
-        sign: aquarius; aries; capricorn; gemini; leo; libra; ophiuchus; pisces; sagittarius;
+        sign: aquarius; aries; capricorn; gemini; leo; libra; ophiuchus; sagittarius;
             scorpio; scorpius; taurus; virgo; braille; celsius; fahrenheit; equals; halal; mercury;
             number one; venus and mars
         sign,plant: vegan
@@ -31,7 +33,7 @@ KINDS: dict[str, tuple[str, ...]] = {
         bowl,food: bowl chopsticks
         hat: hat glasses
         moon,sky: moon star; sun moon
-        medicine: capsules
+        medicine: capsule
         baby,body: fetus
         robot,machine: bot
         creature,game: invader
@@ -43,20 +45,43 @@ KINDS: dict[str, tuple[str, ...]] = {
         aircraft: drone; delivery drone
         vehicle: electric scooter; vespa
         antenna,device: satellite dish
-        device: charger; plug; socket; power plug; usb plug; plug socket; power socket; cpu;
-            ev charger
+        device: game console; chip; dial; wiper; charger; plug; socket; power plug; usb plug;
+            plug socket; power socket; cpu; ev charger
         tower,building: burj al arab
         tool: pizza cutter; cutter; pen tool
         decoration: carp streamer
         weapon: mace
         jar,container: honeypot
         hat,clothing: mortarboard; turban
-        polygon,figure: pentagon; hexagon
+        polygon,figure: pentagon
+        paper: sticker
         food: drumstick
         drink,beverage: cola; beverage; drink
-        record,recording: vinyl; flying disc
+        record,recording: vinyl
+        toy,disk: flying disc
         stone,grave: headstone
-        body,body part: ear nose throat; leg; lungs; chest; jaws; eyebrow
+        body,body part: ear nose throat; leg; lungs; jaws; eyebrow
+        box,container: chest
+        lamp,light: bulb
+        bag,container: trunk
+        container: oxygen tank; propane tank
+        jewel: gem
+        stove,appliance: grill
+        bandage: sling
+        pen: highlighter
+        book: atlas
+        cup: teacup without handle
+        snowman: snowman without snow
+        vehicle,train: rail; monorail; mountain railway; cable car
+        dessert,food: ice pop
+        bottle: spray
+        pin: push pin; map pin
+        board: bulletin board
+        thread: threads
+        sport: golf hole
+        belt: seatbelt
+        car: car wash
+        tools: hardware
         arm,limb: mechanical arm
     """.replace("\n            ", " ")
     .strip()
@@ -65,4 +90,10 @@ KINDS: dict[str, tuple[str, ...]] = {
     for noun in nouns.split(";")
 }
 # emoji keywords that a caption should not teach
-KEYWORDS_LEFT_OUT = set("af ass bs fml jew jewish litaf lmao mexican sexy smh turd".split())
+KEYWORDS_LEFT_OUT = set(
+    """
+    af ass at bs c crook drugs drunk dupe evil expendable fml gang goo gtg handicap ily jew jewish
+    litaf lmao mean mexican omw roflcopter saturnine selling sexy smh speculum stubborn t tbt thong
+    thongs turd u ugly v x
+    """.split()
+)

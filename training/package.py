@@ -28,7 +28,13 @@ def package(source: Path, target: Path, autoencoder: Path | None = None) -> None
     """
     pipeline = StableDiffusionPipeline.from_pretrained(source, dtype=torch.float16)
     if autoencoder is not None:
-        pipeline.register_modules(vae=AutoencoderKL.from_pretrained(autoencoder).half())
+        other = AutoencoderKL.from_pretrained(autoencoder).half()
+        if other.config.scaling_factor != pipeline.vae.config.scaling_factor:
+            raise ValueError(
+                f"{autoencoder}: expected an autoencoder with the latents of {source}, got one of "
+                "another scaling factor; train it with --latents-of that folder."
+            )
+        pipeline.register_modules(vae=other)
     pipeline.save_pretrained(target)
     for path in (target / name for name in CONFIGS):
         config = json.loads(path.read_text(encoding="utf-8"))

@@ -7,6 +7,7 @@ is shown most plainly. Whatever departs from that (size, number, background) is 
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -46,10 +47,12 @@ COUNTS = {
 PLURALS = dict(
     pair.split()
     for pair in """
-    calf calves; child children; deer deer; dwarf dwarves; elf elves; fish fish; foot feet;
-    goose geese; half halves; knife knives; leaf leaves; loaf loaves; man men; moose moose;
-    mouse mice; ox oxen; person people; scarf scarves; sheep sheep; shelf shelves; thief thieves;
-    tooth teeth; wife wives; wolf wolves
+    bacteria bacteria; bacterium bacteria; calf calves; candelabra candelabra; cattle cattle;
+    child children; canvas canvases; deer deer; dice dice; lens lenses; potato potatoes;
+    stomach stomachs; swine swine; teeth teeth; tomato tomatoes; torpedo torpedoes;
+    dwarf dwarves; elf elves; fish fish; foot feet; goose geese; half halves;
+    knife knives; leaf leaves; loaf loaves; man men; moose moose; mouse mice; ox oxen;
+    person people; scarf scarves; sheep sheep; shelf shelves; thief thieves; tooth teeth; wife wives; wolf wolves
     """.split(";")
 )
 VAGUE = {"face", "animal", "mouth", "body", "person", "man", "woman"}  # as keywords, of everyone
@@ -75,8 +78,9 @@ class Scene:
 
 
 def with_article(words: str) -> str:
-    """Put "a" or "an" before the words."""
-    return ("an " if words[0] in "aeiou" else "a ") + words
+    """Put "a" or "an" before the words, by their sound."""
+    vowel = words[0] in "aeiou" and not re.match("one|uni|us[be]|ut[ei]|uf|eu|ewe", words)
+    return ("an " if vowel or re.match("hour|honest|x |xbox|sms|led", words) else "a ") + words
 
 
 class World:
@@ -191,18 +195,23 @@ class World:
 
 def plural(word: str, rng: random.Random) -> str:
     """Return the word as a plural, sometimes left as it is ("two banana")."""
-    return word if word.endswith("s") or rng.random() < 0.2 else several(word)
+    return word if rng.random() < 0.2 else several(word)
 
 
 def several(word: str) -> str:
-    """Return the plural of a word; of several words, that of the last one."""
-    if word.endswith("s"):
-        return word
+    """Return the plural of a word; of several words that of the last one, or of what is "in" it."""
+    head = re.match("(.+?)( (?:of|in|with|on|without) .+)", word)
+    if head and not head[1].endswith("ing"):  # "face screaming in fear"
+        return several(head[1]) + head[2]
     last = word.rpartition(" ")[2]
     for one, more in PLURALS.items():
         compound = last.endswith(one) and (len(one) > 3 or one == "man") and last != "human"
         if last == one or compound:
             return word[: len(word) - len(one)] + more
+    if word.endswith(("ss", "us")):
+        return word + "es"
+    if word.endswith("s"):
+        return word
     if word.endswith(("ch", "sh", "x")):
         return word + "es"
     if word.endswith("y") and word[-2] not in "aeiou":
