@@ -52,7 +52,8 @@ PLURALS = dict(
     stomach stomachs; swine swine; teeth teeth; tomato tomatoes; torpedo torpedoes;
     dwarf dwarves; elf elves; fish fish; foot feet; goose geese; half halves;
     knife knives; leaf leaves; loaf loaves; man men; moose moose; mouse mice; ox oxen;
-    person people; scarf scarves; sheep sheep; shelf shelves; thief thieves; tooth teeth; wife wives; wolf wolves
+    person people; scarf scarves; sheep sheep; shelf shelves; thief thieves; tooth teeth;
+    wife wives; wolf wolves
     """.split(";")
 )
 VAGUE = {"face", "animal", "mouth", "body", "person", "man", "woman"}  # as keywords, of everyone
