@@ -85,7 +85,8 @@ def given(stage: Stage, args: argparse.Namespace) -> dict[str, Any]:
 
 def main() -> None:
     """Run what is not yet done, and keep account."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    about = __doc__.partition("\n")[0]
+    parser = argparse.ArgumentParser(prog="python -m training", description=about)
     parser.add_argument("work", type=Path, help="folder for everything that the recipe makes")
     parser.add_argument(
         "--minutes",
