@@ -23,10 +23,12 @@ from diffusers import AutoencoderKL, StableDiffusionPipeline
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 
+from conjure_kernel.models.pretrained.fingerprint import fingerprint_file
 from training.art import Art
 from training.growth import Rough, grow
-from training.options import check_made, digest, digest_of, positive
+from training.options import check_made, digest_of, positive
 from training.scenes import PIXELS, World
+from training.schedule import Scheduled
 
 STORE = 120  # seconds between checkpoints
 KL = 1e-6  # a weight of 2e-5 left the error at twice the present one
@@ -78,7 +80,7 @@ def held_out_error(model: AutoencoderKL, work: Path) -> tuple[float, float]:
     return torch.stack(errors).mean().item(), torch.cat(latents).std().item()
 
 
-class Trainer:
+class Trainer(Scheduled):
     """AdamW, its rate falling to zero, on scenes that each step draws anew."""
 
     def __init__(self, args: argparse.Namespace) -> None:
@@ -87,7 +89,7 @@ class Trainer:
         self.path = self.folder.with_suffix(".pt")
         torch.manual_seed(args.seed)
         self.teacher = None
-        self.made = {"art": digest((args.work / "art.npz").read_bytes()), "latents of": None}
+        self.made = {"art": fingerprint_file(args.work / "art.npz").hex(), "latents of": None}
         if args.latents_of:
             pipeline = StableDiffusionPipeline.from_pretrained(args.latents_of)
             self.teacher = pipeline.vae.to(args.device).eval()
@@ -148,16 +150,9 @@ class Trainer:
         restored = self.model.decode(latents).sample
         return distance(restored, target) + 0.1 * (own - given[:few]).abs().mean()
 
-    @property
-    def left(self) -> float:
-        """The share of the schedule that is left, by steps or by time, whichever is less."""
-        minutes = self.args.minutes or float("inf")
-        return max(0.0, 1 - max(self.step / self.args.steps, self.seconds / 60 / minutes))
-
     def advance(self) -> Tensor:
         """Take one step; return its loss."""
-        rate = self.args.rate * min(1.0, (self.step + 1) / 100) * self.left
-        self.optimizer.param_groups[0]["lr"] = rate
+        self.optimizer.param_groups[0]["lr"] = self.rate
         loss = self.loss()
         self.optimizer.zero_grad()
         loss.backward()

@@ -30,11 +30,13 @@ from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor, nn
 from transformers import BertTokenizerFast, CLIPTextConfig, CLIPTextModel
 
+from conjure_kernel.models.pretrained.fingerprint import fingerprint_file
 from conjure_kernel.models.pretrained.load import has_bfloat16
 from training.art import Art
 from training.autoencoder import STORE, shrink
 from training.options import check_made, count, digest, digest_of, positive
 from training.scenes import World
+from training.schedule import Scheduled
 from training.teacher import Teacher
 from training.words import LENGTH, WIDTH
 
@@ -107,7 +109,7 @@ def made_from(
 ) -> dict[str, Any]:
     """Name what scenes and a denoiser are made from: other drawings, latents, tokens are others."""
     return {
-        "art": digest((args.work / "art.npz").read_bytes()),
+        "art": fingerprint_file(args.work / "art.npz").hex(),
         "autoencoder": digest_of(autoencoder),
         "tokenizer": digest(repr(sorted(tokenizer.vocab.items())).encode()),
     }
@@ -169,7 +171,7 @@ def make_scheduler() -> DDIMScheduler:
     )
 
 
-class Trainer:
+class Trainer(Scheduled):
     """Everything that changes during training, and how to store and resume it."""
 
     def __init__(self, args: argparse.Namespace) -> None:
@@ -292,12 +294,6 @@ class Trainer:
         error = (v.float() - target).square().mean((1, 2, 3))
         return (error * self.weights[times]).mean()
 
-    @property
-    def left(self) -> float:
-        """The share of the schedule that is left, by steps or by time, whichever is less."""
-        minutes = self.args.minutes or float("inf")
-        return max(0.0, 1 - max(self.step / self.args.steps, self.seconds / 60 / minutes))
-
     def check_compiled(self) -> None:
         """Refuse a compiled denoiser with other gradients; bfloat16 on a CPU lost the text's."""
         state, found = self.generator.get_state(), []
@@ -320,8 +316,7 @@ class Trainer:
 
     def advance(self) -> Tensor:
         """Take one step; return its loss."""
-        rate = self.args.rate * self.left * min(1.0, (self.step + 1) / 100)
-        self.optimizer.param_groups[0]["lr"] = rate
+        self.optimizer.param_groups[0]["lr"] = self.rate
         loss = self.loss()
         self.optimizer.zero_grad()
         loss.backward()

@@ -4,8 +4,8 @@
 KINDS: dict[str, tuple[str, ...]] = {
     noun.strip(): tuple(kinds.strip().split(","))
     for row in """
-        person: adult; female; male; employee; patient; assistant; technologist; prisoner; guardian;
-            customer; chalkboard teacher; robber; sailor; viola
+        person: adult; female; male; employee; patient; assistant; technologist; prisoner; guardian
+        person: customer; chalkboard teacher; robber; sailor; viola
         trophy,award: champions
         machine: cashier; fax
         person,worker: worker; office worker; health worker; factory worker
@@ -17,9 +17,9 @@ KINDS: dict[str, tuple[str, ...]] = {
         dinosaur,reptile,animal: t rex
         cat,animal: black cat
         fish,animal: seahorse
-        sign: aquarius; aries; capricorn; gemini; leo; libra; ophiuchus; sagittarius;
-            scorpio; scorpius; taurus; virgo; braille; celsius; fahrenheit; equals; halal; mercury;
-            number one; venus and mars
+        sign: aquarius; aries; capricorn; gemini; leo; libra; ophiuchus; sagittarius
+        sign: scorpio; scorpius; taurus; virgo; braille; celsius; fahrenheit; equals; halal; mercury
+        sign: number one; venus and mars
         sign,plant: vegan
         message: sms
         battery: battery three quarters
@@ -45,8 +45,8 @@ KINDS: dict[str, tuple[str, ...]] = {
         aircraft: drone; delivery drone
         vehicle: electric scooter; vespa
         antenna,device: satellite dish
-        device: game console; chip; dial; wiper; charger; plug; socket; power plug; usb plug;
-            plug socket; power socket; cpu; ev charger
+        device: game console; chip; dial; wiper; charger; plug; socket; power plug; usb plug
+        device: plug socket; power socket; cpu; ev charger
         tower,building: burj al arab
         tool: pizza cutter; cutter; pen tool
         decoration: carp streamer
@@ -83,9 +83,7 @@ KINDS: dict[str, tuple[str, ...]] = {
         car: car wash
         tools: hardware
         arm,limb: mechanical arm
-    """.replace("\n            ", " ")
-    .strip()
-    .splitlines()
+    """.strip().splitlines()
     for kinds, _, nouns in [row.partition(":")]
     for noun in nouns.split(";")
 }

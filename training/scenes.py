@@ -44,6 +44,7 @@ COUNTS = {
     "two": ((-0.5, 0.0), (0.5, 0.0)),
     "three": ((-0.5, -0.45), (0.5, -0.45), (0.0, 0.5)),
 }
+# one and several, where no rule of `several` holds; of compounds, too ("bookshelf")
 PLURALS = dict(
     pair.split()
     for pair in """
@@ -209,12 +210,10 @@ def several(word: str) -> str:
         compound = last.endswith(one) and (len(one) > 3 or one == "man") and last != "human"
         if last == one or compound:
             return word[: len(word) - len(one)] + more
-    if word.endswith(("ss", "us")):
+    if word.endswith(("ss", "us", "ch", "sh", "x")):
         return word + "es"
     if word.endswith("s"):
         return word
-    if word.endswith(("ch", "sh", "x")):
-        return word + "es"
     if word.endswith("y") and word[-2] not in "aeiou":
         return word[:-1] + "ies"
     return word + "s"
