@@ -55,15 +55,14 @@ ax.legend()
 plt.show()
 
 # %%
-# Fruit and vehicles are found. The pipeline errs where a picture is unlike the others of its kind:
-# the lion, here a face, goes with the instruments, the sun with the other animals, and the moon
-# stands alone.
+# The five kinds are found. The sun and the moon are not drawn alike; theirs is what the others
+# leave.
 
 # %%
 # Nothing needs to be told: ``find_clusters`` chooses the number, says which prompts belong to none,
 # and names the clusters, here by the kinds, which it is given for names alone. Two instruments are
-# too few for it, as is the sky: it joins each of so few prompts with four others. So instruments
-# and sun come to the animals, and the moon belongs to no cluster.
+# too few for it, as is the sky: it joins each of so few prompts with four others. So the moon comes
+# to the fruit and the violin to the car, and two prompts belong to no cluster.
 
 found = find_clusters(
     PROMPTS,

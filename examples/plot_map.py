@@ -27,9 +27,9 @@ print(f"{relative.max():.0%}")
 
 # %%
 # The stress above the map says how much of the matrix does not fit into two dimensions; at 0 all of
-# it would fit. Where matrix and map disagree, trust the matrix. Vehicles, fruit and instruments lie
-# together, and so do dog, cat and tiger. The lion, here a face, is apart from them, and the moon, a
-# yellow crescent, is far from everything. The car, whose picture is vague, is near to most.
+# it would fit. Where matrix and map disagree, trust the matrix. Animals, vehicles, fruit and
+# instruments lie together. The moon, half of it yellow, lies with the lemon and not with the sun,
+# and the car, whose picture is the vaguest, is near to most.
 
 figure = plot_overview(
     distance.divergences_, PROMPTS, images, standard_errors=distance.standard_errors_

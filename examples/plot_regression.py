@@ -59,5 +59,5 @@ ax.legend()
 plt.show()
 
 # %%
-# Most food is predicted above the other things: fruit looks like fruit. Mushroom and banana look
-# like nothing else that is eaten here and are told from the rest no better than guitar and car.
+# Food is predicted above the other things: fruit looks like fruit. Only the mushroom, which looks
+# like nothing else that is eaten here, is below the dog and the guitar.

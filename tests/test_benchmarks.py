@@ -108,7 +108,7 @@ def test_drift_of_two_prompts(tables, tmp_path, capsys):
     rows = {row["against"]: row for row in tables("drift")}
     assert list(rows) == ["fine-tuned", "8-bit", "bfloat16", "small calls"]
     value = {name: float(row["concept"]) for name, row in rows.items()}
-    assert min(value["fine-tuned"], value["8-bit"]) > 3 * value["bfloat16"] > 0
+    assert value["fine-tuned"] > 3 * value["8-bit"] > 4 * value["bfloat16"] > 0
     assert value["small calls"] < 1e-6
     for row in rows.values():
         assert (row["prompts"], row["draws"], row["rank"]) in (("2", "2", "1"), ("2", "2", "2"))

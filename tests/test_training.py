@@ -22,6 +22,7 @@ from conjure_kernel.evaluation.datasets import ScoredPairs
 from training import __main__ as recipe
 from training import agreement, autoencoder, denoiser, evaluate, package, sibling, wide
 from training.art import Art, Concept, IconSet, read_concepts, simplify
+from training.drawings import Drawings, latents_of
 from training.growth import Rough, grow
 from training.nouns import Nouns
 from training.scenes import (
@@ -212,6 +213,7 @@ def test_kinds_are_told_as_often_as_asked(world):
 def arguments(work, steps, minutes=None, teacher=None):
     return argparse.Namespace(
         work=work,
+        out=work,
         steps=steps,
         minutes=minutes,
         start=EMBEDDED,
@@ -375,6 +377,21 @@ def test_words_are_the_mean_of_their_own_token_vectors():
     assert found == pytest.approx([expected, 1], abs=1e-5)
 
 
+def test_a_word_means_the_mean_of_what_is_drawn_under_it(pipeline):
+    world = World(make_art(), hypernyms=0.0, keywords=0.0)
+    drawings, latents = Drawings(world, pipeline.vae), latents_of(world, pipeline.vae)
+    everything = latents.mean(0)
+    for concept, sprites in zip(world.concepts, world.sprites_of, strict=True):
+        for name in concept.names:
+            expected = latents[sprites].mean(0) - everything
+            gap = (drawings.vectors[name] - expected).norm() / expected.norm()
+            assert gap < 0.2, (name, gap)
+    one, two = world.concepts[0].names[0], world.concepts[1].names[0]
+    same, other = drawings([one, one], [one, two])
+    assert same == pytest.approx(1)
+    assert other < 0.5
+
+
 def test_a_packaged_pipeline_is_half_as_large_and_names_no_folder(tmp_path):
     package.package(EMBEDDED, tmp_path)
     for path in tmp_path.rglob("*.json"):
@@ -399,14 +416,15 @@ def recipe_in(tmp_path, monkeypatch):
 
         def make(command, check):
             ran.append(command[2:])
-            stage = next(s for s in recipe.stages("cpu", 160) if _is(command[2:], s))
+            stages = [s for s in recipe.stages("cpu", 160) if _is(command[2:], s)]
+            stage = max(stages, key=lambda stage: len(stage.options))  # one goes on from another
             if stage.name == failing:
                 raise subprocess.CalledProcessError(1, command)
-            (tmp_path / stage.product).mkdir(exist_ok=True)
+            (tmp_path / stage.product).mkdir(parents=True, exist_ok=True)
 
         def _is(command, stage):
-            rough = "--latents-of" in command
-            return command[0] == f"training.{stage.module}" and rough == (stage.name == "decoder")
+            own = stage._replace(steps=None).command(tmp_path, None)
+            return command[: len(own)] == own
 
         monkeypatch.setattr(recipe.subprocess, "run", make)
         monkeypatch.setattr(sys, "argv", ["training", str(tmp_path), *options])
@@ -420,14 +438,14 @@ def modules(commands):
     return [command[0].removeprefix("training.") for command in commands]
 
 
-ALL = ["art", "wide", "words", "autoencoder", "denoiser", "autoencoder", "package"]
+ALL = ["art", "wide", "words", "autoencoder", "denoiser", "denoiser", "autoencoder", "package"]
 
 
 def test_the_recipe_runs_what_is_left_of_it_and_keeps_account(recipe_in, tmp_path, capsys):
     assert modules(recipe_in("--minutes", "100", "--until", "words")) == ALL[:3]
     ran = recipe_in("--minutes", "100")
     assert modules(ran) == ALL[3:]
-    assert [float(c[-1]) for c in ran if "--minutes" in c] == [22, 66, 12]
+    assert [float(c[-1]) for c in ran if "--minutes" in c] == [15, 35, 40, 10]
     rows = json.loads((tmp_path / "recipe.json").read_text())
     assert [row["stage"] for row in rows][-2:] == ["decoder", "package"]
     capsys.readouterr()
@@ -439,6 +457,33 @@ def test_what_is_behind_a_missing_stage_is_run_again(recipe_in, tmp_path):
     recipe_in()
     (tmp_path / "pipeline").rmdir()
     assert modules(recipe_in()) == ALL[4:]
+
+
+def test_what_is_behind_a_product_that_was_changed_by_hand_is_run_again(
+    recipe_in, tmp_path, capsys
+):
+    recipe_in()
+    (tmp_path / "pipeline" / "weights").write_text("others")
+    for name in ("denoiser.pt", "further/denoiser.pt", "decoder.pt"):
+        (tmp_path / name).touch()
+    assert modules(recipe_in()) == ALL[5:]
+    assert "pipeline is not what the recipe made" in capsys.readouterr().out
+    left = [
+        (tmp_path / name).exists() for name in ("denoiser.pt", "further/denoiser.pt", "decoder.pt")
+    ]
+    assert left == [True, False, False]
+    assert recipe_in() == []
+
+
+def test_a_stage_that_is_run_again_and_stopped_is_not_done(recipe_in, tmp_path):
+    recipe_in()
+    (tmp_path / "pipeline").rmdir()
+    with pytest.raises(subprocess.CalledProcessError):
+        recipe_in(failing="denoiser")
+    (tmp_path / "pipeline").mkdir()  # a training stores its pipeline on the way, too
+    (tmp_path / "denoiser.pt").touch()
+    assert modules(recipe_in()) == ALL[4:]
+    assert (tmp_path / "denoiser.pt").exists()  # it goes on
 
 
 def test_a_recipe_of_other_options_is_refused(recipe_in):
@@ -463,6 +508,13 @@ def test_a_stage_that_fails_ends_the_recipe_and_is_tried_again(recipe_in):
 def test_checkpoints_of_other_drawings_or_models_are_refused(work, small):
     trainer = denoiser.Trainer(arguments(work, 4))
     trainer.store()
+    other = StableDiffusionPipeline.from_pretrained(EMBEDDED)
+    next(other.text_encoder.parameters()).data += 1
+    other.save_pretrained(work / "other")
+    given = arguments(work, 4)
+    given.start = work / "other"
+    with pytest.raises(ValueError, match=r"denoiser\.pt: expected one that was made from"):
+        denoiser.Trainer(given)
     encoder = autoencoder.Trainer(settings(work, 2))
     encoder.store()
     art = make_art()

@@ -21,20 +21,25 @@ from typing import Any, NamedTuple
 
 import torch
 
-from training.options import count, positive
+from conjure_kernel.models.pretrained.fingerprint import fingerprint_file
+from training.options import count, digest, positive
 
 RECORD = "recipe.json"
-SHARES = {"autoencoder": 0.22, "denoiser": 0.66, "decoder": 0.12}  # of --minutes
+SHARES = {"autoencoder": 0.15, "denoiser": 0.35, "further": 0.4, "decoder": 0.1}  # of --minutes
 
 
 class Stage(NamedTuple):
-    """A module of this package, its options, what it makes; steps of a training without an end."""
+    """A module of this package, its options, what it makes; steps of a training without an end.
+
+    `unfinished` is what a training goes on from.
+    """
 
     name: str
     module: str
     product: str
     options: tuple[str, ...] = ()
     steps: int | None = None
+    unfinished: tuple[str, ...] = ()
 
     def command(self, work: Path, minutes: float | None) -> list[str]:
         """Return the module and its options; a training ends after its share of the minutes."""
@@ -49,23 +54,41 @@ class Stage(NamedTuple):
 
 def stages(device: str, blocks: int) -> list[Stage]:
     """Return all stages; a GPU learns from more pictures at once."""
-    pictures, latents, rate = ("128", "2048", "2e-3") if device == "cuda" else ("32", "64", "1e-3")
-    scenes = ("--blocks", str(blocks), "--first", "0.7", "--batch", latents, "--rate", rate)
-    rough = ("--latents-of", "WORK/pipeline", "--batch", pictures, "--rate", "5e-4")
-    packaged = ("WORK/model", "--autoencoder", "WORK/decoder")
+    gpu = device == "cuda"
+    pictures, latents = ("128", "2048") if gpu else ("32", "64")
+    scenes = ("--blocks", str(blocks), "--first", "0.7", "--batch", latents)
+    anew = ("--rate", "2e-3" if gpu else "1e-3")
+    on = ("--rate", "1.2e-3" if gpu else "1e-3", "--hypernyms", "0.18", "--keywords", "0.32")
+    on += ("--start", "WORK/pipeline", "--out", "WORK/further")
+    rough = ("--latents-of", "WORK/further/pipeline", "--batch", pictures, "--rate", "5e-4")
+    again = ("further/denoiser.pt", "further/pool.pt")
+    encoder = ("autoencoder", "autoencoder")
+    packaged = (
+        "WORK/model",
+        "--pipeline",
+        "WORK/further/pipeline",
+        "--autoencoder",
+        "WORK/decoder",
+    )
     return [
         Stage("art", "art", "art.npz"),
         Stage("wide", "wide", "art.npz"),
         Stage("words", "words", "token_vectors.pt"),
-        Stage("autoencoder", "autoencoder", "autoencoder", ("--batch", pictures), 6000),
-        Stage("denoiser", "denoiser", "pipeline", scenes, 60_000),
-        Stage("decoder", "autoencoder", "decoder", rough, 2700),
+        Stage("autoencoder", *encoder, ("--batch", pictures), 6000, ("autoencoder.pt",)),
+        Stage(
+            "denoiser", "denoiser", "pipeline", scenes + anew, 30_000, ("denoiser.pt", "pool.pt")
+        ),
+        Stage("further", "denoiser", "further/pipeline", scenes + on, 30_000, again),
+        Stage("decoder", "autoencoder", "decoder", rough, 2700, ("decoder.pt",)),
         Stage("package", "package", "model", packaged),
     ]
 
 
 def finished(rows: list[dict[str, Any]], planned: list[Stage], args: argparse.Namespace) -> int:
-    """Return how many stages are done, each with the same options as now and its product there."""
+    """Return how many stages are done, with the same options as now, and what they made as it was.
+
+    A product that was changed by hand counts, but what was made from it does not.
+    """
     for i, (row, stage) in enumerate(zip(rows, planned, strict=False)):
         if row["stage"] != stage.name or not (args.work / stage.product).exists():
             return i
@@ -75,7 +98,18 @@ def finished(rows: list[dict[str, Any]], planned: list[Stage], args: argparse.Na
                 f"{args.work / RECORD}: {stage.name} was run with {row['given']}, now it would be "
                 f"{asked}. Give the same options, or another folder."
             )
+        last = stage.product not in [later.product for later in planned[i + 1 : len(rows)]]
+        kept, row["product"] = row.get("product"), contents(args.work / stage.product)
+        if last and kept != row["product"]:
+            print(f"{stage.product} is not what the recipe made; what is behind it runs again")
+            return i + 1
     return min(len(rows), len(planned))
+
+
+def contents(product: Path) -> str:
+    """Name what a file, or the files of a folder, hold."""
+    files = [product] if product.is_file() else sorted(p for p in product.rglob("*") if p.is_file())
+    return digest(b"".join(fingerprint_file(file) for file in files))
 
 
 def given(stage: Stage, args: argparse.Namespace) -> dict[str, Any]:
@@ -91,7 +125,7 @@ def main() -> None:
     parser.add_argument(
         "--minutes",
         type=positive,
-        help="of the three trainings together, without what prepares them (default: by steps)",
+        help="of the four trainings together, without what prepares them (default: by steps)",
     )
     parser.add_argument("--blocks", type=count, default=160, help="cached scenes, in thousands")
     names = [stage.name for stage in stages("cpu", 1)]
@@ -103,21 +137,32 @@ def main() -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     planned = stages(device, args.blocks)
     n_done = finished(rows, planned, args)
+    redone = len(rows) > n_done and (args.work / planned[n_done].product).exists()
     rows = rows[:n_done]
+    for stage in planned[n_done + (not redone) :]:
+        for name in stage.unfinished:  # it began from what is no longer there
+            (args.work / name).unlink(missing_ok=True)
     if rows:
         print("done before:", ", ".join(row["stage"] for row in rows), flush=True)
     machine = torch.cuda.get_device_name() if device == "cuda" else platform.machine()
     for stage in planned[n_done : names.index(args.until) + 1]:
         command = stage.command(args.work, args.minutes)
         print(f"{stage.name}: python -m {' '.join(command)}", flush=True)
+        write(record, rows)  # what is behind this stage is no longer done
         begun = time.monotonic()
         subprocess.run([sys.executable, "-m", *command], check=True)
         row = {"stage": stage.name, "minutes": round((time.monotonic() - begun) / 60, 2)}
-        command = stage.command(Path("WORK"), args.minutes)
-        rows.append(row | {"machine": machine, "given": given(stage, args), "command": command})
-        part = record.with_suffix(".part")
-        part.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-        part.replace(record)
+        row |= {"machine": machine, "given": given(stage, args)}
+        row["command"] = stage.command(Path("WORK"), args.minutes)
+        rows.append(row | {"product": contents(args.work / stage.product)})
+        write(record, rows)
+
+
+def write(record: Path, rows: list[dict[str, Any]]) -> None:
+    """Write the account, or leave the old one."""
+    part = record.with_suffix(".part")
+    part.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    part.replace(record)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@
 Runs on a GPU where there is one, otherwise on the CPU; the same command again resumes from
 `WORK/denoiser.pt`. The learning rate falls linearly to zero at `--steps`: most of the shape comes
 while it falls, so plan the number of steps, or `--minutes`, to end. The result is `WORK/pipeline`,
-the folder of a `StableDiffusionPipeline` with the moving average of the weights.
+the folder of a `StableDiffusionPipeline` with the moving average of the weights. `--out` puts it,
+the checkpoint and the cached scenes into another folder than that of the art.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ def make_pool(
     args: argparse.Namespace, autoencoder: AutoencoderKL, tokenizer: BertTokenizerFast
 ) -> Pool:
     """Draw, render and encode blocks of scenes, or read those that equal options made before."""
-    path = args.work / "pool.pt"
+    path = args.out / "pool.pt"
     asked = made_from(args, autoencoder, tokenizer)
     asked |= {name: getattr(args, name) for name in (*SHARES, "blocks", "seed")}
     if path.exists():
@@ -189,7 +190,8 @@ class Trainer(Scheduled):
         self.half = self.device.type == "cuda" or has_bfloat16()
         self.step, self.seconds = 0, 0.0
         self.made = made_from(args, self.autoencoder, self.tokenizer)
-        self.made["start"] = digest_of(self.unet) if args.start else None
+        begun = digest_of(self.unet) + digest_of(self.text_encoder)
+        self.made["start"] = begun if args.start else None
         self.resume()
         self.forward = torch.compile(self.unet) if args.compile else self.unet
         known = (args.teacher, self.tokenizer, self.device)
@@ -224,7 +226,7 @@ class Trainer(Scheduled):
 
     def resume(self) -> None:
         """Go on from the last checkpoint, if there is one."""
-        path = self.args.work / "denoiser.pt"
+        path = self.args.out / "denoiser.pt"
         if not path.exists():
             return
         stored = torch.load(path, map_location=self.device)
@@ -252,9 +254,9 @@ class Trainer(Scheduled):
             "seconds": self.seconds,
             "made": self.made,
         }
-        part = self.args.work / "denoiser.part"
+        part = self.args.out / "denoiser.part"
         torch.save(state, part)
-        part.replace(self.args.work / "denoiser.pt")
+        part.replace(self.args.out / "denoiser.pt")
         kept = [p.detach().clone() for p in self.parameters]
         self.put(self.average)
         StableDiffusionPipeline(
@@ -266,7 +268,7 @@ class Trainer(Scheduled):
             safety_checker=None,
             feature_extractor=None,
             requires_safety_checker=False,
-        ).save_pretrained(self.args.work / "pipeline")
+        ).save_pretrained(self.args.out / "pipeline")
         self.put(kept)
 
     def put(self, values: list[Tensor]) -> None:
@@ -347,7 +349,7 @@ class Trainer(Scheduled):
         """Print the mean loss of the last steps and add it to the log file."""
         row = [self.step, round(self.seconds), f"{loss:.4f}"]
         print("step {} after {} s: loss {}".format(*row), flush=True)
-        with (self.args.work / "denoiser.csv").open("a", newline="") as file:
+        with (self.args.out / "denoiser.csv").open("a", newline="") as file:
             csv.writer(file).writerow(row)
 
 
@@ -358,6 +360,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=30_000, help="of which the last has rate 0")
     parser.add_argument("--minutes", type=positive, help="of all runs together (default: no end)")
     parser.add_argument("--start", type=Path, help="pipeline folder to start from (default: anew)")
+    parser.add_argument("--out", type=Path, help="folder for what is made here (default: WORK)")
     parser.add_argument("--teacher", type=Path, help="pipeline folder whose predictions to learn")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--rate", type=float, default=1e-3, help="AdamW's first learning rate")
@@ -375,7 +378,12 @@ def main() -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     parser.add_argument("--device", default=device)
     parser.add_argument("--compile", action="store_true", help="a slow first step, then faster")
-    Trainer(parser.parse_args()).run()
+    args = parser.parse_args()
+    args.out = args.out or args.work
+    if args.out.exists() and not args.out.is_dir():
+        parser.error(f"--out: expected a folder, got the file {args.out}")
+    args.out.mkdir(parents=True, exist_ok=True)
+    Trainer(args).run()
 
 
 if __name__ == "__main__":

@@ -106,7 +106,7 @@ def test_a_lora_of_the_command_line_is_one_of_the_base(conjure, prompts, tmp_pat
             ["--model", "a", "--series", "b", "--target", "x", "-o", "run.txt"],
             "'run.txt': expected a name that ends in",
         ),
-        (["--model", "embedded", "--series", "nowhere/x", "--target", "x"], "nowhere/x"),
+        (["--model", "embedded", "--series", "nowhere/x", "--target", "cat"], "nowhere/x"),
     ],
 )
 def test_bad_input_is_one_line(conjure, prompts, options, message):

@@ -32,7 +32,7 @@ UNTAUGHT = {
     "A Theory of quarks": ["Theory", "quarks"],
     "a 1st place medal": [],
     "a 1st dog": ["1st"],
-    "two wolves": ["wolves"],  # no regular plural
+    "two octopi": ["octopi"],  # no regular plural
     "this is a dog": ["this", "is"],
     "hates, cares": ["hates", "cares"],  # of no hat and no car
     "two brushes": [],
