@@ -55,8 +55,8 @@ for row in drift.ranking().rows:
 
 # %%
 # Model and copy start from the same noise. The strawberry has become a lemon, and the prompts that
-# were held are as they were. Red apple and cherries, of which the edit was told nothing, drift a
-# fifth as far, and the apple's red turns to orange. The lemon, which was not held, drifts a quarter
-# as far.
+# were held are as they were. Red apple and cherries, of which the edit was told nothing, drift two
+# fifths as far, and the apple turns green and yellow. The lemon and the moon, which were not held
+# either, drift a tenth as far.
 
 figure = plot_drift(drift, names=("the model", "its edited copy"))

@@ -25,6 +25,6 @@ assert np.isclose(total, J)
 # much noise on the left to little on the right, and between them where the predictions differ.
 # Below is how much each noise level adds to J, and what becomes of the strawberry if the tomato
 # takes over. In strong noise the two differ in the outline and in the green on top; later the model
-# sees the same fruit under both, and the nats are spread over all pixels.
+# sees the same fruit under both, and the nats are spread over most pixels.
 
 figure = plot_explanation(explanation)
