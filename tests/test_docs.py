@@ -55,6 +55,12 @@ def test_human_scores(tmp_path, monkeypatch, capsys):
     assert names["predicted"].shape == (36,)
 
 
+@pytest.mark.parametrize("page", sorted(PAGES.glob("*.md")), ids=lambda page: page.name)
+def test_no_line_is_a_comment_by_its_first_sign(page):
+    lines = page.read_text(encoding="utf-8").splitlines()
+    assert not [line for line in lines if line.lstrip().startswith("%")]  # nobody would see it
+
+
 @pytest.mark.slow
 def test_quick_start(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("CONJURE_KERNEL_CACHE", str(tmp_path))
