@@ -22,7 +22,7 @@ from conjure_kernel.evaluation.datasets import ScoredPairs
 from training import __main__ as recipe
 from training import agreement, autoencoder, denoiser, evaluate, package, sibling, wide
 from training.art import Art, Concept, IconSet, read_concepts, simplify
-from training.drawings import Drawings, latents_of
+from training.drawings import Drawings
 from training.growth import Rough, grow
 from training.nouns import Nouns
 from training.scenes import (
@@ -32,6 +32,7 @@ from training.scenes import (
     Scene,
     Thing,
     World,
+    plain,
     plural,
     vocabulary,
     with_article,
@@ -379,7 +380,9 @@ def test_words_are_the_mean_of_their_own_token_vectors():
 
 def test_a_word_means_the_mean_of_what_is_drawn_under_it(pipeline):
     world = World(make_art(), hypernyms=0.0, keywords=0.0)
-    drawings, latents = Drawings(world, pipeline.vae), latents_of(world, pipeline.vae)
+    scenes = [plain(sprite) for sprite in range(len(world.concept))]
+    drawings = Drawings(world, pipeline.vae)
+    latents = denoiser.encode_scenes(pipeline.vae, world, scenes)
     everything = latents.mean(0)
     for concept, sprites in zip(world.concepts, world.sprites_of, strict=True):
         for name in concept.names:

@@ -29,17 +29,20 @@ SHARES = {"autoencoder": 0.15, "denoiser": 0.35, "further": 0.4, "decoder": 0.1}
 
 
 class Stage(NamedTuple):
-    """A module of this package, its options, what it makes; steps of a training without an end.
-
-    `unfinished` is what a training goes on from.
-    """
+    """A module of this package, its options, what it makes; steps of a training without an end."""
 
     name: str
     module: str
     product: str
     options: tuple[str, ...] = ()
     steps: int | None = None
-    unfinished: tuple[str, ...] = ()
+
+    def unfinished(self, work: Path) -> list[Path]:
+        """Return the files that a training goes on from."""
+        product = work / self.product
+        if self.module == "denoiser":
+            return [product.with_name("denoiser.pt"), product.with_name("pool.pt")]
+        return [product.with_suffix(".pt")] if self.module == "autoencoder" else []
 
     def command(self, work: Path, minutes: float | None) -> list[str]:
         """Return the module and its options; a training ends after its share of the minutes."""
@@ -61,26 +64,16 @@ def stages(device: str, blocks: int) -> list[Stage]:
     on = ("--rate", "1.2e-3" if gpu else "1e-3", "--hypernyms", "0.18", "--keywords", "0.32")
     on += ("--start", "WORK/pipeline", "--out", "WORK/further")
     rough = ("--latents-of", "WORK/further/pipeline", "--batch", pictures, "--rate", "5e-4")
-    again = ("further/denoiser.pt", "further/pool.pt")
-    encoder = ("autoencoder", "autoencoder")
-    packaged = (
-        "WORK/model",
-        "--pipeline",
-        "WORK/further/pipeline",
-        "--autoencoder",
-        "WORK/decoder",
-    )
+    packaged = ("--pipeline", "WORK/further/pipeline", "--autoencoder", "WORK/decoder")
     return [
         Stage("art", "art", "art.npz"),
         Stage("wide", "wide", "art.npz"),
         Stage("words", "words", "token_vectors.pt"),
-        Stage("autoencoder", *encoder, ("--batch", pictures), 6000, ("autoencoder.pt",)),
-        Stage(
-            "denoiser", "denoiser", "pipeline", scenes + anew, 30_000, ("denoiser.pt", "pool.pt")
-        ),
-        Stage("further", "denoiser", "further/pipeline", scenes + on, 30_000, again),
-        Stage("decoder", "autoencoder", "decoder", rough, 2700, ("decoder.pt",)),
-        Stage("package", "package", "model", packaged),
+        Stage("autoencoder", "autoencoder", "autoencoder", ("--batch", pictures), 6000),
+        Stage("denoiser", "denoiser", "pipeline", scenes + anew, 30_000),
+        Stage("further", "denoiser", "further/pipeline", scenes + on, 30_000),
+        Stage("decoder", "autoencoder", "decoder", rough, 2700),
+        Stage("package", "package", "model", ("WORK/model", *packaged)),
     ]
 
 
@@ -98,9 +91,10 @@ def finished(rows: list[dict[str, Any]], planned: list[Stage], args: argparse.Na
                 f"{args.work / RECORD}: {stage.name} was run with {row['given']}, now it would be "
                 f"{asked}. Give the same options, or another folder."
             )
-        last = stage.product not in [later.product for later in planned[i + 1 : len(rows)]]
+        if stage.product in [later.product for later in planned[i + 1 : len(rows)]]:
+            continue  # a later stage has written into it
         kept, row["product"] = row.get("product"), contents(args.work / stage.product)
-        if last and kept != row["product"]:
+        if kept != row["product"]:
             print(f"{stage.product} is not what the recipe made; what is behind it runs again")
             return i + 1
     return min(len(rows), len(planned))
@@ -109,7 +103,7 @@ def finished(rows: list[dict[str, Any]], planned: list[Stage], args: argparse.Na
 def contents(product: Path) -> str:
     """Name what a file, or the files of a folder, hold."""
     files = [product] if product.is_file() else sorted(p for p in product.rglob("*") if p.is_file())
-    return digest(b"".join(fingerprint_file(file) for file in files))
+    return digest(*map(fingerprint_file, files))
 
 
 def given(stage: Stage, args: argparse.Namespace) -> dict[str, Any]:
@@ -140,8 +134,8 @@ def main() -> None:
     redone = len(rows) > n_done and (args.work / planned[n_done].product).exists()
     rows = rows[:n_done]
     for stage in planned[n_done + (not redone) :]:
-        for name in stage.unfinished:  # it began from what is no longer there
-            (args.work / name).unlink(missing_ok=True)
+        for path in stage.unfinished(args.work):  # it began from what is no longer there
+            path.unlink(missing_ok=True)
     if rows:
         print("done before:", ", ".join(row["stage"] for row in rows), flush=True)
     machine = torch.cuda.get_device_name() if device == "cuda" else platform.machine()

@@ -138,13 +138,19 @@ def beyond_words(
     return dict(zip(names, (float(values[0]), found.low, found.high), strict=True))
 
 
-def main() -> None:
-    """Read the command line; print a table per file."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+def make_parser(about: str) -> argparse.ArgumentParser:
+    """Options of a comparison of scored word pairs with what a pipeline was taught."""
+    parser = argparse.ArgumentParser(description=about.partition("\n")[0])
     parser.add_argument("work", type=Path, help="folder for everything that the recipe makes")
     parser.add_argument("sets", type=Path, nargs="+", help=".tsv files of scored word pairs")
     parser.add_argument("--pipeline", type=Path, help="default: WORK/pipeline")
     parser.add_argument("--concepts", type=int, help="know only the first of concepts.txt")
+    return parser
+
+
+def main() -> None:
+    """Read the command line; print a table per file."""
+    parser = make_parser(__doc__)
     parser.add_argument("--guidance", type=float, nargs="+", default=[1.0, 2.0, 3.0, 5.0])
     args = parser.parse_args()
     folder = args.pipeline or args.work / "pipeline"

@@ -15,7 +15,7 @@ import argparse
 import csv
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ from conjure_kernel.models.pretrained.load import has_bfloat16
 from training.art import Art
 from training.autoencoder import STORE, shrink
 from training.options import check_made, count, digest, digest_of, positive
-from training.scenes import World
+from training.scenes import Scene, World
 from training.schedule import Scheduled
 from training.teacher import Teacher
 from training.words import LENGTH, WIDTH
@@ -123,6 +123,13 @@ def encode(autoencoder: AutoencoderKL, pixels: Tensor) -> Tensor:
     return torch.cat(parts) * autoencoder.config.scaling_factor
 
 
+@torch.inference_mode()
+def encode_scenes(autoencoder: AutoencoderKL, world: World, scenes: Sequence[Scene]) -> Tensor:
+    """Render scenes and return their latents, one row each."""
+    parts = (scenes[i : i + 500] for i in range(0, len(scenes), 500))
+    return torch.cat([encode(autoencoder, world.render(part)) for part in parts]).flatten(1)
+
+
 def make_text_encoder(work: Path) -> CLIPTextModel:
     """Two transformer layers on the frozen token vectors."""
     sizes = dict(hidden_size=WIDTH, projection_dim=WIDTH, intermediate_size=4 * WIDTH)
@@ -190,8 +197,8 @@ class Trainer(Scheduled):
         self.half = self.device.type == "cuda" or has_bfloat16()
         self.step, self.seconds = 0, 0.0
         self.made = made_from(args, self.autoencoder, self.tokenizer)
-        begun = digest_of(self.unet) + digest_of(self.text_encoder)
-        self.made["start"] = begun if args.start else None
+        begun = (self.unet, self.text_encoder) if args.start else ()
+        self.made["start"] = "".join(map(digest_of, begun)) or None
         self.resume()
         self.forward = torch.compile(self.unet) if args.compile else self.unet
         known = (args.teacher, self.tokenizer, self.device)

@@ -9,11 +9,9 @@ mean of everything, with the scores of the pairs whose two words both name a con
 
 from __future__ import annotations
 
-import argparse
 import random
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -23,10 +21,10 @@ from torch import Tensor
 
 from conjure_kernel import evaluate, load_pairs
 from conjure_kernel._table import Table
-from training.agreement import names_of
+from training.agreement import make_parser, names_of
 from training.art import Art
-from training.denoiser import encode
-from training.scenes import Scene, Thing, World
+from training.denoiser import encode_scenes
+from training.scenes import Thing, World, plain
 
 DRAWS = 100  # captions a sprite
 
@@ -42,7 +40,8 @@ class Drawings:
         for _ in range(DRAWS * len(world.concept)):
             sprite = world.any_sprite(rng)
             shown[world.word(Thing(sprite, 0.9), rng)][sprite] += 1
-        latents = latents_of(world, autoencoder)
+        scenes = [plain(sprite) for sprite in range(len(world.concept))]
+        latents = encode_scenes(autoencoder, world, scenes)
         everything = sum(shown.values(), Counter())
         self.origin = mean(latents, everything)
         self.vectors = {word: mean(latents, some) - self.origin for word, some in shown.items()}
@@ -53,14 +52,6 @@ class Drawings:
         return torch.cosine_similarity(*sides).double().numpy()
 
 
-@torch.inference_mode()
-def latents_of(world: World, autoencoder: AutoencoderKL) -> Tensor:
-    """Return the latents of every sprite as a bare name shows it, (n, 256)."""
-    scenes = [Scene("one", (Thing(sprite, 0.9),)) for sprite in range(len(world.concept))]
-    parts = [world.render(scenes[i : i + 500]) for i in range(0, len(scenes), 500)]
-    return torch.cat([encode(autoencoder, part) for part in parts]).flatten(1)
-
-
 def mean(latents: Tensor, counts: Counter[int]) -> Tensor:
     """Return the mean of some rows, each as often as it is counted."""
     rows, weights = torch.tensor(list(counts)), torch.tensor(list(counts.values())).float()
@@ -69,11 +60,7 @@ def mean(latents: Tensor, counts: Counter[int]) -> Tensor:
 
 def main() -> None:
     """Read the command line; print a row per file."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("work", type=Path, help="folder for everything that the recipe makes")
-    parser.add_argument("sets", type=Path, nargs="+", help=".tsv files of scored word pairs")
-    parser.add_argument("--pipeline", type=Path, help="whose latents (default: WORK/pipeline)")
-    parser.add_argument("--concepts", type=int, help="pairs of names of the first of concepts.txt")
+    parser = make_parser(__doc__)
     parser.add_argument("--first", type=float, default=0.7, help="as in training.denoiser")
     parser.add_argument("--hypernyms", type=float, default=0.12, help="likewise")
     parser.add_argument("--keywords", type=float, default=0.18, help="likewise")

@@ -22,8 +22,18 @@ from torch.nn.functional import interpolate
 
 from training.art import Art
 from training.autoencoder import held_out_error
-from training.denoiser import encode
-from training.scenes import COLOURS, COUNTS, PIXELS, Scene, Thing, World, plural, with_article
+from training.denoiser import encode_scenes
+from training.scenes import (
+    COLOURS,
+    COUNTS,
+    PIXELS,
+    Scene,
+    Thing,
+    World,
+    plain,
+    plural,
+    with_article,
+)
 from training.sheet import draw_sheet
 
 # words of no caption, and a name of what they should show
@@ -64,19 +74,16 @@ class Examiner:
         self.pipeline.scheduler = DPMSolverMultistepScheduler.from_config(config)
         self.pipeline.set_progress_bar_config(disable=True)
         self.guidance, self.seed = guidance, seed
-        self.plain = self.encode([Scene("one", (Thing(i, 0.9),)) for i in self.sprites])
+        self.plain = self.encode([plain(i) for i in self.sprites])
 
     @property
     def sprites(self) -> range:
         """All sprites."""
         return range(len(self.world.concept))
 
-    @torch.inference_mode()
     def encode(self, scenes: Sequence[Scene]) -> Tensor:
         """Return the latents of rendered scenes, one row each."""
-        parts = [scenes[i : i + 500] for i in range(0, len(scenes), 500)]
-        pixels = (self.world.render(part) for part in parts)
-        return torch.cat([encode(self.pipeline.vae, part) for part in pixels]).flatten(1)
+        return encode_scenes(self.pipeline.vae, self.world, scenes)
 
     def draw(self, prompts: Sequence[str], output: str = "latent", size: int = 64) -> Tensor:
         """Let the model draw: latents (n, 256), or pixels (n, 3, height, width) in [0, 1]."""
@@ -207,7 +214,7 @@ def picture_error(examiner: Examiner, names: Sequence[str]) -> float:
     errors = []
     for name, pixels in zip(names, drawn, strict=True):
         own = [i for i in examiner.sprites if examiner.name(i) == name]
-        clean = examiner.world.render([Scene("one", (Thing(i, 0.9),)) for i in own])
+        clean = examiner.world.render([plain(i) for i in own])
         errors.append((clean - pixels).abs().mean((1, 2, 3)).min())
     return torch.stack(errors).mean().item()
 

@@ -79,6 +79,11 @@ class Scene:
     background: str = "white"
 
 
+def plain(sprite: int) -> Scene:
+    """Return the scene of a bare name: one thing, upright, centred and on white."""
+    return Scene("one", (Thing(sprite, 0.9),))
+
+
 def with_article(words: str) -> str:
     """Put "a" or "an" before the words, by their sound."""
     vowel = words[0] in "aeiou" and not re.match("one|uni|us[be]|ut[ei]|uf|eu|ewe", words)
